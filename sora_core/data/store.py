@@ -1,0 +1,78 @@
+"""Clips on disk: shards of equally sized clips with their labels, read by row without loading the file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from ..training.state import save_atomically
+
+
+def write_shard(path: Path, frames: Tensor, labels: Tensor, about: dict[str, Any]) -> None:
+    """Write clips `n t h w 3` (uint8) and labels `n k` (uint8); `about` must hold fps and may hold more."""
+    save_atomically({"frames": frames, "labels": labels}, path, {"about": json.dumps(about, sort_keys=True)})
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One open file of clips: `clips` of shape `t h w`."""
+
+    path: Path
+    clips: int
+    shape: tuple[int, int, int]
+    about: dict[str, Any]
+    file: Any
+
+    @classmethod
+    def open(cls, path: Path) -> Shard:
+        """Read the header. Raises ValueError when the file holds no clips."""
+        file = safe_open(path, framework="pt")
+        about = json.loads((file.metadata() or {}).get("about", "{}"))
+        if "frames" not in file.keys() or "fps" not in about:  # noqa: SIM118
+            raise ValueError(f"{path.name} is not a shard of clips: it holds no frames or no fps")
+        n, t, h, w, _ = file.get_slice("frames").get_shape()
+        return cls(path, n, (t, h, w), about, file)
+
+    def frames(self, row: int, start: int = 0, stop: int | None = None) -> Tensor:
+        """Frames `start` to `stop` of one clip, `t h w 3`, uint8."""
+        return self.file.get_slice("frames")[row, start : self.shape[0] if stop is None else stop]
+
+    def labels(self, row: int) -> tuple[int, ...]:
+        """The attribute indices of one clip."""
+        return tuple(self.file.get_slice("labels")[row].tolist())
+
+
+class ClipStore:
+    """All shards of a folder, in name order."""
+
+    def __init__(self, folder: Path, names: list[str] | None = None):
+        paths = sorted(folder.glob("*.safetensors")) if names is None else [folder / name for name in names]
+        if not paths:
+            raise ValueError(f"{folder} holds no .safetensors shards; make some with: sora worlds --out {folder}")
+        self.shards = [Shard.open(path) for path in paths]
+        self.clips = sum(shard.clips for shard in self.shards)
+
+    def draw(self, generator: torch.Generator, shards: list[Shard] | None = None) -> tuple[Shard, int]:
+        """A clip at random among `shards` (all by default), each clip equally likely."""
+        shards = self.shards if shards is None else shards
+        row = int(torch.randint(sum(s.clips for s in shards), (), generator=generator))
+        for shard in shards:
+            if row < shard.clips:
+                return shard, row
+            row -= shard.clips
+        raise AssertionError("unreachable: row is below the number of clips")
+
+
+def pinned_store(folder: Path, run: Path) -> ClipStore:
+    """The store as it was when the run began, so that a resumed run draws the same clips."""
+    pin = run / "data.json"
+    if not pin.exists():
+        run.mkdir(parents=True, exist_ok=True)
+        pin.write_text(json.dumps(sorted(path.name for path in folder.glob("*.safetensors"))), encoding="utf-8")
+    return ClipStore(folder, json.loads(pin.read_text(encoding="utf-8")))

@@ -1,0 +1,126 @@
+"""Sizes as types: a video's shape turns itself into the shape of its latent and of its grid of patches."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+MAX_TOKENS = 1_000_000
+"""Requests above this many tokens are refused: they are typing errors far more often than wishes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compression:
+    """How many frames and pixels one latent cell stands for; the first latent of a video is one frame alone."""
+
+    time: int
+    space: int
+
+    def latent_frames(self, num_frames: int) -> int:
+        """Latent frames that hold `num_frames` frames: 1, then one for each further `time` frames or part of them."""
+        return 1 + math.ceil((num_frames - 1) / self.time)
+
+    def num_frames(self, latent_frames: int) -> int:
+        """Frames that `latent_frames` latent frames decode to."""
+        return 1 + (latent_frames - 1) * self.time
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentShape:
+    """The shape of one video's latent: `c t h w`."""
+
+    channels: int
+    frames: int
+    height: int
+    width: int
+
+    @property
+    def dims(self) -> tuple[int, int, int, int]:
+        """The shape as a tuple `c t h w`."""
+        return self.channels, self.frames, self.height, self.width
+
+    def grid(self, patch: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Patches along `t h w`. Raises ValueError when the latent is no whole number of patches."""
+        sizes = (self.frames, self.height, self.width)
+        if any(size % p for size, p in zip(sizes, patch, strict=True)):
+            raise ValueError(f"a latent of {sizes} (t, h, w) is not a whole number of {patch} patches")
+        return tuple(size // p for size, p in zip(sizes, patch, strict=True))  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoShape:
+    """Exactly what was asked for, in frames and pixels; the latent underneath is rounded up and cropped back."""
+
+    num_frames: int
+    height: int
+    width: int
+    fps: float = 8.0
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "height", "width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not (math.isfinite(self.fps) and self.fps > 0):
+            raise ValueError(f"fps is {self.fps}; it must be a positive number, for instance 8")
+
+    @classmethod
+    def from_seconds(cls, *, width: int, height: int, seconds: float, fps: float) -> VideoShape:
+        """The shape of `seconds` of video at `fps`; 0 seconds is a still image of one frame."""
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise ValueError(f"seconds is {seconds}; it must be 0 (a still image) or more")
+        if not (math.isfinite(fps) and fps > 0):
+            raise ValueError(f"fps is {fps}; it must be a positive number, for instance 8")
+        return cls(num_frames=max(1, round(seconds * fps)), height=height, width=width, fps=fps)
+
+    @property
+    def seconds(self) -> float:
+        """Duration; a still image lasts 0 seconds."""
+        return 0.0 if self.num_frames == 1 else self.num_frames / self.fps
+
+    def padded(self, compression: Compression, patch: tuple[int, int, int] = (1, 2, 2)) -> VideoShape:
+        """The smallest shape that holds this one and is a whole number of patches."""
+        step = patch[0]
+        latent_frames = math.ceil(compression.latent_frames(self.num_frames) / step) * step
+        row, column = compression.space * patch[1], compression.space * patch[2]
+        return VideoShape(
+            num_frames=compression.num_frames(latent_frames),
+            height=math.ceil(self.height / row) * row,
+            width=math.ceil(self.width / column) * column,
+            fps=self.fps,
+        )
+
+    def latent(
+        self,
+        compression: Compression,
+        channels: int,
+        patch: tuple[int, int, int] = (1, 2, 2),
+        max_tokens: int = MAX_TOKENS,
+    ) -> LatentShape:
+        """The latent that holds this video. Raises ValueError when it has more than `max_tokens` patches."""
+        padded = self.padded(compression, patch)
+        shape = LatentShape(
+            channels=channels,
+            frames=compression.latent_frames(padded.num_frames),
+            height=padded.height // compression.space,
+            width=padded.width // compression.space,
+        )
+        tokens = math.prod(shape.grid(patch))
+        if tokens > max_tokens:
+            per_frame = tokens // shape.grid(patch)[0]
+            fitting = compression.num_frames(max(1, max_tokens // per_frame))
+            hint = f"{fitting} frames of that size fit" if per_frame <= max_tokens else "choose a smaller size"
+            raise ValueError(
+                f"{self.num_frames} frames of {self.width}x{self.height} are {tokens:,} tokens, above the limit of"
+                f" {max_tokens:,}: {hint}"
+            )
+        return shape
+
+    def rounding_note(self, compression: Compression, patch: tuple[int, int, int] = (1, 2, 2)) -> str:
+        """One line on what is generated underneath and cropped, or an empty string when nothing was rounded."""
+        padded = self.padded(compression, patch)
+        if padded == self:
+            return ""
+        return (
+            f"{self.num_frames} frames of {self.width}x{self.height} are generated as {padded.num_frames} frames of"
+            f" {padded.width}x{padded.height} and cropped"
+        )

@@ -1,0 +1,1 @@
+"""Training of the compression network, the text encoder and the transformer with one loop."""

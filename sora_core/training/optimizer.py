@@ -1,0 +1,86 @@
+"""Muon for the matrices of hidden layers, AdamW for everything else, as one optimiser with one state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+    """The nearest semi-orthogonal matrix, roughly, by a quintic Newton-Schulz iteration (Jordan et al., Muon, 2024)."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrix / (matrix.norm() + 1e-7)
+    transposed = x.shape[0] > x.shape[1]
+    if transposed:
+        x = x.T
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if transposed else x
+
+
+class MuonAdamW(torch.optim.Optimizer):
+    """AdamW on the groups with `muon=False`; momentum orthogonalised per matrix on the groups with `muon=True`.
+
+    Muon updates are scaled by 0.2 sqrt(max(rows, columns)), so both kinds share one learning rate
+    (Liu et al., "Muon is scalable for LLM training", 2025).
+    """
+
+    def __init__(self, groups: list[dict], lr: float, weight_decay: float = 0.01):
+        defaults = {"lr": lr, "weight_decay": weight_decay, "betas": (0.9, 0.99), "muon": False}
+        super().__init__(groups, defaults)
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+            if group["muon"]:
+                self._muon(parameters, group["lr"])
+            else:
+                self._adam(parameters, group["lr"], *group["betas"])
+
+    def _muon(self, parameters: list[Tensor], lr: float, momentum: float = 0.95) -> None:
+        for p in parameters:
+            state = self.state[p]
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(p)
+            state["momentum"].lerp_(p.grad, 1 - momentum)
+            update = p.grad.lerp(state["momentum"], momentum).flatten(1)
+            scale = 0.2 * math.sqrt(max(update.shape))
+            p.add_(orthogonalise(update).view_as(p), alpha=-lr * scale)
+
+    def _adam(self, parameters: list[Tensor], lr: float, beta1: float, beta2: float, eps: float = 1e-8) -> None:
+        for p in parameters:
+            if not self.state[p]:
+                self.state[p].update(
+                    mean=torch.zeros_like(p), square=torch.zeros_like(p), count=torch.zeros((), dtype=torch.float32)
+                )
+        gradients = [p.grad for p in parameters]
+        means = [self.state[p]["mean"] for p in parameters]
+        squares = [self.state[p]["square"] for p in parameters]
+        torch._foreach_lerp_(means, gradients, 1 - beta1)
+        torch._foreach_mul_(squares, beta2)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
+        for p, mean, square in zip(parameters, means, squares, strict=True):
+            count = self.state[p]["count"].add_(1).item()
+            denominator = (square / (1 - beta2**count)).sqrt_().add_(eps)
+            p.addcdiv_(mean, denominator, value=-lr / (1 - beta1**count))
+
+
+def build_optimizer(named: Iterable[tuple[str, nn.Parameter]], lr: float) -> MuonAdamW:
+    """Muon for hidden matrices and convolutions; AdamW without decay for embeddings, entries, exits and vectors."""
+    matrices, others = [], []
+    edges = ("embed", "entry", "exit", "table", "shortcut", "head")
+    for name, parameter in named:
+        hidden = parameter.ndim >= 2 and not any(word in name for word in edges)
+        (matrices if hidden else others).append(parameter)
+    return MuonAdamW(
+        [{"params": matrices, "muon": True}, {"params": others, "muon": False, "weight_decay": 0.0}], lr=lr
+    )

@@ -1,0 +1,61 @@
+"""Training states on disk: one safetensors file that is whole or absent, and everything a bit-exact resume needs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+
+def save_atomically(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write a safetensors file under a temporary name, flush it to disk, then rename: never half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, temporary, metadata)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_state(path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer, step: int,
+               about: dict[str, Any]) -> None:  # fmt: skip
+    """Save weights, their moving average and the optimiser at the end of `step` steps."""
+    names = {p: name for name, p in module.named_parameters()}
+    tensors = {f"model.{name}": value for name, value in module.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in ema.items()}
+    for parameter, state in optimizer.state.items():
+        tensors |= {f"optimizer.{names[parameter]}.{key}": value for key, value in state.items()}
+    save_atomically(tensors, path, {"step": str(step), "about": json.dumps(about, sort_keys=True)})
+
+
+def load_state(path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer | None) -> int:
+    """Restore what `save_state` wrote, in place, and return the step. Raises ValueError when it does not fit."""
+    with safe_open(path, framework="pt") as file:
+        step = int(file.metadata()["step"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    model = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    expected = module.state_dict()
+    for name, value in expected.items():
+        if name not in model or model[name].shape != value.shape:
+            found = tuple(model[name].shape) if name in model else "nothing"
+            raise ValueError(f"{path.name} holds {found} for {name}; this configuration needs {tuple(value.shape)}")
+    module.load_state_dict(model)
+    for name in ema:
+        ema[name].copy_(tensors[f"ema.{name}"])
+    if optimizer is not None:
+        for name, parameter in module.named_parameters():
+            prefix = f"optimizer.{name}."
+            saved = {key.removeprefix(prefix): v for key, v in tensors.items() if key.startswith(prefix)}
+            saved = {key: v for key, v in saved.items() if "." not in key}
+            if saved:
+                optimizer.state[parameter] = saved
+    return step

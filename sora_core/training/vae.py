@@ -1,0 +1,98 @@
+"""Training the compression network: short crops of every length, from images to clips, against their pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..config import VAEConfig
+from ..data.store import ClipStore
+from ..randomness import generator
+from ..vae import VideoVAE
+from .pictures import contact_sheet
+from .precision import mixed
+
+CROPS = ((1, 64, 64), (5, 64, 64), (9, 64, 64), (5, 48, 96), (17, 48, 48))
+"""Frames, height and width of the training crops; few, because each is compiled once."""
+PIXELS = 160_000
+"""Pixels in a batch."""
+
+
+class VAETask:
+    """L1 + 2 MSE + 0.5 gradient L1 + 2e-4 KL to a unit Gaussian, the posterior having a fixed small spread."""
+
+    def __init__(self, config: VAEConfig, store: ClipStore, *, seed: int = 0, spread: float = 0.03, compile: bool = True):
+        self.store, self.seed, self.spread = store, seed, spread
+        self.module = VideoVAE(config).to(memory_format=torch.channels_last_3d)
+        self.module.initialise()
+        self.pass_through = torch.compile(self._reconstruct) if compile else self._reconstruct
+        self.start_from_principal_components()
+
+    def start_from_principal_components(self, clips: int = 256) -> None:
+        """Set both shortcuts to the principal components of the wavelet cells, so training starts from PCA."""
+        from ..vae.layers import fold_cell
+
+        batches = [self.batch(-1 - i)[0] for i in range(max(1, clips // 32))]
+        with torch.no_grad():
+            cells = [fold_cell(self.module.coefficients(b)).transpose(0, 1).flatten(1).T for b in batches]
+        x = torch.cat(cells)
+        mean = x.mean(0)
+        _, _, basis = torch.linalg.svd(((x - mean).T @ (x - mean)).double())
+        basis = basis[: self.module.config.channels].float()  # c d
+        scale = 1 / ((x - mean) @ basis.T).std()
+        encoder, decoder = self.module.encoder.shortcut.conv, self.module.decoder.shortcut.conv
+        with torch.no_grad():
+            encoder.weight.copy_((basis * scale)[:, :, None, None, None])
+            encoder.bias.copy_(-(basis @ mean) * scale)
+            decoder.weight.copy_((basis.T / scale)[:, :, None, None, None])
+            decoder.bias.copy_(mean)
+
+    def batch(self, step: int) -> tuple[Tensor, torch.Generator]:
+        """Crops `b 3 t h w` in [0, 1] of one step, mirrored and recoloured at random."""
+        t, h, w = CROPS[step % len(CROPS)]
+        draws = generator(self.seed, "vae", step)
+        shards = [s for s in self.store.shards if s.shape[0] >= t and s.shape[1] >= h and s.shape[2] >= w]
+        clips = []
+        for _ in range(max(1, PIXELS // (t * h * w))):
+            shard, row = self.store.draw(draws, shards)
+            room = [size - crop + 1 for size, crop in zip(shard.shape, (t, h, w), strict=True)]
+            a, y, x = (int(torch.randint(r, (), generator=draws)) for r in room)
+            clip = shard.frames(row, a, a + t)[:, y : y + h, x : x + w]
+            mirror, recolour = torch.rand(2, generator=draws).tolist()
+            if mirror < 0.5:
+                clip = clip.flip(2)
+            if recolour < 0.3:
+                clip = clip[..., torch.randperm(3, generator=draws)]
+            clips.append(clip)
+        return torch.stack(clips).permute(0, 4, 1, 2, 3).float().div(255), draws
+
+    def _reconstruct(self, video: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        with mixed(video.device):
+            latent = self.module.encode(video)
+            x = self.module.decode(latent + self.spread * noise)
+        return x.float(), latent.float()
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
+        video, draws = self.batch(step)
+        cell = self.module.config.compression
+        shape = (video.shape[0], self.module.config.channels, cell.latent_frames(video.shape[2]),
+                 video.shape[3] // cell.space, video.shape[4] // cell.space)  # fmt: skip
+        output, latent = self.pass_through(video, torch.randn(shape, generator=draws))
+        error = output - video
+        mse = error.square().mean()
+        gradients = sum(error.diff(dim=d).abs().mean() for d in (2, 3, 4) if error.shape[d] > 1)
+        loss = error.abs().mean() + 2 * mse + 0.5 * gradients + 2e-4 * 0.5 * latent.square().mean()
+        kind = f"psnr_{video.shape[2]}f"
+        figures = {kind: len(CROPS) * float(-10 * mse.detach().log10()), "latent_std": float(latent.detach().std())}
+        return loss, figures, video.shape[0]
+
+    @torch.no_grad()
+    def sheet(self, path: Path) -> None:
+        video = self.batch(-2 if len(CROPS) > 1 else 0)[0][:6]
+        output = self.module.decode(self.module.encode(video))
+        error = F.mse_loss(output, video)
+        rows = [row for pair in zip(video, output, strict=True) for row in pair]
+        contact_sheet(rows, path.with_stem(f"{path.stem}_{float(-10 * error.log10()):.2f}dB"))

@@ -1,0 +1,155 @@
+"""The video compression network: pixels to spacetime latents and back, causal in time, chunk by chunk or whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import VAEConfig
+from .layers import CausalConv3d, ResBlock, StreamState, channel_norm, fold_cell, unfold_cell
+from .wavelet import block_matrix, fold, unfold
+
+
+class Encoder(nn.Module):
+    """Wavelet coefficients at the fine level -> latents; a linear shortcut carries the principal components."""
+
+    def __init__(self, config: VAEConfig, coefficients: int, *, operations: Any = nn, **factory: Any):
+        super().__init__()
+        kwargs = dict(factory, operations=operations)
+        fine, trunk = config.encoder_width
+        self.entry = CausalConv3d(coefficients, fine, (1, 3, 3), **kwargs)
+        self.fine = nn.ModuleList(ResBlock(fine, **kwargs) for _ in range(config.encoder_depth[0]))
+        self.down = CausalConv3d(8 * fine, trunk, (1, 1, 1), **kwargs)
+        self.trunk = nn.ModuleList(ResBlock(trunk, **kwargs) for _ in range(config.encoder_depth[1]))
+        self.exit = CausalConv3d(trunk, config.channels, (1, 3, 3), **kwargs)
+        self.shortcut = CausalConv3d(8 * coefficients, config.channels, (1, 1, 1), **kwargs)
+
+    def forward(self, x: Tensor, state: StreamState | None) -> Tensor:
+        shortcut = self.shortcut(fold_cell(x))
+        x = self.entry(x)
+        for block in self.fine:
+            x = block(x, state)
+        x = self.down(fold_cell(x))
+        for block in self.trunk:
+            x = block(x, state)
+        return shortcut + self.exit(channel_norm(x))
+
+
+class Decoder(nn.Module):
+    """Latents -> wavelet coefficients at the fine level, the mirror image of `Encoder`."""
+
+    def __init__(self, config: VAEConfig, coefficients: int, *, operations: Any = nn, **factory: Any):
+        super().__init__()
+        kwargs = dict(factory, operations=operations)
+        fine, trunk = config.decoder_width
+        self.entry = CausalConv3d(config.channels, trunk, (3, 3, 3), **kwargs)
+        self.trunk = nn.ModuleList(ResBlock(trunk, **kwargs) for _ in range(config.decoder_depth[1]))
+        self.up = CausalConv3d(trunk, 8 * fine, (1, 1, 1), **kwargs)
+        self.fine = nn.ModuleList(ResBlock(fine, **kwargs) for _ in range(config.decoder_depth[0]))
+        self.exit = CausalConv3d(fine, coefficients, (1, 3, 3), **kwargs)
+        self.shortcut = CausalConv3d(config.channels, 8 * coefficients, (1, 1, 1), **kwargs)
+
+    def forward(self, z: Tensor, state: StreamState | None) -> Tensor:
+        x = self.entry(z, state)
+        for block in self.trunk:
+            x = block(x, state)
+        x = unfold_cell(self.up(x))
+        for block in self.fine:
+            x = block(x, state)
+        return unfold_cell(self.shortcut(z)) + self.exit(channel_norm(x))
+
+
+class VideoVAE(nn.Module):
+    """Causal spatio-temporal autoencoder. Video is `b 3 t h w` in [0, 1]; a latent has one global unit scale.
+
+    The first frame is treated as the last of a cell of equal frames, so the latent of an image is the first latent
+    of every video that begins with it, and every latent cell stands for the same number of frames.
+    """
+
+    wavelet: Tensor
+
+    def __init__(self, config: VAEConfig, *, operations: Any = nn, dtype: Any = None, device: Any = None):
+        super().__init__()
+        self.config = config
+        factory = {"operations": operations, "dtype": dtype, "device": device}
+        block = config.wavelet
+        coefficients = 3 * block[0] * block[1] * block[2]
+        self.encoder = Encoder(config, coefficients, **factory)
+        self.decoder = Decoder(config, coefficients, **factory)
+        self.register_buffer("wavelet", block_matrix(block), persistent=False)
+
+    def initialise(self) -> None:
+        """Start as the linear shortcut alone: every residual branch and both exits begin at zero."""
+        for module in self.modules():
+            if isinstance(module, ResBlock):
+                nn.init.zeros_(module.space.conv.weight)
+                nn.init.zeros_(module.space.conv.bias)
+        for side in (self.encoder, self.decoder):
+            nn.init.zeros_(side.exit.conv.weight)
+            nn.init.zeros_(side.exit.conv.bias)
+
+    def coefficients(self, video: Tensor, *, first: bool = True) -> Tensor:
+        """Haar coefficients of a video, `b 3 t h w` -> `b c t' h' w'`; `first` says that it starts the clip."""
+        video = video * 2 - 1
+        if first:
+            lead = video[:, :, :1].expand(-1, -1, self.config.compression.time - 1, -1, -1)
+            video = torch.cat([lead, video], dim=2)
+        x = fold(video, self.config.wavelet, self.wavelet.to(video))
+        return x.contiguous(memory_format=torch.channels_last_3d)
+
+    def encode(self, video: Tensor, state: StreamState | None = None) -> Tensor:
+        """`b 3 t h w` in [0, 1] -> `b c 1+(t-1)/4 h/8 w/8` (for 4x8x8).
+
+        With a `state`, the first call takes 1 + 4k frames and every later call 4k frames that continue it.
+        Raises ValueError for sizes that are not whole cells.
+        """
+        first = state is None or not state.started
+        cell, frames = self.config.compression, video.shape[2] - 1 if first else video.shape[2]
+        if video.shape[1] != 3 or frames % cell.time or any(s % cell.space for s in video.shape[3:]):
+            raise ValueError(
+                f"a video of {tuple(video.shape[1:])} (3, t, h, w) is not whole cells: t must be"
+                f" {'1 + ' if first else ''}a multiple of {cell.time}, h and w multiples of {cell.space}"
+            )
+        if state is not None:
+            state.started = True
+        return self.encoder(self.coefficients(video, first=first), state)
+
+    def decode(self, latent: Tensor, state: StreamState | None = None) -> Tensor:
+        """`b c t h w` -> `b 3 1+(t-1)*4 8h 8w` in [0, 1]; with a `state`, later chunks give `4t` frames."""
+        if latent.shape[1] != self.config.channels:
+            raise ValueError(f"the latent has {latent.shape[1]} channels; this VAE decodes {self.config.channels}")
+        first = state is None or not state.started
+        if state is not None:
+            state.started = True
+        x = self.decoder(latent.contiguous(memory_format=torch.channels_last_3d), state)
+        video = unfold(x, self.config.wavelet, self.wavelet.to(x)).add(1).div(2)
+        if not self.training:  # a clamped value has no gradient
+            video = video.clamp(0, 1)
+        return video[:, :, self.config.compression.time - 1 :] if first else video
+
+    def encode_chunks(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Encode a stream of chunks (first 1 + 4k frames, then 4k each); equal to encoding the whole."""
+        state = StreamState()
+        for chunk in chunks:
+            yield self.encode(chunk, state)
+
+    def decode_chunks(self, latent: Tensor, frames: int = 4) -> Iterator[Tensor]:
+        """Decode `b c t h w`, `frames` latent frames at a time, with memory constant in t; equal to the whole."""
+        state = StreamState()
+        for start in range(0, latent.shape[2], frames):
+            yield self.decode(latent[:, :, start : start + frames], state)
+
+    @property
+    def context(self) -> int:
+        """Latent frames of the past that one decoded frame can depend on."""
+        fine, trunk = self.config.decoder_depth
+        return 2 * (1 + trunk) + fine + 1
+
+    def decode_circular(self, latent: Tensor) -> Tensor:
+        """Decode a loop, `b c t h w` -> `b 3 4t 8h 8w`: the first frame follows the last as any frame follows another."""
+        t = latent.shape[2]
+        wrapped = latent[:, :, torch.arange(-self.context, t, device=latent.device) % t]
+        return self.decode(wrapped)[:, :, -t * self.config.compression.time :]

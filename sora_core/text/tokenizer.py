@@ -63,11 +63,11 @@ def _character_features(before: str, character: str, after: str, buckets: int, l
 
 
 class Tokenizer:
-    """Turns prompts into ids of hashed words and character n-grams, in the manner of fastText (Bojanowski et al., 2017).
+    """Turns prompts into ids of hashed words and character n-grams, as fastText does (Bojanowski et al., 2017).
 
     Args:
         max_tokens: l, the length every encoded prompt is padded or cut to.
-        buckets: number of hash values; ids run from 1 to `buckets` and 0 is padding, so a table needs `buckets + 1` rows.
+        buckets: number of hash values; ids run from 1 to `buckets`, and 0 is padding: a table has `buckets + 1` rows.
         ngrams: f, the most features one token may have.
     """
 

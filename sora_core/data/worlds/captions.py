@@ -1,0 +1,230 @@
+"""Captions of procedural clips: many ways, short and long, English and Chinese, to say the same attributes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from sora_core.data.worlds import lexicon
+from sora_core.data.worlds.attributes import Attributes
+from sora_core.data.worlds.lexicon import Lexicon, Phrase, article, participle, third_person
+
+STYLES = ("short", "descriptive")
+SHORT_LENGTH = {"en": (3, 9), "zh": (3, 20)}
+"""Fewest and most words (English) or characters (Chinese) of a short caption."""
+
+_SLOT = re.compile(r"\{(\w+)\}")
+_SHOT_SLOTS = {"camera", "camera_doing", "shot", "a_shot"}
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A caption and the names of the attributes it states."""
+
+    text: str
+    mentioned: frozenset[str]
+
+
+class Draw:
+    """Choices from a `torch.Generator`, drawn 32 numbers at a time because one call per choice is slow."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._generator = generator
+        self._numbers: list[float] = []
+
+    def number(self) -> float:
+        """A number in [0, 1)."""
+        if not self._numbers:
+            self._numbers = torch.rand(32, generator=self._generator).tolist()
+        return self._numbers.pop()
+
+    def chance(self, probability: float) -> bool:
+        """True with the given probability."""
+        return self.number() < probability
+
+    def choice(self, options: Sequence[_T]) -> _T:
+        """One of `options`, all equally likely."""
+        return options[int(self.number() * len(options))]
+
+    def phrase(self, options: Sequence[_T]) -> _T:
+        """The first, canonical option half of the time, else any of the others."""
+        return options[0] if self.chance(0.5) else self.choice(options[1:])
+
+
+class _Words:
+    """The phrases chosen for one clip, ready for the slots of any template."""
+
+    def __init__(self, attributes: Attributes, draw: Draw, words: Lexicon) -> None:
+        self._draw = draw
+        self._english = words.language == "en"
+        self._attributes = attributes
+        chosen: dict[str, Phrase] = {
+            name: draw.phrase(values[getattr(attributes, name)])
+            for name, values in words.phrases.items()
+            if getattr(attributes, name) in values
+        }
+        self._chosen = chosen
+        self._relation = draw.phrase(words.relations)
+        self._shot = draw.phrase(words.shots[attributes.camera]).text
+
+    def slot(self, name: str) -> tuple[str, tuple[str, ...]]:
+        """The words of one slot and the attributes they state."""
+        chosen = self._chosen
+        if name in ("thing", "bare"):
+            return self._noun("subject", "colour", bare=name == "bare"), ("subject", "colour")
+        if name == "other":
+            return self._other()
+        if name == "hidden":
+            return chosen["occluder"].text, ("occluder",)
+        if name == "where":
+            return chosen["environment"].text, ("environment",)
+        if name == "when":
+            return chosen["time"].text, ("time",)
+        if name in ("does", "doing"):
+            return self._verb("motion", name), ("motion",)
+        if name in ("shot", "a_shot"):
+            return article(self._shot) if name == "a_shot" else self._shot, ("camera",)
+        camera = "the camera " if self._english else "镜头"
+        return camera + self._verb("camera", "doing" if name == "camera_doing" else "does"), ("camera",)
+
+    def _verb(self, attribute: str, form: str) -> str:
+        verb = self._chosen[attribute].text
+        if self._english:
+            return third_person(verb) if form == "does" else participle(verb)
+        continuous = form == "doing" and self._attributes.motion != "still" and self._draw.chance(0.5)
+        return "正在" + verb if continuous else verb
+
+    def _noun(self, subject: str, colour: str, *, bare: bool) -> str:
+        noun, adjective = self._chosen[subject], self._chosen[colour].text
+        if self._english:
+            text = f"{adjective} {noun.key}"
+            return text if bare else article(text)
+        # One-character colours stand directly before the noun; the others take a particle, which 色 may drop.
+        if len(adjective) > 1 and not (adjective.endswith("色") and self._draw.chance(0.3)):
+            adjective += "的"
+        return adjective + noun.key if bare else f"一{noun.lead}{adjective}{noun.key}"
+
+    def _other(self) -> tuple[str, tuple[str, ...]]:
+        if self._attributes.second_subject == "none":
+            return self._chosen["second_subject"].text, ("second_subject",)
+        noun = self._noun("second_subject", "second_colour", bare=False)
+        return self._relation.format(noun), ("second_subject", "second_colour")
+
+
+def _clean(text: str, language: str) -> str:
+    """`text` without the gaps and doubled commas that empty slots leave."""
+    if language == "zh":
+        text = re.sub(r"，+", "，", text)
+        text = re.sub(r"，*([。：；])，*", r"\1", text)
+        return text.strip("，")
+    text = re.sub(r"\s+([,.;:])", r"\1", re.sub(r"\s+", " ", text)).strip()
+    text = re.sub(r",+", ",", text)
+    return re.sub(r",*([.;:]),*", r"\1", text).strip(" ,")
+
+
+def _punctuated(text: str, draw: Draw, language: str, style: str) -> str:
+    """`text` with the capitals and the full stop that one of several writers would give it."""
+    final = draw.chance(0.8 if style == "descriptive" else 0.3)
+    end = "。" if language == "zh" else "."
+    text = text.rstrip(end)
+    if language == "en" and draw.chance(0.75):
+        text = re.sub(r"(^|[.] )([a-z])", lambda match: match[1] + match[2].upper(), text)
+        if draw.chance(0.04):
+            text = text.upper()
+    elif language == "en":
+        text = text.lower()
+    return text + end if final else text
+
+
+def _fill(template: str, words: _Words, skip: set[str]) -> tuple[str, frozenset[str]]:
+    mentioned: set[str] = set()
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] in skip:
+            return ""
+        text, names = words.slot(match[1])
+        mentioned.update(names)
+        return text
+
+    return _SLOT.sub(replace, template), frozenset(mentioned)
+
+
+def _compose_descriptive(attributes: Attributes, draw: Draw, words: Lexicon) -> tuple[str, frozenset[str]]:
+    """Every attribute in one to three sentences; what is absent is stated only now and then."""
+    skip = set()
+    if attributes.second_subject == "none" and not draw.chance(0.2):
+        skip.add("other")
+    if attributes.occluder == "none" and not draw.chance(0.2):
+        skip.add("hidden")
+    template = draw.choice(words.templates["descriptive"])
+    text, mentioned = _fill(template, _Words(attributes, draw, words), skip)
+    return _clean(text, words.language), mentioned
+
+
+def _suits_short(template: str, attributes: Attributes, draw: Draw) -> bool:
+    """Whether a short template states what is there, leaves out what is not, and is worth its words."""
+    slots = set(_SLOT.findall(template))
+    second = attributes.second_subject != "none"
+    if ("other" in slots) != second and not (second and draw.chance(0.15)):
+        return False
+    wall = attributes.occluder != "none"
+    if "hidden" in slots and not wall:
+        return False
+    if wall and "hidden" not in slots and draw.chance(0.5):
+        return False
+    if slots & _SHOT_SLOTS and attributes.camera == "static" and draw.chance(0.7):
+        return False
+    return not (slots & {"does", "doing"} and attributes.motion == "still" and draw.chance(0.5))
+
+
+def _compose_short(attributes: Attributes, draw: Draw, words: Lexicon) -> tuple[str, frozenset[str]]:
+    """A few words with the subject and some of the rest, by drawing until the length is right."""
+    low, high = SHORT_LENGTH[words.language]
+    text, mentioned = "", frozenset[str]()
+    for _ in range(40):
+        template = draw.choice(words.templates["short"])
+        if not _suits_short(template, attributes, draw):
+            continue
+        text, mentioned = _fill(template, _Words(attributes, draw, words), set())
+        text = _clean(text, words.language)
+        length = len(re.findall(r"[\w'-]+", text)) if words.language == "en" else len(re.findall(r"\w", text))
+        if low <= length <= high:
+            break
+    else:
+        canonical = [words.phrases[name][getattr(attributes, name)][0] for name in ("colour", "subject")]
+        colour, noun = canonical
+        text = article(f"{colour.text} {noun.key}") if words.language == "en" else f"{colour.text}的{noun.key}"
+        mentioned = frozenset({"subject", "colour"})
+    return text, mentioned
+
+
+def compose(attributes: Attributes, generator: torch.Generator, language: str = "en", style: str = "short") -> Caption:
+    """A caption of a clip, with a note of which attributes it states.
+
+    Args:
+        attributes: what the clip shows.
+        generator: decides the template and, per attribute, the canonical word (half of the time) or a synonym.
+        language: "en" or "zh".
+        style: "short" is a few words on the subject and some of the rest; "descriptive" is one to three sentences on
+            everything that is there (the absence of a second subject or a wall is stated one time in five).
+
+    Raises:
+        ValueError: the language or style is not one of these.
+    """
+    if style not in STYLES:
+        raise ValueError(f'style is {style!r}; it must be "short" or "descriptive"')
+    words = lexicon.load(language)
+    draw = Draw(generator)
+    write = _compose_short if style == "short" else _compose_descriptive
+    text, mentioned = write(attributes, draw, words)
+    return Caption(_punctuated(text, draw, language, style), mentioned)
+
+
+def caption(attributes: Attributes, generator: torch.Generator, language: str = "en", style: str = "short") -> str:
+    """The text of `compose`."""
+    return compose(attributes, generator, language, style).text

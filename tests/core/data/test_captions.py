@@ -1,0 +1,111 @@
+"""Captions state what they claim to state, vary, and depend on nothing but their generator."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from sora_core.data.worlds import lexicon
+from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
+from sora_core.data.worlds.captions import SHORT_LENGTH, STYLES, caption, compose
+
+
+def _clips(count: int, seed: int = 0) -> list[Attributes]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def pick(name: str) -> str:
+        values = [value for value in ATTRIBUTES[name] if value != "none"]
+        return values[int(torch.randint(len(values), (), generator=generator))]
+
+    clips = []
+    for i in range(count):
+        chosen = {name: pick(name) for name in ATTRIBUTES}
+        if i % 2:
+            chosen |= {"second_subject": "none", "second_colour": "none"}
+        if i % 3:
+            chosen["occluder"] = "none"
+        clips.append(Attributes(**chosen))
+    return clips
+
+
+def _ways_to_say(words: lexicon.Lexicon, attribute: str, value: str) -> set[str]:
+    phrases = words.phrases[attribute][value]
+    spoken = {phrase.key for phrase in phrases}
+    if attribute in ("motion", "camera") and words.language == "en":
+        spoken = {form(phrase.text) for phrase in phrases for form in (lexicon.third_person, lexicon.participle)}
+    if attribute == "camera":
+        spoken |= {phrase.text for phrase in words.shots[value]}
+    return {phrase.casefold() for phrase in spoken}
+
+
+def _stated(words: lexicon.Lexicon, attribute: str, value: str, text: str) -> bool:
+    return any(phrase in text.casefold() for phrase in _ways_to_say(words, attribute, value))
+
+
+@pytest.mark.parametrize("language", lexicon.LANGUAGES)
+@pytest.mark.parametrize("style", STYLES)
+def test_what_is_noted_as_mentioned_is_in_the_text(language, style):
+    words, generator = lexicon.load(language), torch.Generator().manual_seed(1)
+    for clip in _clips(150):
+        written = compose(clip, generator, language, style)
+        assert {"subject", "colour"} <= written.mentioned
+        for name in written.mentioned:
+            assert _stated(words, name, getattr(clip, name), written.text), (name, clip, written.text)
+
+
+@pytest.mark.parametrize("language", lexicon.LANGUAGES)
+def test_descriptive_captions_name_everything_that_is_there(language):
+    generator = torch.Generator().manual_seed(2)
+    for clip in _clips(150):
+        mentioned = compose(clip, generator, language, "descriptive").mentioned
+        there = {name for name in ATTRIBUTES if getattr(clip, name) != "none"}
+        assert there <= mentioned
+
+
+@pytest.mark.parametrize("language", lexicon.LANGUAGES)
+def test_short_captions_are_short_and_leave_things_out(language):
+    generator = torch.Generator().manual_seed(3)
+    low, high = SHORT_LENGTH[language]
+    pattern = r"[\w'-]+" if language == "en" else r"\w"
+    written = [compose(clip, generator, language, "short") for clip in _clips(150)]
+    assert all(low <= len(re.findall(pattern, one.text)) <= high for one in written)
+    assert all("environment" in one.mentioned for one in written) is False
+    assert sum("second_subject" in one.mentioned for one in written) > 20
+
+
+@pytest.mark.parametrize("language", lexicon.LANGUAGES)
+@pytest.mark.parametrize("style", STYLES)
+def test_punctuation_and_articles_are_clean(language, style):
+    generator = torch.Generator().manual_seed(4)
+    for clip in _clips(200):
+        text = caption(clip, generator, language, style)
+        assert not re.search(r"  | [,.;:]|,,|[,;:]\.|，，|，[。；：]|[{}|]|^[,，. ]|[,，]$", text), text
+        assert not re.search(r"\ba [aeiou]|\ban [^aeiou]", text, flags=re.IGNORECASE), text
+        assert bool(re.search(r"[\u4e00-\u9fff]", text)) == (language == "zh")
+
+
+@pytest.mark.parametrize("language", lexicon.LANGUAGES)
+@pytest.mark.parametrize("style", STYLES)
+def test_the_seed_decides_the_words(language, style):
+    clip = _clips(1)[0]
+    texts = [caption(clip, torch.Generator().manual_seed(seed), language, style) for seed in range(60)]
+    assert texts[7] == caption(clip, torch.Generator().manual_seed(7), language, style)
+    assert len(set(texts)) > 50
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    caption(clip, torch.Generator().manual_seed(0), language, style)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_about_half_of_the_words_are_the_canonical_ones():
+    clip, generator = _clips(2)[1], torch.Generator().manual_seed(5)
+    texts = [caption(clip, generator, "en", "descriptive").casefold() for _ in range(400)]
+    when = lexicon.load("en").phrases["time"][clip.time][0].text
+    assert 0.4 < sum(when in text for text in texts) / len(texts) < 0.65
+
+
+def test_an_unknown_style_is_refused_by_name():
+    with pytest.raises(ValueError, match="style is 'long'"):
+        caption(_clips(1)[0], torch.Generator(), "en", "long")

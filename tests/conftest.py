@@ -1,0 +1,61 @@
+"""Fixtures for all tests: a real ComfyUI in this process, and the pack as ComfyUI's own loader imports it."""
+
+import asyncio
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# `python -m pytest` puts the repository root first, where nodes/ would hide ComfyUI's module of the same name.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository, which is also the folder of the pack."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def comfyui() -> Path:
+    """The root of a real ComfyUI."""
+    from sora_core.headless.comfyui import find_or_fetch
+
+    return find_or_fetch()
+
+
+@pytest.fixture(scope="session")
+def comfy(comfyui: Path, tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """ComfyUI's own top-level module `nodes`, in this process, with all core nodes loaded and no custom ones.
+
+    `execution`, `folder_paths`, `comfy` and the rest can be imported after it. Costs about ten seconds, once.
+    """
+    from sora_core.headless.comfyui import torchvision_stub
+
+    sys.path.insert(0, str(comfyui))
+    if importlib.util.find_spec("torchvision") is None:
+        sys.path.append(str(torchvision_stub()))
+    importlib.import_module("comfy.options").enable_args_parsing(False)
+    args = importlib.import_module("comfy.cli_args").args
+    args.cpu = True
+    args.disable_api_nodes = True
+    args.base_directory = str(tmp_path_factory.mktemp("comfy"))
+    # ComfyUI's package `utils` has to be known before anything else claims the name.
+    importlib.import_module("utils.extra_config")
+    nodes = importlib.import_module("nodes")
+    asyncio.run(nodes.init_extra_nodes(init_custom_nodes=False, init_api_nodes=False))
+    return nodes
+
+
+@pytest.fixture(scope="session")
+def pack(comfy: ModuleType, root: Path) -> ModuleType:
+    """The pack's root module, imported and registered by the in-process ComfyUI; submodules are attributes of it."""
+    before = set(comfy.NODE_CLASS_MAPPINGS)
+    assert asyncio.run(comfy.load_custom_node(str(root))), "ComfyUI could not import the pack; its log says why"
+    assert set(comfy.NODE_CLASS_MAPPINGS) - before, "the pack registered no node"
+    return sys.modules[str(root).replace(".", "_x_")]

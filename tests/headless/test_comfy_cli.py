@@ -1,0 +1,37 @@
+"""comfy-cli as a program on the same server: what `make demo` relies on."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from sora_core.headless.comfy_program import run_with_comfy_cli, to_api
+from sora_core.headless.workflow import WorkflowError
+
+
+def test_ui_workflow_runs_and_returns_its_file(server, workflows):
+    (file,) = run_with_comfy_cli(workflows / "image.json", server)
+    assert Image.open(file).size == (32, 24)
+
+
+def test_conversion_equals_the_twin(server, workflows):
+    converted = to_api(workflows / "image.json", server)
+    for node in converted.values():
+        node.pop("_meta", None)
+    assert converted == json.loads((workflows / "api" / "image.json").read_text())
+
+
+def test_partly_invalid_graph_fails(server, chain, tmp_path):
+    prompt = chain()
+    prompt["9"] = {"class_type": "SaveImage", "inputs": {"filename_prefix": "dropped"}}
+    path = tmp_path / "partly.json"
+    path.write_text(json.dumps(prompt))
+    with pytest.raises(WorkflowError, match=r"node 9.*images"):
+        run_with_comfy_cli(path, server)
+
+
+def test_failing_node_is_reported(server, chain, tmp_path):
+    path = tmp_path / "fail.json"
+    path.write_text(json.dumps(chain(("TestFail", {}))))
+    with pytest.raises(WorkflowError, match="the picture is too blue"):
+        run_with_comfy_cli(path, server)

@@ -1,0 +1,58 @@
+"""The child server: it starts with the pack in it, says why when it cannot, and is gone afterwards."""
+
+import socket
+import threading
+
+import pytest
+
+from sora_core.headless.comfyui import ComfyUIMissingError, make_base_directory
+from sora_core.headless.runner import run_prompt
+from sora_core.headless.server import ServerError, comfy_server
+from sora_core.headless.workflow import WorkflowError
+
+
+def test_pack_is_loaded(server):
+    assert "SoraLoadModel" in server.get("/object_info")
+    assert "(IMPORT FAILED): " not in server.log_tail(1000)
+
+
+def test_start_failure_shows_the_log(comfyui, tmp_path):
+    with (
+        pytest.raises(ServerError, match=r"(?s)ended with code 2.*--no-such-flag"),
+        comfy_server(comfyui, tmp_path, extra_args=["--no-such-flag"]),
+    ):
+        pass
+
+
+def test_server_killed_in_mid_job_is_reported_and_cleaned_up(comfyui, base, chain):
+    with comfy_server(comfyui, base) as server:
+        timer = threading.Timer(1.0, server.process.kill)
+        timer.start()
+        with pytest.raises(WorkflowError, match="server went away") as caught:
+            run_prompt(chain(("TestSlow", {"steps": 500, "seconds": 0.02})), server)
+        timer.join()
+    assert caught.value.kind == "server"
+    assert server.process.poll() is not None
+    with pytest.raises(ConnectionRefusedError), socket.create_connection((server.host, server.port)):
+        pass
+
+
+def test_directory_without_comfyui_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("COMFYUI_DIR", str(tmp_path))
+    with pytest.raises(ComfyUIMissingError, match=r"COMFYUI_DIR is .* but no main\.py"), comfy_server():
+        pass
+
+
+def test_base_directory_needs_a_pack(tmp_path):
+    with pytest.raises(ComfyUIMissingError, match="holds no custom-node pack"):
+        make_base_directory(tmp_path / "base", pack=tmp_path)
+
+
+def test_base_directory_follows_a_moved_pack(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    make_base_directory(tmp_path / "base", tmp_path / "old")
+    make_base_directory(tmp_path / "base", tmp_path / "new")
+    (link,) = (tmp_path / "base" / "custom_nodes").iterdir()
+    assert link.resolve() == tmp_path / "new"

@@ -1,0 +1,33 @@
+"""Importing the pack in a fresh process with a real ComfyUI: quick, without network or disk writes, and not installed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sora_core.headless.comfyui import torchvision_stub
+
+
+@pytest.fixture(scope="module")
+def probe(root, comfyui, tmp_path_factory):
+    base = tmp_path_factory.mktemp("base")
+    program = Path(__file__).with_name("import_probe.py")
+    command = [sys.executable, program, root, comfyui, torchvision_stub(), base]
+    done = subprocess.run([str(part) for part in command], cwd=base, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_pack_works_without_being_installed(probe):
+    assert "SoraLoadModel" in probe["ids"]
+    assert all(name.startswith("Sora") for name in probe["ids"])
+
+
+def test_import_takes_less_than_300_ms(probe):
+    assert probe["seconds"] < 0.3
+
+
+def test_import_touches_neither_network_nor_disk(probe):
+    assert probe["touched"] == []

@@ -77,8 +77,9 @@ def _towards(azimuth: float, elevation: float) -> list[float]:
 
 def _waves(scene: Scene, seconds: float) -> list[float]:
     """The phases of the three wave trains of the sea."""
-    cycles = (seconds / scene.period * max(1, round(scene.period / w)) if scene.period else seconds / w
-              for w in _WAVE_SECONDS)
+    cycles = (
+        seconds / scene.period * max(1, round(scene.period / w)) if scene.period else seconds / w for w in _WAVE_SECONDS
+    )
     return [2 * math.pi * math.fmod(c, 1.0) for c in cycles]
 
 

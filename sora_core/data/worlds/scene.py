@@ -18,7 +18,7 @@ PALETTE: dict[str, tuple[float, float, float]] = {
     "green": (0.10, 0.68, 0.14),
     "cyan": (0.08, 0.86, 0.88),
     "blue": (0.10, 0.22, 0.95),
-    "purple": (0.50, 0.12, 0.85),
+    "purple": (0.56, 0.14, 0.88),
     "pink": (1.00, 0.42, 0.72),
 }
 """Display colours of the colour attribute."""
@@ -141,7 +141,7 @@ def sample_scene(
     # How large the subject appears: less when it needs room to move.
     roomy = a.motion in ("still", "spin", "roll") and a.second_subject == "none"
     fraction = between(0.46, 0.54) if roomy else between(0.41, 0.47)
-    size = max(solid.height, 1.5 * solid.half_width) * scale
+    size = max(solid.height * 0.94, 1.55 * solid.reach) * scale
     sweep = {
         "push_in": between(0.17, 0.23),
         "pull_out": between(0.17, 0.23),

@@ -1,7 +1,7 @@
 """Signed distances of the ten subjects and of the wall, with the paint on their surfaces.
 
-Every solid stands on y = 0 around the y axis, faces +z (vehicles and animals face +x), is about one unit large, and is
-evaluated on three coordinate tensors of equal shape. Distances are exact or underestimated, so marching never overshoots.
+Every solid stands on y = 0 around the y axis, faces +z (car and duck face +x), is about one unit large, and is evaluated
+on three coordinate tensors of equal shape. Distances are exact or underestimated, so marching never overshoots.
 Primitives after Inigo Quilez, "Distance functions" (https://iquilezles.org/articles/distfunctions/).
 """
 
@@ -118,11 +118,9 @@ def _paint_car(points: Points, paint: Tensor) -> Tensor:
 
 
 def _house(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
-    walls = _box(x, y - 0.29, z, (0.40, 0.29, 0.34), 0.01)
-    gable = torch.maximum(x.abs() * 0.70 + (y - 0.86) * 0.71, z.abs() - 0.33)
-    walls = torch.minimum(walls, torch.maximum(gable, 0.5 - y))
-    slope = (x.abs() * 0.70 + (y - 0.94) * 0.71).sub_(0.0)
-    roof = torch.maximum(torch.maximum(slope, -slope - 0.1), torch.maximum(z.abs() - 0.42, 0.46 - y))
+    slope = x.abs() * 0.70 + y * 0.71 - 0.667
+    walls = torch.maximum(_box(x, y - 0.45, z, (0.40, 0.45, 0.34), 0.01), slope + 0.05)
+    roof = torch.maximum(torch.maximum(slope, -slope - 0.11), torch.maximum(z.abs() - 0.42, 0.44 - y))
     chimney = _box(x - 0.25, y - 0.78, z + 0.12, (0.07, 0.17, 0.07), 0.01)
     return walls, roof, chimney
 

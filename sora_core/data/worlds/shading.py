@@ -27,8 +27,8 @@ class Light:
 
 LIGHTS: dict[str, Light] = {
     "day": Light(sun=(0.86, 0.82, 0.74), sky=(0.36, 0.40, 0.46), fill=0.10),
-    "sunset": Light(sun=(0.95, 0.50, 0.22), sky=(0.33, 0.25, 0.27), fill=0.40),
-    "night": Light(sun=(0.10, 0.14, 0.24), sky=(0.07, 0.09, 0.16), fill=0.42),
+    "sunset": Light(sun=(0.95, 0.52, 0.25), sky=(0.33, 0.27, 0.30), fill=0.42),
+    "night": Light(sun=(0.11, 0.15, 0.25), sky=(0.09, 0.11, 0.18), fill=0.48),
 }
 
 _SUNSET_SKY = ((1.00, 0.66, 0.32), (0.93, 0.47, 0.42), (0.42, 0.30, 0.56))
@@ -42,14 +42,18 @@ _DAY_SKY = {
     "neon_city": ((0.84, 0.80, 0.95), (0.62, 0.66, 0.95), (0.38, 0.46, 0.88)),
     "mars": ((0.93, 0.76, 0.58), (0.85, 0.62, 0.45), (0.66, 0.44, 0.33)),
 }
-_SKY_TINT = {"mars": ((1.0, 0.80, 0.70), 0.55), "neon_city": ((0.95, 0.55, 1.00), 0.45), "studio": ((0.9, 0.9, 0.9), 0.2)}
+_SKY_TINT = {
+    "mars": ((1.0, 0.70, 0.58), 0.65),
+    "neon_city": ((0.95, 0.55, 1.00), 0.45),
+    "studio": ((0.9, 0.9, 0.9), 0.2),
+}
 
 # Two ground colours, the far and the near hill colour (display values by day).
 _GROUND = {
-    "meadow": ((0.42, 0.70, 0.24), (0.30, 0.58, 0.20), (0.44, 0.66, 0.56), (0.32, 0.58, 0.30)),
+    "meadow": ((0.36, 0.72, 0.22), (0.24, 0.58, 0.18), (0.44, 0.66, 0.56), (0.28, 0.56, 0.26)),
     "desert": ((0.93, 0.79, 0.52), (0.86, 0.68, 0.42), (0.88, 0.76, 0.58), (0.84, 0.66, 0.40)),
     "snow": ((0.95, 0.97, 1.00), (0.86, 0.91, 0.98), (0.62, 0.70, 0.82), (0.80, 0.86, 0.95)),
-    "sea": ((0.10, 0.42, 0.66), (0.05, 0.30, 0.56), (0.5, 0.6, 0.7), (0.4, 0.5, 0.6)),
+    "sea": ((0.22, 0.62, 0.82), (0.05, 0.34, 0.66), (0.5, 0.6, 0.7), (0.4, 0.5, 0.6)),
     "studio": ((0.90, 0.90, 0.90), (0.52, 0.53, 0.55), (0.7, 0.7, 0.7), (0.7, 0.7, 0.7)),
     "neon_city": ((0.25, 0.20, 0.36), (0.25, 0.20, 0.36), (0.30, 0.25, 0.42), (0.20, 0.17, 0.30)),
     "mars": ((0.74, 0.40, 0.24), (0.62, 0.31, 0.18), (0.66, 0.40, 0.30), (0.52, 0.27, 0.18)),
@@ -112,7 +116,7 @@ def sky(direction: Tensor, disk_direction: Tensor, colours: dict[str, Tensor]) -
     _, night, size = colours["fill_night_size"]
     towards = (direction * disk_direction).sum(0)
     angle = (2.0 - 2.0 * towards).clamp_min_(0.0).sqrt_()
-    glow = (1.0 - angle / (size * 5)).clamp_(0, 1).square_().mul_(0.35)
+    glow = (1.0 - angle / (size * 5)).clamp_(0, 1).square_() * (0.35 - 0.17 * night)
     disk = ((size - angle) / 0.012 + 0.5).clamp_(0, 1)
     colour = _mix(colour, colours["disk"], torch.maximum(glow, disk))
     if bool((night > 0).any()):
@@ -218,6 +222,43 @@ def scenery(
     return colour, distance
 
 
+_BOULDERS = {
+    "mars": ((0.46, 0.22, 0.14), 0.62),
+    "meadow": ((0.16, 0.42, 0.14), 1.0),
+}
+_BOULDER_PLACES = ((-2.6, -3.2, 0.50), (2.9, -4.6, 0.75), (-4.6, -6.5, 1.0), (1.2, -7.8, 0.6), (5.5, -5.0, 0.6))
+_BOULDER_PLACES += ((-5.5, 1.0, 0.7), (5.8, 0.5, 0.7), (-7.5, -3.0, 1.0), (0.2, 9.0, 0.8))
+
+
+def boulders(
+    environment: str, origin: Tensor, direction: Tensor, light: Tensor, colours: dict[str, Tensor]
+) -> tuple[Tensor, Tensor] | None:
+    """Rocks on Mars and bushes in the meadow, half sunk spheres around the stage that show parallax.
+
+    Returns:
+        Colour (3, r) and distance (r), infinite where there is none; or None for environments without.
+    """
+    if environment not in _BOULDERS:
+        return None
+    paint, height = _BOULDERS[environment]
+    places = direction.new_tensor(_BOULDER_PLACES)
+    radius = places[:, 2:]
+    centres = torch.stack((places[:, 0], places[:, 2] * (height - 0.62), places[:, 1]), 1)
+    # |o + t d - c| = r, for all spheres at once; the camera is outside all of them.
+    away = origin.square().sum(0) - 2.0 * (centres @ origin) + centres.square().sum(1, keepdim=True)
+    along = centres @ direction - (origin * direction).sum(0)
+    gap = along * along - away + radius * radius
+    far = torch.where((gap > 0) & (along > 0), along - gap.clamp_min(0.0).sqrt(), math.inf)
+    distance, index = far.min(0)
+    met = distance < math.inf
+    point = origin + direction * torch.where(met, distance, 0.0)
+    normal = (point - centres.T[:, index]) / radius[index, 0]
+    lit = (normal * light).sum(0).clamp_min_(0.0)
+    shade = colours["ambient"] * (0.55 + 0.45 * normal[1]) + colours["sun"] * lit + colours["fill_night_size"][0] * 0.15
+    albedo = direction.new_tensor(paint).square()[:, None]
+    return albedo * shade * (0.45 + 0.55 * (point[1] / 0.25).clamp(0, 1)), distance
+
+
 def ground(
     environment: str,
     point: Tensor,
@@ -225,6 +266,7 @@ def ground(
     direction: Tensor,
     shift: Tensor,
     waves: Tensor,
+    disk: Tensor,
     colours: dict[str, Tensor],
 ) -> tuple[Tensor, Tensor]:
     """The ground's paint and its own light.
@@ -232,6 +274,7 @@ def ground(
     Args:
         point: (3, r) where the rays meet y = 0; distance: (r) along them; direction: (3, r).
         shift: (2, r) or (2, 1) displaces the texture; waves: (3, r) or (3, 1) phases of the sea at this time.
+        disk: (3, r) or (3, 1) direction of the sun or moon in the sky.
 
     Returns:
         Albedo (3, r) that light and shadow act on, and emission (3, r) or (3, 1) that they do not.
@@ -251,7 +294,7 @@ def ground(
         neon = a.new_tensor((0.95, 0.10, 0.80))[:, None]
         return a.expand_as(point), neon * glow
     if environment == "sea":
-        return _sea(x, z, distance, direction, waves, colours)
+        return _sea(x, z, distance, direction, waves, disk, colours)
     if environment == "desert":
         ripple = (z * 4.5 + (x * 0.9).sin() * 1.2 + x * 1.2).sin()
         ripple = ripple * (1.0 - distance / 8.0).clamp_(0, 1) * 0.5 + 0.5 * (x * 0.5 + z * 0.8).sin()
@@ -268,18 +311,33 @@ def _to_line(x: Tensor, spacing: float) -> Tensor:
 
 
 def _sea(
-    x: Tensor, z: Tensor, distance: Tensor, direction: Tensor, waves: Tensor, colours: dict[str, Tensor]
+    x: Tensor,
+    z: Tensor,
+    distance: Tensor,
+    direction: Tensor,
+    waves: Tensor,
+    disk: Tensor,
+    colours: dict[str, Tensor],
 ) -> tuple[Tensor, Tensor]:
-    calm = (1.0 - distance / 16.0).clamp_(0.1, 1)
-    first = (z * 3.1 + x * 0.8 + waves[0]).sin()
-    second = (z * 1.7 - x * 1.5 + waves[1]).sin()
-    third = (x * 3.4 + z * 1.9 + waves[2]).sin()
-    slope = (0.5 * first + 0.35 * second + 0.25 * third) * calm
-    mirror = (1.0 + direction[1]).clamp_(0, 1)  # 1 at the horizon, where water mirrors the sky
-    mirror = (mirror.square().square() * 0.55 + 0.1 + 0.16 * slope).clamp_(0, 1)
-    reflected = _mix(colours["sky_low"], colours["sky_middle"], 0.5) * mirror
-    crest = (slope - 0.55).clamp_min_(0.0)
-    return _mix(colours["ground_a"], colours["ground_b"], 0.5 - 0.5 * slope) + crest, reflected
+    calm = (1.0 - distance / 18.0).clamp_(0.12, 1)
+    first = (z * 3.4 + x * 0.6 + waves[0]).sin()
+    second = (z * 2.1 - x * 1.1 + waves[1]).sin()
+    third = (x * 2.2 + z * 4.6 + waves[2]).sin()
+    slope = (0.42 * first + 0.34 * second + 0.24 * third) * calm
+    mirror = (1.0 + direction[1]).clamp_(0, 1).square_().square_()  # 1 at the horizon, where water mirrors the sky
+    reflected = colours["sky_middle"] * (mirror * 0.30 + 0.04)
+    # The road of light under a low sun or moon; a high sun leaves none in view.
+    flat = direction[0].square().addcmul_(direction[2], direction[2]).rsqrt_()
+    towards = (direction[0] * disk[0] + direction[2] * disk[2]) * flat / (disk[0].square() + disk[2].square()).sqrt()
+    road = ((towards - 0.978) / 0.022).clamp_(0, 1) * (slope * 1.6 + 0.35).clamp_(0, 1) * (disk[1] < 0.5)
+    night = colours["fill_night_size"][1]
+    reflected = reflected + colours["disk"] * (road * (0.6 - 0.3 * night))
+    return _mix(colours["ground_b"], colours["ground_a"], (0.5 + 0.55 * slope).clamp_(0, 1)), reflected
+
+
+def haze_distance(environment: str) -> float:
+    """How far one sees before the ground fades into the horizon: shorter where no hills hide the horizon."""
+    return 15.0 if environment in ("sea", "studio", "neon_city") else 32.0
 
 
 def environment_index(environment: str) -> int:

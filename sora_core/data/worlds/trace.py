@@ -16,7 +16,7 @@ from sora_core.data.worlds.attributes import ENVIRONMENTS
 from sora_core.data.worlds.batch import KINDS, SLOTS, FrameBatch, pick
 from sora_core.data.worlds.scene import FOCAL
 from sora_core.data.worlds.sdf import PAINTS, SOLIDS, Solid
-from sora_core.data.worlds.shading import ground, scenery, sky
+from sora_core.data.worlds.shading import boulders, ground, haze_distance, scenery, sky
 
 _STEPS = 28
 _TOUCH = 0.004
@@ -219,6 +219,23 @@ def _shade_background(batch: FrameBatch, rays: _Rays, free: Tensor, colour: Tens
             above, paint, far = above[visible], paint[:, visible], far[visible]
             colour[:, above] = paint
             distance[above] = far
+        near = (mine & (height.abs() < 0.3)).nonzero().squeeze(1)
+        if len(near):
+            _place_boulders(batch, rays, near, ENVIRONMENTS[number], colour, distance)
+
+
+def _place_boulders(
+    batch: FrameBatch, rays: _Rays, index: Tensor, environment: str, colour: Tensor, distance: Tensor
+) -> None:
+    frame = rays.frame[index]
+    colours = {name: pick(batch.colours[name], frame) for name in ("ambient", "sun", "fill_night_size")}
+    light, origin = pick(batch.light, frame), _columns(rays.origin, index)
+    found = boulders(environment, origin, rays.direction[:, index], light, colours)
+    if found is not None:
+        paint, far = found
+        seen = (far < distance[index]).nonzero().squeeze(1)
+        colour[:, index[seen]] = paint[:, seen]
+        distance[index[seen]] = far[seen]
 
 
 def _shade_sky(batch: FrameBatch, rays: _Rays, index: Tensor, environment: str) -> tuple[Tensor, Tensor]:
@@ -235,12 +252,12 @@ def _shade_ground(batch: FrameBatch, rays: _Rays, index: Tensor, environment: st
     colours = {name: pick(table, frame) for name, table in batch.colours.items()}
     light = pick(batch.light, frame)
     shift, waves = pick(batch.ground_shift, frame), pick(batch.waves, frame)
-    albedo, emission = ground(environment, point, far, direction, shift, waves, colours)
+    albedo, emission = ground(environment, point, far, direction, shift, waves, pick(batch.disk, frame), colours)
     shadow, contact = _ground_shadow(batch, frame, point)
     fill = colours["fill_night_size"][0:1]
     lit = colours["ambient"] * contact + colours["sun"] * (light[1] * shadow) + fill * (0.22 * contact)
     paint = albedo * lit + emission * (0.55 + 0.45 * contact)
-    fog = 1.0 - torch.exp(-(far / 15.0).square_())
+    fog = 1.0 - torch.exp(-(far / haze_distance(environment)).square_())
     return paint + (colours["sky_low"] - paint) * fog
 
 

@@ -23,7 +23,6 @@ Progress = Callable[[str, int, int], None]
 # blocked: the server sends the same events for a blocked node as for one that ran.
 SAVES_SILENTLY = frozenset({"CheckpointSave", "CLIPSave", "VAESave", "ModelSave", "SaveLoRA", "LoraSave"})
 SAVES_SILENTLY |= {"LossGraphNode", "SaveImageDataSetToFolder", "SaveImageTextDataSetToFolder", "SaveTrainingDataset"}
-)
 
 
 @dataclass

@@ -31,14 +31,13 @@ def forget_installation() -> None:
 
 
 def watch(events: list[str]) -> None:
-    """Notes every connection and every file opened for writing from now on; byte code that Python caches is no news."""
+    """Notes every connection and every file opened for writing from now on."""
 
     def hook(event: str, arguments: tuple) -> None:
         if event in ("socket.connect", "socket.getaddrinfo", "os.mkdir", "os.remove", "subprocess.Popen"):
             events.append(f"{event} {arguments}")
         elif event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
-            if "__pycache__" not in str(arguments[0]):
-                events.append(f"write {arguments[0]}")
+            events.append(f"write {arguments[0]}")
 
     sys.addaudithook(hook)
 

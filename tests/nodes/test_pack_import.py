@@ -1,4 +1,4 @@
-"""Importing the pack in a fresh process with a real ComfyUI: quick, without network or disk writes, and not installed."""
+"""Importing the pack, not installed, in a fresh process with a real ComfyUI: quick, no network, no disk writes."""
 
 import json
 import subprocess

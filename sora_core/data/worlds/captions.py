@@ -56,27 +56,42 @@ class Draw:
         return options[0] if self.chance(0.5) else self.choice(options[1:])
 
 
-class _Words:
+class Words:
     """The phrases chosen for one clip, ready for the slots of any template."""
 
     def __init__(self, attributes: Attributes, draw: Draw, words: Lexicon) -> None:
         self._draw = draw
+        self._language = words.language
         self._english = words.language == "en"
         self._attributes = attributes
-        chosen: dict[str, Phrase] = {
+        self._chosen: dict[str, Phrase] = {
             name: draw.phrase(values[getattr(attributes, name)])
             for name, values in words.phrases.items()
             if getattr(attributes, name) in values
         }
-        self._chosen = chosen
         self._relation = draw.phrase(words.relations)
         self._shot = draw.phrase(words.shots[attributes.camera]).text
+
+    def fill(self, template: str, skip: frozenset[str] = frozenset()) -> tuple[str, frozenset[str]]:
+        """The template with its slots filled, those of `skip` with nothing, and the attributes it then states."""
+        mentioned: set[str] = set()
+
+        def replace(match: re.Match[str]) -> str:
+            if match[1] in skip:
+                return ""
+            text, names = self.slot(match[1])
+            mentioned.update(names)
+            return text
+
+        return clean(_SLOT.sub(replace, template), self._language), frozenset(mentioned)
 
     def slot(self, name: str) -> tuple[str, tuple[str, ...]]:
         """The words of one slot and the attributes they state."""
         chosen = self._chosen
         if name in ("thing", "bare"):
             return self._noun("subject", "colour", bare=name == "bare"), ("subject", "colour")
+        if name == "second":
+            return self._noun("second_subject", "second_colour", bare=False), ("second_subject", "second_colour")
         if name == "other":
             return self._other()
         if name == "hidden":
@@ -116,7 +131,7 @@ class _Words:
         return self._relation.format(noun), ("second_subject", "second_colour")
 
 
-def _clean(text: str, language: str) -> str:
+def clean(text: str, language: str) -> str:
     """`text` without the gaps and doubled commas that empty slots leave."""
     if language == "zh":
         text = re.sub(r"，+", "，", text)
@@ -141,29 +156,12 @@ def _punctuated(text: str, draw: Draw, language: str, style: str) -> str:
     return text + end if final else text
 
 
-def _fill(template: str, words: _Words, skip: set[str]) -> tuple[str, frozenset[str]]:
-    mentioned: set[str] = set()
-
-    def replace(match: re.Match[str]) -> str:
-        if match[1] in skip:
-            return ""
-        text, names = words.slot(match[1])
-        mentioned.update(names)
-        return text
-
-    return _SLOT.sub(replace, template), frozenset(mentioned)
-
-
 def _compose_descriptive(attributes: Attributes, draw: Draw, words: Lexicon) -> tuple[str, frozenset[str]]:
     """Every attribute in one to three sentences; what is absent is stated only now and then."""
-    skip = set()
-    if attributes.second_subject == "none" and not draw.chance(0.2):
-        skip.add("other")
-    if attributes.occluder == "none" and not draw.chance(0.2):
-        skip.add("hidden")
+    absent = {"other": attributes.second_subject == "none", "hidden": attributes.occluder == "none"}
+    skip = frozenset(slot for slot, is_absent in absent.items() if is_absent and not draw.chance(0.2))
     template = draw.choice(words.templates["descriptive"])
-    text, mentioned = _fill(template, _Words(attributes, draw, words), skip)
-    return _clean(text, words.language), mentioned
+    return Words(attributes, draw, words).fill(template, skip)
 
 
 def _suits_short(template: str, attributes: Attributes, draw: Draw) -> bool:
@@ -190,8 +188,7 @@ def _compose_short(attributes: Attributes, draw: Draw, words: Lexicon) -> tuple[
         template = draw.choice(words.templates["short"])
         if not _suits_short(template, attributes, draw):
             continue
-        text, mentioned = _fill(template, _Words(attributes, draw, words), set())
-        text = _clean(text, words.language)
+        text, mentioned = Words(attributes, draw, words).fill(template)
         length = len(re.findall(r"[\w'-]+", text)) if words.language == "en" else len(re.findall(r"\w", text))
         if low <= length <= high:
             break

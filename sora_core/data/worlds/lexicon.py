@@ -43,8 +43,8 @@ class Lexicon:
 
     `phrases[attribute][value]` serve captions; English motions and cameras are verbs in their plain form.
     `shots[value]` are camera moves as nouns, `relations` place the second subject (`{}`) beside the first,
-    `also[attribute][value]` are further words that prompts use but captions do not, and `templates[style]` are the
-    sentence patterns of captions.
+    `also[attribute][value]` are further words that prompts use but captions do not, `templates[style]` are the
+    sentence patterns of captions, and `ignore` lists phrases that only look as if they named a value.
     """
 
     language: str
@@ -53,6 +53,7 @@ class Lexicon:
     relations: tuple[str, ...]
     also: dict[str, dict[str, tuple[str, ...]]]
     templates: dict[str, tuple[str, ...]]
+    ignore: tuple[str, ...]
 
 
 def _table(data: dict[str, list[str]]) -> dict[str, tuple[Phrase, ...]]:
@@ -76,7 +77,7 @@ def load(language: str) -> Lexicon:
     phrases["second_colour"] = phrases["colour"]
     also = {name: {v: tuple(words) for v, words in values.items()} for name, values in data["also"].items()}
     templates = {style: tuple(patterns) for style, patterns in data["templates"].items()}
-    return Lexicon(language, phrases, _table(data["shot"]), tuple(data["relation"]), also, templates)
+    return Lexicon(language, phrases, _table(data["shot"]), tuple(data["relation"]), also, templates, tuple(data["ignore"]))
 
 
 def third_person(verb_phrase: str) -> str:

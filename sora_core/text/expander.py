@@ -1,0 +1,137 @@
+"""Short prompts made long: what the user left open is drawn from the lexicon and told after the user's own words."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from sora_core.data.worlds import lexicon
+from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
+from sora_core.data.worlds.captions import Draw, Words
+from sora_core.text.recognise import Reading, read, recognise
+
+__all__ = ["expand", "recognise"]
+
+_CHINESE = re.compile(r"[\u3400-\u9fff]")
+_SENTENCE_END = re.compile(r"[.!?。！？…]$")
+_COMPANION = 0.25
+"""How often a prompt without a second subject is given one."""
+
+_VAGUE = frozenset(
+    "a an the some one this that it its of in on at with and to for is are by from as i me we you my make show create"
+    " generate please want would like something anything thing object scene video clip movie film short nice cool"
+    " beautiful pretty very really simple animation cinematic realistic next over under into near there be camera shot"
+    " 一 个 的 了 在 是 有 着 里 上 下 中 我 想 要 请 生 成 视 频 段 只 辆 座 枚 朵 艘 镜 头 画 面 和 与 它"
+    " 东 西 短 片 做 给 来 这 那".split()
+)
+"""Words that do not name a thing of their own, so that a subject may be drawn beside them."""
+
+
+def _draw_attributes(known: dict[str, str], draw: Draw) -> Attributes:
+    """`known` completed at random; a wall is never invented, a second subject only now and then."""
+    chosen = dict(known)
+    for name, values in ATTRIBUTES.items():
+        if name.startswith("second_") or name == "occluder":
+            continue
+        value = draw.choice(values)
+        chosen.setdefault(name, value)
+    others = [value for value in ATTRIBUTES["second_subject"] if value not in ("none", chosen["subject"])]
+    colours = [value for value in ATTRIBUTES["second_colour"] if value not in ("none", chosen["colour"])]
+    companion, colour = draw.choice(others), draw.choice(colours)
+    if chosen.get("second_subject", "none") != "none":
+        chosen.setdefault("second_colour", colour)
+    elif "second_subject" not in chosen and draw.chance(_COMPANION):
+        chosen |= {"second_subject": companion, "second_colour": colour}
+    return Attributes(**chosen)
+
+
+def _with_colours(reading: Reading, attributes: Attributes, draw: Draw) -> str:
+    """The user's text with the drawn colours set before subjects that have none."""
+    text = reading.text
+    pairs = {"subject": "colour", "second_subject": "second_colour"}
+    bare = [name for name, colour in pairs.items() if name in reading.mentions and colour not in reading.mentions]
+    for name in sorted(bare, key=lambda name: -reading.mentions[name].start):
+        start = reading.mentions[name].start
+        chinese = _CHINESE.match(text[start]) is not None
+        colours = lexicon.load("zh" if chinese else "en").phrases["colour"][getattr(attributes, pairs[name])]
+        colour = draw.phrase(colours).text
+        if chinese:
+            text = text[:start] + colour + ("的" if len(colour) > 1 else "") + text[start:]
+        else:
+            text = f"{_article_for(colour, text[:start])}{colour} {text[start:]}"
+    return text
+
+
+def _article_for(word: str, before: str) -> str:
+    """`before` with the article at its end, which was right for the noun, made right for `word`."""
+    needs_an = word[0].lower() in "aeiou"
+    return re.sub(r"\b([Aa])n? $", r"\1n " if needs_an else r"\1 ", before)
+
+
+def _opening(missing: set[str], language: str, draw: Draw) -> str:
+    """The pattern of the sentence on subject, motion, place and time, as far as they are missing."""
+    does = "{does}" if "motion" in missing else ""
+    where = "{where}" if "environment" in missing else ""
+    when = "{when}" if "time" in missing else ""
+    named = "subject" not in missing
+    if language == "zh":
+        if not does and named:
+            return f"场景{where}，{when}" if where else when
+        who = "它" if named else "{thing}" if does else "有{thing}"
+        place = f"{who}{where}{does}" if does else f"{where}{who}"
+        return draw.choice([f"{when}，{place}", f"{place}，{when}"])
+    if not does and named:
+        return f"The scene is set {where} {when}" if where or when else ""
+    who = "It {does}" if named else "{thing} {does}" if does else "This video shows {thing}"
+    if not does:
+        return f"{who} {where} {when}"
+    return draw.choice([f"{who} {where} {when}", f"{when}, {who} {where}", f"{where}, {who} {when}"])
+
+
+def _sentences(words: Words, missing: set[str], language: str, draw: Draw, *, companion: bool) -> list[str]:
+    """What the prompt did not say, in sentences like those of descriptive captions."""
+    beside = (
+        ["附近有{second}", "旁边有{second}"] if language == "zh" else ["Nearby there is {second}", "{second} is near"]
+    )
+    patterns = [
+        _opening(missing, language, draw),
+        draw.choice(beside) if companion else "",
+        "{camera}" if "camera" in missing else "",
+    ]
+    filled = [words.fill(pattern)[0] for pattern in patterns if pattern]
+    # "It" stands inside a sentence when a place or a time opens it.
+    return [sentence[:1].upper() + sentence[1:].replace(", It ", ", it ") for sentence in filled if sentence]
+
+
+def expand(prompt: str, generator: torch.Generator, language: str | None = None) -> str:
+    """A long prompt from a short one: the user's text comes first, then what it left open, drawn at random.
+
+    No word of the prompt is lost. Subjects without a colour get one; place, time, motion and camera follow in further
+    sentences. A subject is drawn only if the prompt names no thing at all: beside a thing the lexicon does not know
+    ("a sad elephant"), nothing else takes its place. Needs no network.
+
+    Args:
+        prompt: what the user wrote, in any language.
+        generator: decides every draw, so that the same state gives the same text.
+        language: "en" or "zh" for the added sentences; without it, Chinese if the prompt has Chinese characters.
+
+    Raises:
+        ValueError: the language is neither "en" nor "zh".
+    """
+    if language is None:
+        language = "zh" if _CHINESE.search(prompt) else "en"
+    known, draw = read(prompt), Draw(generator)
+    attributes = _draw_attributes(known.attributes, draw)
+    missing = set(ATTRIBUTES) - set(known.mentions)
+    if "subject" in missing and not _VAGUE.issuperset(known.other_words):
+        missing -= {"subject", "colour", "second_subject", "second_colour"}
+    companion = attributes.second_subject != "none" and "second_subject" in missing
+    text = _with_colours(known, attributes, draw)
+    words = Words(attributes, draw, lexicon.load(language))
+    added = _sentences(words, missing, language, draw, companion=companion)
+    if text and not _SENTENCE_END.search(text):
+        text = text.rstrip(",;:，；：、") + ("。" if language == "zh" else ".")
+    if language == "zh":
+        return text + "".join(f"{sentence}。" for sentence in added)
+    return " ".join([text, *(f"{sentence}." for sentence in added)]).strip()

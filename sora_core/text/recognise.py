@@ -1,0 +1,249 @@
+"""Which attributes of a clip a prompt names, found by the longest phrases of the lexicon in either language."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+
+from sora_core.data.worlds import lexicon
+from sora_core.data.worlds.attributes import ATTRIBUTES
+from sora_core.text.tokenizer import pieces
+
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff_]+|[,.;:!?，。；：！？、\n]")
+_CAMERA = frozenset({"camera", "cameras", "shot", "view", "lens", "镜头", "机位"})
+_CLAUSE_END = frozenset({"as", "while", "of", "that", "where", "showing"})
+_COPULAS = frozenset({"is", "are", "was", "looks", "coloured", "colored", "painted", "是", "为", "呈"})
+_NEGATIONS = frozenset({"no", "without", "没", "无"})
+_IGNORED = "ignore"
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A phrase of the prompt and what it names: `start` and `end` count characters of the prompt."""
+
+    attribute: str
+    value: str
+    start: int
+    end: int
+    first_word: int
+    last_word: int
+    weak: bool
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A prompt as it was understood.
+
+    `text` is the prompt without the space around it, `mentions` are the phrases that count, by attribute,
+    and `other_words` are the words that belong to no phrase.
+    """
+
+    text: str
+    mentions: dict[str, Mention]
+    other_words: tuple[str, ...]
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        return {name: mention.value for name, mention in self.mentions.items()}
+
+
+@dataclass(frozen=True)
+class _Word:
+    text: str
+    start: int
+    end: int
+
+    @property
+    def separates(self) -> bool:
+        return not self.text[0].isalnum()
+
+
+def _words(text: str) -> list[_Word]:
+    """The words and separators of `text`; full-width and upper-case letters agree with plain ones, one for one."""
+    letters = (unicodedata.normalize("NFKC", letter).lower() for letter in text)
+    matched = "".join(new if len(new) == 1 else old for new, old in zip(letters, text, strict=True))
+    return [_Word(match[0], match.start(), match.end()) for match in _WORD.finditer(matched)]
+
+
+def _forms(attribute: str, key: str, language: str) -> list[str]:
+    """The spellings of a phrase in a prompt: English nouns in the plural, verbs in three forms."""
+    if language != "en":
+        return [key]
+    if attribute in ("motion", "camera"):
+        return [key, lexicon.third_person(key), lexicon.participle(key)]
+    if attribute == "subject":
+        return [key, key + "es" if key.endswith(("x", "sh", "ch", "s")) else key + "s"]
+    return [key]
+
+
+@cache
+def _phrases() -> dict[tuple[str, ...], list[tuple[str, str, bool]]]:
+    """Every phrase as a tuple of words, with the (attribute, value, weak) it may stand for."""
+    table: dict[tuple[str, ...], list[tuple[str, str, bool]]] = {}
+
+    def add(key: str, attribute: str, value: str, weak: bool) -> None:
+        meanings = table.setdefault(tuple(pieces(key)), [])
+        if all(meaning[:2] != (attribute, value) for meaning in meanings):
+            meanings.append((attribute, value, weak))
+
+    for language in lexicon.LANGUAGES:
+        words = lexicon.load(language)
+        for attribute, values in words.phrases.items():
+            for value, phrases in values.items():
+                if attribute.startswith("second_") and value != "none":
+                    continue
+                for phrase in phrases:
+                    for form in _forms(attribute, phrase.key, language):
+                        add(form, attribute, value, weak=False)
+        for value, phrases in words.shots.items():
+            for phrase in phrases:
+                add(phrase.text, "shot", value, weak=False)
+        for attribute, extra in words.also.items():
+            for value, keys in extra.items():
+                for key in keys:
+                    add(key, attribute, value, weak=True)
+        for key in words.ignore:
+            add(key, _IGNORED, key, weak=False)
+    return table
+
+
+@cache
+def _longest() -> int:
+    return max(len(key) for key in _phrases())
+
+
+def _in_camera_clause(words: list[_Word]) -> list[bool]:
+    """For every word, whether its clause has spoken of the camera before it."""
+    flags, inside = [], False
+    for i, word in enumerate(words):
+        if word.separates or word.text in _CLAUSE_END:
+            inside = False
+        flags.append(inside)
+        pair = word.text + (words[i + 1].text if i + 1 < len(words) else "")
+        if word.text in _CAMERA or pair in _CAMERA:
+            inside = True
+    return flags
+
+
+def _meaning(key: tuple[str, ...], camera_clause: bool) -> tuple[str, str, bool] | None:
+    """What a phrase stands for here: verbs that both a camera and a subject can do go by the clause they are in."""
+    meanings = {attribute: (value, weak) for attribute, value, weak in _phrases().get(key, ())}
+    if "shot" in meanings:
+        return ("camera", *meanings["shot"])
+    if camera_clause:
+        meanings.pop("motion", None)
+    elif "motion" in meanings:
+        meanings.pop("camera", None)
+    if not camera_clause and meanings.get("camera", ("", False))[1] and not _CAMERA.intersection(key):
+        meanings.pop("camera")
+    for attribute, (value, weak) in meanings.items():
+        return attribute, value, weak
+    return None
+
+
+def _all_mentions(words: list[_Word]) -> list[Mention]:
+    """Every phrase of the prompt, from left to right, longest first, none overlapping."""
+    mentions = []
+    camera = _in_camera_clause(words)
+    i = 0
+    while i < len(words):
+        for length in range(min(_longest(), len(words) - i), 0, -1):
+            found = _meaning(tuple(word.text for word in words[i : i + length]), camera[i])
+            if found is not None:
+                mentions.append(
+                    Mention(found[0], found[1], words[i].start, words[i + length - 1].end, i, i + length - 1, found[2])
+                )
+                i += length
+                break
+        else:
+            i += 1
+    return mentions
+
+
+def _binds(words: list[_Word], colour: Mention, subject: Mention) -> bool:
+    """Whether a colour belongs to a subject: just before it ("red rubber ball"), or after "is"."""
+    between = words[colour.last_word + 1 : subject.first_word]
+    if colour.first_word < subject.first_word:
+        return len(between) <= 3 and not any(word.separates or word.text in {"and", "和", "与"} for word in between)
+    between = words[subject.last_word + 1 : colour.first_word]
+    return len(between) <= 3 and any(word.text in _COPULAS for word in between)
+
+
+def _loose(words: list[_Word], colour: Mention, mentions: list[Mention]) -> bool:
+    """Whether a colour stands by itself, so that it does not describe a thing that has no name here ("blue carpet")."""
+    following = colour.last_word + 1
+    taken = {mention.first_word for mention in mentions}
+    return following >= len(words) or words[following].separates or following in taken
+
+
+def _is_new(words: list[_Word], mention: Mention) -> bool:
+    """Whether an article says that a thing was not spoken of before: "a red ball" after "a red ball" is a second one."""
+    before = [word.text for word in words[max(0, mention.first_word - 2) : mention.first_word]]
+    return bool(before) and (before[-1] in {"a", "an", "another"} or "一" in before)
+
+
+def _bind_subjects(words: list[_Word], mentions: list[Mention]) -> dict[str, Mention]:
+    """The first subject and a second, different one, each with the colour that is bound to it."""
+    colours = [mention for mention in mentions if mention.attribute == "colour"]
+    subjects = [mention for mention in mentions if mention.attribute == "subject"]
+    owner: dict[Mention, Mention] = {}
+    for before in (True, False):
+        for subject in subjects:
+            near = [c for c in reversed(colours) if (c.first_word < subject.first_word) == before]
+            near = [c for c in near if c not in owner.values() and _binds(words, c, subject)]
+            if subject not in owner and near:
+                owner[subject] = near[0]
+    chosen: dict[str, Mention] = {}
+    for subject in subjects:
+        colour = owner.get(subject)
+        if "subject" not in chosen:
+            chosen["subject"] = subject
+            if colour:
+                chosen["colour"] = colour
+            continue
+        known = chosen.get("colour")
+        other_colour = colour is not None and known is not None and colour.value != known.value
+        if subject.value != chosen["subject"].value or other_colour or _is_new(words, colour or subject):
+            chosen["second_subject"] = subject
+            if colour:
+                chosen["second_colour"] = colour
+            break
+        if colour and not known:
+            chosen["colour"] = colour
+    loose = [c for c in colours if c not in owner.values() and _loose(words, c, mentions)]
+    if "colour" not in chosen and loose:
+        chosen["colour"] = loose[0]
+    return chosen
+
+
+def read(prompt: str) -> Reading:
+    """The prompt with the phrases that name attributes of a clip.
+
+    A wall after "no" and the like names nothing; of several motions, cameras, times or places the longest phrase that
+    is not a mere hint counts, and among equals the first.
+    """
+    text = prompt.strip()
+    words = _words(text)
+    mentions = [
+        mention
+        for mention in _all_mentions(words)
+        if not (mention.first_word and words[mention.first_word - 1].text in _NEGATIONS)
+    ]
+    chosen = _bind_subjects(words, mentions)
+    ranked = sorted(mentions, key=lambda m: (m.weak, m.first_word - m.last_word, m.first_word))
+    for mention in ranked:
+        if mention.attribute not in ("subject", "colour", _IGNORED):
+            chosen.setdefault(mention.attribute, mention)
+    taken = {i for mention in mentions for i in range(mention.first_word, mention.last_word + 1)}
+    rest = tuple(word.text for i, word in enumerate(words) if i not in taken and not word.separates)
+    return Reading(text, {name: chosen[name] for name in ATTRIBUTES if name in chosen}, rest)
+
+
+def recognise(prompt: str) -> dict[str, str]:
+    """The attributes a prompt names and their values; colours go with the subject they describe.
+
+    `recognise("a red ball next to a blue cube")` gives subject, colour, second_subject and second_colour.
+    """
+    return read(prompt).attributes

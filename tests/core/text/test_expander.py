@@ -1,0 +1,95 @@
+"""Expanded prompts keep the user's words, state the rest, and follow the seed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sora_core.data.worlds.attributes import ATTRIBUTES
+from sora_core.text.expander import expand
+from sora_core.text.recognise import recognise
+from sora_core.text.tokenizer import Tokenizer, pieces
+
+_PROMPTS = [
+    "red ball",
+    "a duck and an emerald cube",
+    "sunset over Mars",
+    "Something PINK bouncing!",
+    "a car, camera orbits",
+    "一个球",
+    "火星上的雪人，镜头拉远",
+    "夜晚的城市",
+    "make a video",
+    "",
+]
+
+
+def _expand(prompt: str, seed: int, language: str | None = None) -> str:
+    return expand(prompt, torch.Generator().manual_seed(seed), language)
+
+
+@pytest.mark.parametrize("prompt", _PROMPTS)
+def test_no_word_of_the_user_is_lost(prompt):
+    for seed in range(10):
+        remaining = iter(pieces(_expand(prompt, seed)))
+        articles = {"a", "an"}
+        assert all(any(word == other or {word, other} <= articles for other in remaining) for word in pieces(prompt))
+
+
+@pytest.mark.parametrize("prompt", _PROMPTS)
+def test_what_the_user_named_stays_and_the_rest_is_filled(prompt):
+    named = recognise(prompt)
+    for seed in range(20):
+        found = recognise(_expand(prompt, seed))
+        assert named.items() <= found.items()
+        assert {"subject", "colour", "environment", "time", "motion", "camera"} <= set(found), _expand(prompt, seed)
+
+
+@pytest.mark.parametrize("prompt", _PROMPTS)
+def test_the_seed_decides(prompt):
+    assert _expand(prompt, 3) == _expand(prompt, 3)
+    assert len({_expand(prompt, seed) for seed in range(20)}) > 12
+
+
+def test_draws_cover_every_value():
+    seen = {name: set() for name in ("subject", "colour", "environment", "time", "motion", "camera")}
+    for seed in range(150):
+        found = recognise(_expand("", seed))
+        for name, values in seen.items():
+            values.add(found[name])
+    assert all(values == set(ATTRIBUTES[name]) for name, values in seen.items())
+
+
+def test_a_thing_the_lexicon_does_not_know_is_not_replaced():
+    for seed in range(20):
+        text = _expand("a sad elephant", seed)
+        assert text.startswith("a sad elephant. ")
+        assert "subject" not in recognise(text)
+
+
+def test_a_complete_prompt_is_only_closed():
+    prompt = "a green rocket rising at night on mars, static shot"
+    texts = {_expand(prompt, seed) for seed in range(20)}
+    assert prompt + "." in texts
+    assert all(text.startswith(prompt + ".") for text in texts)
+
+
+def test_articles_suit_the_inserted_colour():
+    for seed in range(40):
+        first = _expand("a ball and an auto", seed).split()
+        for article, word in zip(first, first[1:], strict=False):
+            if article in ("a", "an"):
+                assert (article == "an") == (word[0] in "aeiou"), first
+
+
+def test_the_language_of_the_additions_can_be_chosen():
+    text = _expand("red ball", 0, "zh")
+    assert text.startswith("red ball。")
+    assert "镜头" in text
+    with pytest.raises(ValueError, match="language is 'fr'"):
+        _expand("red ball", 0, "fr")
+
+
+def test_expanded_prompts_fit_the_tokenizer():
+    tokenizer = Tokenizer()
+    assert all(not tokenizer.overflow(_expand(prompt, seed)) for prompt in _PROMPTS for seed in range(20))

@@ -43,7 +43,7 @@ class VAEConfig:
 class TextConfig:
     """The bundled text encoder: hashed character n-grams, then a small transformer over words."""
 
-    max_tokens: int = 48
+    max_tokens: int = 64
     buckets: int = 16384
     ngrams: int = 12
     embedding: int = 96

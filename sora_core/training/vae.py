@@ -28,7 +28,7 @@ class VAETask:
         self.store, self.seed, self.spread = store, seed, spread
         self.module = VideoVAE(config).to(memory_format=torch.channels_last_3d)
         self.module.initialise()
-        self.pass_through = torch.compile(self._reconstruct) if compile else self._reconstruct
+        self.pass_through = torch.compile(self._reconstruct, dynamic=False) if compile else self._reconstruct
         self.start_from_principal_components()
 
     def start_from_principal_components(self, clips: int = 256) -> None:

@@ -81,6 +81,18 @@ class VideoVAE(nn.Module):
         self.decoder = Decoder(config, coefficients, **factory)
         self.register_buffer("wavelet", block_matrix(block), persistent=False)
 
+    def restore_buffers(self, device: Any) -> None:
+        """Compute again what is not stored, after the network was built without storage."""
+        self.wavelet = block_matrix(self.config.wavelet).to(device)
+
+    def latent_rgb(self) -> tuple[Tensor, Tensor]:
+        """The linear map from a latent cell to its mean colour in [-1, 1]: factors `c 3` and bias `3`."""
+        conv = self.decoder.shortcut.conv
+        rows = conv.weight.detach().float().flatten(1).unflatten(0, (8, 3, -1))[:, :, 0]  # first Haar vector: the mean
+        size = self.wavelet.shape[0] ** 0.5
+        bias = conv.bias.detach().float().unflatten(0, (8, 3, -1))[:, :, 0]
+        return rows.mean(0).T / size, bias.mean(0) / size
+
     def initialise(self) -> None:
         """Start as the linear shortcut alone: every residual branch and both exits begin at zero."""
         for module in self.modules():

@@ -1,0 +1,48 @@
+"""Known frames: one triple (clean, mask, sigma) is every way to prompt with images and videos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .samplers import Denoiser
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is given: a clean latent `b c t h w` and a mask `b 1 t h w`, 0 = given, 1 = generate, between = partly."""
+
+    clean: Tensor
+    mask: Tensor
+
+    def __post_init__(self) -> None:
+        if self.mask.shape[2:] != self.clean.shape[2:] or self.mask.shape[1] != 1:
+            raise ValueError(
+                f"the mask is {tuple(self.mask.shape)}; for a latent of {tuple(self.clean.shape)} it must be b 1 t h w"
+            )
+
+
+def token_sigma(sigma: Tensor, mask: Tensor, patch: tuple[int, int, int]) -> Tensor:
+    """Noise level of each patch, `b n`: the global `sigma` `b` times the mask `b 1 t h w` averaged over the patch."""
+    pooled = F.avg_pool3d(mask.float(), patch).flatten(1)
+    return sigma[:, None] * pooled
+
+
+def with_known(model: Callable[[Tensor, Tensor], Tensor], known: Known, patch: tuple[int, int, int]) -> Denoiser:
+    """A denoiser that sees the given cells at their own noise level and returns them unchanged.
+
+    `model(x, sigma)` must take one level per patch, `b n`.
+    """
+
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        mask = known.mask.to(x)
+        clean = known.clean.to(x)
+        # On the straight path a share m of the noisy latent and 1 - m of the clean one is exactly at level m sigma.
+        seen = mask * x + (1 - mask) * clean
+        denoised = model(seen, token_sigma(sigma, mask, patch))
+        return mask * denoised + (1 - mask) * clean
+
+    return denoise

@@ -1,0 +1,36 @@
+"""Classifier-free guidance (Ho and Salimans, 2022), within an interval of noise levels and rescaled if wished."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .samplers import Denoiser
+
+
+def guide(
+    conditional: Denoiser,
+    unconditional: Denoiser,
+    scale: float,
+    *,
+    interval: tuple[float, float] = (0.0, 1.0),
+    rescale: float = 0.0,
+) -> Denoiser:
+    """A denoiser pushed `scale` times away from the unconditional one.
+
+    Outside `interval` (noise levels, inclusive) it is the conditional one alone and costs half (Kynkaanniemi et al.,
+    2024). `rescale` in [0, 1] restores that share of the conditional's standard deviation (Lin et al., 2023).
+    """
+
+    def guided(x: Tensor, sigma: Tensor) -> Tensor:
+        positive = conditional(x, sigma)
+        if scale == 1 or not interval[0] <= float(sigma.max()) <= interval[1]:
+            return positive
+        negative = unconditional(x, sigma)
+        result = negative + scale * (positive - negative)
+        if rescale:
+            dims = tuple(range(1, x.ndim))
+            factor = positive.std(dims, keepdim=True) / result.std(dims, keepdim=True)
+            result = result * (rescale * factor + 1 - rescale)
+        return result
+
+    return guided

@@ -1,0 +1,24 @@
+"""Noise drawn per sample and per latent frame, so that neither batch, device nor duration changes anyone's video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..randomness import generator
+from ..shapes import LatentShape
+
+
+def draw_noise(shape: LatentShape, seeds: Sequence[int]) -> Tensor:
+    """Unit Gaussian noise `b c t h w`, one sample per seed, on the CPU in float32.
+
+    Every latent frame has its own stream: a longer video begins with a shorter one's noise.
+    """
+    frame = (shape.channels, shape.height, shape.width)
+    samples = [
+        torch.stack([torch.randn(frame, generator=generator(seed, "noise", t)) for t in range(shape.frames)], dim=1)
+        for seed in seeds
+    ]
+    return torch.stack(samples)

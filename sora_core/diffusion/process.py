@@ -1,0 +1,52 @@
+"""The straight path between a clean latent and noise: x = (1 - sigma) clean + sigma noise (Liu et al., 2022)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LOWEST_SIGMA = 0.05
+"""Sampling takes the clean prediction from here: below it nothing but noise in the prediction would change."""
+WEIGHT_FROM = 0.4
+"""The loss weight 1 / sigma^2 grows no further below this noise level."""
+
+
+def per_cell(sigma: Tensor, x: Tensor) -> Tensor:
+    """Noise levels `b`, or already broadcastable, shaped to multiply `b c t h w`."""
+    return sigma.reshape(-1, *[1] * (x.ndim - 1)) if sigma.ndim == 1 else sigma
+
+
+def add_noise(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    """The noisy latent at `sigma` (`b`, or one level per cell `b 1 t h w`)."""
+    sigma = per_cell(sigma, clean)
+    return (1 - sigma) * clean + sigma * noise
+
+
+def to_velocity(x: Tensor, denoised: Tensor, sigma: Tensor) -> Tensor:
+    """The velocity dx/dsigma that a clean prediction stands for."""
+    return (x - denoised) / per_cell(sigma, x)
+
+
+def to_denoised(x: Tensor, velocity: Tensor, sigma: Tensor) -> Tensor:
+    """The clean prediction that a velocity stands for."""
+    return x - per_cell(sigma, x) * velocity
+
+
+def loss_weight(sigma: Tensor) -> Tensor:
+    """Weight of the squared error of the clean prediction: the velocity loss, capped at low noise."""
+    return 1 / sigma.clamp(min=WEIGHT_FROM).square()
+
+
+def shift(sigma: Tensor, factor: float) -> Tensor:
+    """Move noise levels towards noise; `factor` 1 changes nothing (Esser et al., 2024, section 5.3.2)."""
+    return factor * sigma / (1 + (factor - 1) * sigma)
+
+
+def shift_for_tokens(tokens: int, base: int = 64) -> float:
+    """The shift for a grid of that many patches: larger grids stay recognisable under more noise."""
+    return max(1.0, (tokens / base) ** 0.5)
+
+
+def draw_sigma(count: int, tokens: int, generator: torch.Generator) -> Tensor:
+    """Training noise levels: logit-normal, shifted by the number of patches; float32 in (0, 1)."""
+    return shift(torch.randn(count, generator=generator).sigmoid(), shift_for_tokens(tokens)).clamp(1e-3, 1.0)

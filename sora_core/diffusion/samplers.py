@@ -1,0 +1,73 @@
+"""Samplers: plain functions over `model(x, sigma) -> denoised` that walk a noisy latent down a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .process import to_velocity
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+"""`model(x, sigma)` with x `b c t h w` and sigma `b` gives the clean latent `b c t h w`."""
+Callback = Callable[[dict[str, Any]], None]
+"""Called after each step with step, steps, sigma, x and denoised; raising from it stops the sampling."""
+
+
+def _levels(sigma: Tensor, x: Tensor) -> Tensor:
+    return sigma.to(x).expand(x.shape[0])
+
+
+def _report(callback: Callback | None, step: int, sigmas: Tensor, x: Tensor, denoised: Tensor) -> None:
+    if callback is not None:
+        callback({"step": step, "steps": len(sigmas) - 1, "sigma": float(sigmas[step]), "x": x, "denoised": denoised})
+
+
+def euler(model: Denoiser, x: Tensor, sigmas: Tensor, callback: Callback | None = None) -> Tensor:
+    """First-order steps along the straight path."""
+    for i in range(len(sigmas) - 1):
+        denoised = model(x, _levels(sigmas[i], x))
+        _report(callback, i, sigmas, x, denoised)
+        x = denoised + (x - denoised) * (sigmas[i + 1] / sigmas[i])
+    return x
+
+
+def heun(model: Denoiser, x: Tensor, sigmas: Tensor, callback: Callback | None = None) -> Tensor:
+    """Second-order steps that look once ahead (Karras et al., 2022, algorithm 1); two evaluations a step."""
+    for i in range(len(sigmas) - 1):
+        here, there = _levels(sigmas[i], x), _levels(sigmas[i + 1], x)
+        denoised = model(x, here)
+        _report(callback, i, sigmas, x, denoised)
+        velocity = to_velocity(x, denoised, here)
+        ahead = x + (sigmas[i + 1] - sigmas[i]) * velocity
+        if sigmas[i + 1] > 0:
+            velocity = (velocity + to_velocity(ahead, model(ahead, there), there)) / 2
+            ahead = x + (sigmas[i + 1] - sigmas[i]) * velocity
+        x = ahead
+    return x
+
+
+def dpmpp_2m(model: Denoiser, x: Tensor, sigmas: Tensor, callback: Callback | None = None) -> Tensor:
+    """Second-order multistep, one evaluation a step (Lu et al., DPM-Solver++, 2022), on the straight path.
+
+    With alpha = 1 - sigma the log signal-to-noise ratio is log(alpha / sigma); the first step is first order
+    because that ratio is infinite at sigma = 1.
+    """
+    previous: Tensor | None = None
+    log_ratio = torch.log((1 - sigmas.double()) / sigmas.double())
+    for i in range(len(sigmas) - 1):
+        denoised = model(x, _levels(sigmas[i], x))
+        _report(callback, i, sigmas, x, denoised)
+        estimate = denoised
+        if previous is not None and sigmas[i + 1] > 0 and torch.isfinite(log_ratio[i - 1]):
+            ratio = (log_ratio[i] - log_ratio[i - 1]) / (log_ratio[i + 1] - log_ratio[i])
+            estimate = denoised + (denoised - previous) / (2 * float(ratio))
+        keep = sigmas[i + 1] / sigmas[i]
+        x = keep * x + (1 - sigmas[i + 1] - keep * (1 - sigmas[i])) * estimate
+        previous = denoised
+    return x
+
+
+SAMPLERS: dict[str, Callable[..., Tensor]] = {"euler": euler, "heun": heun, "dpmpp_2m": dpmpp_2m}

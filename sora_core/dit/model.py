@@ -1,0 +1,165 @@
+"""The diffusion transformer: one stream of text tokens and spacetime patches, each patch at its own noise level.
+
+Shapes: b batch, s sequences in a packed row, n tokens in the row, d width, m distinct noise levels, k text tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import DiTConfig
+from ..patches import Segments, patchify, positions, still_tokens, unpatchify
+from ..shapes import Compression
+from .attention import attend
+from .block import Attention, Block, RowContext, norm
+from .refiner import TextRefiner
+from .rope import rotations
+
+
+def noise_features(sigma: Tensor, dim: int = 256) -> Tensor:
+    """Sinusoidal features of noise levels in [0, 1], `m` -> `m dim`, float32 (Vaswani et al., 2017)."""
+    frequencies = torch.exp(-math.log(10000) * torch.arange(dim // 2, device=sigma.device) / (dim // 2))
+    angles = 1000 * sigma.float()[:, None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+@lru_cache(maxsize=64)
+def _row_order(lengths: tuple[int, ...], text_tokens: int) -> tuple[Tensor, Tensor]:
+    """How [all text | all patches] is interleaved to [text 0, patches 0, text 1, ...], and where patches end up."""
+    text_total, order, patches, start, place = text_tokens * len(lengths), [], [], 0, 0
+    for i, length in enumerate(lengths):
+        order += [torch.arange(i * text_tokens, (i + 1) * text_tokens)]
+        order += [torch.arange(text_total + start, text_total + start + length)]
+        patches += [torch.arange(place + text_tokens, place + text_tokens + length)]
+        start, place = start + length, place + text_tokens + length
+    return torch.cat(order), torch.cat(patches)
+
+
+class DiT(nn.Module):
+    """Predicts clean patches from noisy ones. Works on packed rows; a batch is a row of equal sequences."""
+
+    def __init__(
+        self,
+        config: DiTConfig,
+        compression: Compression,
+        *,
+        operations: Any = nn,
+        attention: Attention = attend,
+        dtype: Any = None,
+        device: Any = None,
+    ):
+        super().__init__()
+        self.config, self.compression = config, compression
+        factory = {"dtype": dtype, "device": device}
+        self.entry = operations.Linear(config.patch_dim, config.width, bias=False, **factory)
+        self.still_embed = operations.Embedding(2, config.width, **factory)
+        self.refiner = TextRefiner(config, operations=operations, **factory)
+        self.noise_entry = operations.Linear(256, config.width, **factory)
+        self.noise_out = operations.Linear(config.width, 8 * config.width, **factory)
+        self.blocks = nn.ModuleList(
+            Block(config, operations=operations, attention=attention, **factory) for _ in range(config.depth)
+        )
+        self.exit = operations.Linear(config.width, config.patch_dim, **factory)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Small random weights, no effect of the noise level at first, and a prediction of zero."""
+        for name, parameter in self.named_parameters():
+            if name.endswith("norm.weight"):
+                nn.init.ones_(parameter)
+            elif name.endswith("bias") or name.startswith(("exit", "noise_out")):
+                nn.init.zeros_(parameter)
+            elif name.endswith("table"):
+                nn.init.zeros_(parameter)
+                # Gates open a little, so that depth blocks together add about as much as the stream carries.
+                parameter.data[2::3] = (2 * self.config.depth) ** -0.5
+            elif "embed" in name:
+                nn.init.normal_(parameter, std=0.5, generator=generator)
+            else:
+                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5, generator=generator)
+
+    def forward(
+        self,
+        latent: Tensor,
+        sigma: Tensor,
+        text: Tensor,
+        text_mask: Tensor,
+        *,
+        fps: float = 8.0,
+        start: float = 0.0,
+        circular: bool = False,
+    ) -> Tensor:
+        """Clean latent `b c t h w` from a noisy one at noise levels `sigma`: `b`, or `b n` with one level per patch.
+
+        `text` is `b l text_width` token states with `text_mask` `b l`; `start` is when the clip begins, in seconds.
+        Raises ValueError when channels do not fit or the latent is no whole number of patches.
+        """
+        c, *cells = latent.shape[1:]
+        if c != self.config.channels:
+            raise ValueError(f"the latent has {c} channels; this model denoises {self.config.channels}")
+        patch = self.config.patch
+        if any(size % p for size, p in zip(cells, patch, strict=True)):
+            raise ValueError(f"a latent of {tuple(cells)} (t, h, w) is not a whole number of {patch} patches")
+        where = positions(tuple(cells), patch, self.compression, fps, start=start, circular=circular)
+        loop = cells[0] * self.compression.time / fps if circular else None
+        tokens = patchify(latent, patch)
+        b, n, _ = tokens.shape
+        still = still_tokens(tuple(cells), patch, circular=circular).to(latent.device)
+        cos, sin = rotations(where, self.config.head_dim, loop_seconds=loop)
+        x = self.packed(
+            tokens.flatten(0, 1), (sigma[:, None].expand(b, n) if sigma.ndim == 1 else sigma).flatten(),
+            cos.to(latent.device).repeat(b, 1), sin.to(latent.device).repeat(b, 1), still.repeat(b),
+            text, text_mask, (n,) * b,
+        )  # fmt: skip
+        grid = tuple(size // p for size, p in zip(cells, patch, strict=True))
+        return unpatchify(x.unflatten(0, (b, n)), grid, patch)
+
+    def packed(
+        self, tokens: Tensor, sigma: Tensor, cos: Tensor, sin: Tensor, still: Tensor, text: Tensor, text_mask: Tensor,
+        lengths: tuple[int, ...],
+    ) -> Tensor:  # fmt: skip
+        """Clean patches `n p` of a row of sequences with `lengths` patches each, whose texts are `s l text_width`."""
+        words = self.refiner(text.to(tokens.dtype), text_mask)
+        segments, order, patches, level_of_token, levels, cos, sin = self.arrange(sigma, cos, sin, lengths)
+        x = self.entry(tokens) + self.still_embed(still.long()).to(tokens.dtype)
+        x = torch.cat([words.flatten(0, 1), x]).index_select(0, order)
+        return self.trunk(x, levels, RowContext(segments, cos, sin, level_of_token), patches)
+
+    def arrange(self, sigma: Tensor, cos: Tensor, sin: Tensor, lengths: tuple[int, ...]):
+        """Interleave text and patches: segments, row order, places of patches, level per token, levels, rotations."""
+        k = self.config.text_tokens
+        order, patches = (index.to(sigma.device) for index in _row_order(lengths, k))
+        # A text token shares the highest noise level of its sequence: the one that is being removed.
+        highest = torch.stack([part.max() for part in sigma.split(lengths)])
+        row_sigma = torch.cat([highest.repeat_interleave(k), sigma])[order]
+        if torch.compiler.is_compiling():
+            levels, level_of_token = row_sigma, torch.arange(len(order), device=sigma.device)
+        else:
+            levels, level_of_token = torch.unique(row_sigma, return_inverse=True)
+        unrotated = (k * len(lengths), cos.shape[1])
+        cos = torch.cat([cos.new_ones(unrotated), cos])[order]
+        sin = torch.cat([sin.new_zeros(unrotated), sin])[order]
+        segments = Segments(tuple(length + k for length in lengths))
+        return segments, order, patches, None if len(levels) == 1 else level_of_token, levels, cos, sin
+
+    def trunk(self, x: Tensor, levels: Tensor, row: RowContext, patches: Tensor) -> Tensor:
+        """All blocks and the exit: row tokens `n d` and noise levels `m` -> clean patches of the visual tokens."""
+        features = noise_features(levels).to(x.dtype)
+        modulation = self.noise_out(F.silu(self.noise_entry(features)))  # m 8d
+        shared, final = modulation.split([6 * self.config.width, 2 * self.config.width], dim=-1)
+        for i, block in enumerate(self.blocks):
+            x = self.run_block(i, block, x, shared, row)
+        if row.level_of_token is not None:
+            final = final[row.level_of_token]
+        scale, shift = final.chunk(2, dim=-1)
+        x = norm(x) * (1 + scale) + shift
+        return self.exit(x.index_select(0, patches))
+
+    def run_block(self, index: int, block: Block, x: Tensor, shared: Tensor, row: RowContext) -> Tensor:
+        """One block of the trunk; hosts that replace blocks override this."""
+        return block(x, shared, row)

@@ -1,0 +1,111 @@
+"""The whole system as one object: a prompt and a shape in, a latent and then frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .checkpoint import BUNDLED, build_parts, read_checkpoint
+from .config import SoraConfig
+from .diffusion.conditioning import Known, with_known
+from .diffusion.guidance import guide
+from .diffusion.noise import draw_noise
+from .diffusion.samplers import SAMPLERS, Callback, Denoiser
+from .diffusion.schedules import schedule
+from .dit import DiT
+from .shapes import LatentShape, VideoShape
+from .text.encoder import TextEncoder
+from .vae import VideoVAE
+
+DEFAULT_STEPS = 20
+DEFAULT_GUIDANCE = 4.0
+
+
+class Sora:
+    """A loaded model: `vae`, `text` and `dit` that belong together."""
+
+    def __init__(self, config: SoraConfig, dit: DiT, vae: VideoVAE, text: TextEncoder):
+        self.config, self.dit, self.vae, self.text = config, dit.eval(), vae.eval(), text.eval()
+
+    @classmethod
+    def load(cls, path: Path | None = None, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Sora:
+        """Load a checkpoint, by default the bundled one. Raises what `read_checkpoint` raises."""
+        checkpoint = read_checkpoint(path or BUNDLED)
+        modules = build_parts(checkpoint.config, device="meta")
+        for part, module in modules.items():
+            weights = {name: value.to(device, dtype) for name, value in checkpoint.parts[part].items()}
+            module.load_state_dict(weights, assign=True)
+            module.requires_grad_(False)
+        # Buffers that are computed rather than stored were created without storage.
+        modules["vae"].restore_buffers(device)
+        return cls(checkpoint.config, **modules)  # type: ignore[arg-type]
+
+    def latent_shape(self, shape: VideoShape) -> LatentShape:
+        """The latent that holds a video of `shape`. Raises ValueError above the token budget."""
+        return shape.latent(self.config.vae.compression, self.config.vae.channels, self.config.dit.patch)
+
+    def denoiser(self, prompts: list[str], *, fps: float, start: float = 0.0, circular: bool = False) -> Denoiser:
+        """`model(x, sigma)` for one prompt per sample; sigma is `b` or one level per patch, `b n`."""
+        states, mask = self.text.encode(prompts)
+
+        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+            return self.dit(x, sigma, states, mask, fps=fps, start=start, circular=circular)
+
+        return denoise
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        prompts: list[str],
+        shape: VideoShape,
+        seeds: list[int],
+        *,
+        negative: str = "",
+        steps: int = DEFAULT_STEPS,
+        guidance: float = DEFAULT_GUIDANCE,
+        rescale: float = 0.0,
+        interval: tuple[float, float] = (0.0, 1.0),
+        sampler: str = "dpmpp_2m",
+        known: Known | None = None,
+        circular: bool = False,
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """A latent `b c t h w` for prompts and seeds (one each per sample); `known` holds given frames.
+
+        Raises ValueError for an unknown sampler, no steps, or prompts and seeds of different number.
+        """
+        if len(prompts) != len(seeds):
+            raise ValueError(f"there are {len(prompts)} prompts and {len(seeds)} seeds; give one seed per prompt")
+        if sampler not in SAMPLERS:
+            raise ValueError(f"there is no sampler {sampler!r}; choose {', '.join(SAMPLERS)}")
+        latent = self.latent_shape(shape)
+        patch = self.config.dit.patch
+        t, h, w = latent.grid(patch)
+        conditional = self.denoiser(prompts, fps=shape.fps, circular=circular)
+        unconditional = self.denoiser([negative] * len(prompts), fps=shape.fps, circular=circular)
+        model = guide(conditional, unconditional, guidance, interval=interval, rescale=rescale)
+        if known is not None:
+            model = self._given(conditional, unconditional, known, guidance, interval, rescale)
+        sigmas = schedule(steps, t * h * w)
+        return SAMPLERS[sampler](model, draw_noise(latent, seeds), sigmas, callback)
+
+    def _given(self, conditional, unconditional, known: Known, guidance, interval, rescale) -> Denoiser:
+        patch = self.config.dit.patch
+        return guide(
+            with_known(conditional, known, patch), with_known(unconditional, known, patch), guidance,
+            interval=interval, rescale=rescale,
+        )  # fmt: skip
+
+    @torch.inference_mode()
+    def decode(self, latent: Tensor, shape: VideoShape, chunk: int = 4) -> Iterator[Tensor]:
+        """Frames of `shape` from the latent of one video (`1 c t h w`), as chunks `3 t h w` in [0, 1], streamed."""
+        left = shape.num_frames
+        for frames in self.vae.decode_chunks(latent, chunk):
+            frames = frames[0, :, :left, : shape.height, : shape.width]
+            left -= frames.shape[1]
+            if frames.shape[1]:
+                yield frames
+

@@ -1,0 +1,72 @@
+"""Training the text encoder: from its token states, every attribute that a caption names must be readable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import TextConfig
+from ..data.worlds.attributes import ATTRIBUTES
+from ..data.worlds.captions import compose
+from ..data.worlds.scene import sample_attributes
+from ..randomness import generator
+from ..text.encoder import TextEncoder
+from .precision import mixed
+
+
+class AttributeReader(nn.Module):
+    """One learned question per attribute, asked of the token states; answers are logits, "unnamed" first."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.question_embed = nn.Parameter(torch.zeros(len(ATTRIBUTES), width))
+        self.heads = nn.ModuleList(nn.Linear(width, 1 + len(values)) for values in ATTRIBUTES.values())
+
+    def forward(self, states: Tensor, mask: Tensor) -> list[Tensor]:
+        """Token states `b l d` -> one `b 1+values` tensor per attribute."""
+        scores = (states @ self.question_embed.T).masked_fill(~mask[..., None], -1e9)
+        pooled = scores.softmax(1).transpose(1, 2) @ states  # b attributes d
+        return [head(pooled[:, i]) for i, head in enumerate(self.heads)]
+
+
+class TextTask:
+    """Cross-entropy of every attribute over captions of both languages and styles."""
+
+    def __init__(self, config: TextConfig, *, seed: int = 0, batch: int = 128):
+        self.seed, self.batch_size = seed, batch
+        encoder = TextEncoder(config)
+        encoder.initialise(generator(seed, "text"))
+        self.module = nn.ModuleDict({"encoder": encoder, "reader": AttributeReader(config.width)})
+        self.tokenizer = encoder.tokenizer()
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids `b l f`, mask `b l` and labels `b attributes` (0 = unnamed) of one step's captions."""
+        draws = generator(self.seed, "captions", step)
+        texts, labels = [], []
+        for i in range(self.batch_size):
+            attributes = sample_attributes(draws)
+            language, style = ("en", "zh")[i % 2], ("short", "descriptive")[i // 2 % 2]
+            said = compose(attributes, draws, language, style)
+            named = zip(ATTRIBUTES, attributes.indices(), strict=True)
+            texts.append(said.text)
+            labels.append([index + 1 if name in said.mentioned else 0 for name, index in named])
+        ids, mask = self.tokenizer.encode(texts)
+        # Words must be readable from their parts, or a word that no caption used would be unreadable.
+        dropped = torch.rand(ids.shape, generator=draws) < 0.2
+        dropped[..., -1] = False
+        ids = ids.masked_fill(dropped & (ids > 0), 0)
+        return ids, mask, torch.tensor(labels)
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
+        ids, mask, labels = self.batch(step)
+        with mixed(ids.device):
+            answers = self.module["reader"](self.module["encoder"](ids, mask), mask)
+        losses = [F.cross_entropy(a.float(), labels[:, i]) for i, a in enumerate(answers)]
+        right = [float((a.argmax(-1) == labels[:, i]).float().mean()) for i, a in enumerate(answers)]
+        return torch.stack(losses).sum(), {"right": sum(right) / len(right), "worst": min(right)}, len(ids)
+
+    def sheet(self, path: Path) -> None:
+        """Text has no picture."""

@@ -29,7 +29,7 @@ FOCAL = 2.2
 OUTWARD = 0.7
 """The share of a cycle that a one-way motion spends going its way; the rest brings it back, faster."""
 
-_MARGIN = 0.94
+_MARGIN = 0.97
 _FACING = {"car": 0.35, "duck": 0.35, "house": 0.45, "cube": 0.55}
 
 
@@ -150,13 +150,15 @@ def sample_scene(
         "orbit": between(0.42, 0.60) * (1.0 if next(u) < 0.5 else -1.0),
     }.get(a.camera, 0.0)
     elevation = between(0.10, 0.19)
-    second_scale = between(0.44, 0.52)
+    sideways = a.motion in ("left", "right", "circle", "roll")
+    second_scale = between(0.38, 0.44) if sideways else between(0.44, 0.52)
     second_solid = SOLIDS.get(a.second_subject)
-    second_reach = (second_solid.reach * second_scale + 0.1) if second_solid else 0.0
+    second_reach = (second_solid.reach * second_scale + 0.06) if second_solid else 0.0
 
     # Half the width that must be visible at the subject's depth, as seen when the camera is nearest.
-    least = {"left": 0.34, "right": 0.34, "circle": 0.30, "roll": 0.05}.get(a.motion, 0.0)
-    depth = reach * 0.7 + (least if a.motion == "circle" or a.camera == "orbit" else 0.0)
+    least = {"left": 0.34, "right": 0.34, "circle": 0.28, "roll": 0.05}.get(a.motion, 0.0)
+    least *= 0.8 if second_solid else 1.0
+    depth = reach * 0.6 + (0.5 * least if a.motion == "circle" or a.camera == "orbit" else 0.0)
     half = reach + least + second_reach
     pan = FOCAL * math.tan(sweep) if a.camera.startswith("pan") else 0.0
     near = 1.0 - (sweep if a.camera in ("push_in", "pull_out") else 0.0)
@@ -164,7 +166,7 @@ def sample_scene(
     distance = max(
         FOCAL * size / (2 * fraction) / near**0.5,
         (FOCAL * half / (_MARGIN - pan) + depth) / near,
-        (FOCAL * (top / 2 * 1.04 + reach * elevation) / _MARGIN + depth) / near,
+        (FOCAL * (top / 2 * 1.04 + reach * elevation) / _MARGIN + depth + reach * 0.25) / near,
     )
     room = (distance * near - depth) * (_MARGIN - pan) / FOCAL
     travel = room - reach - second_reach
@@ -172,7 +174,6 @@ def sample_scene(
     x = -side * second_reach if a.second_subject != "none" else 0.0
     second_x = side * (room - second_reach + 0.05)
 
-    moving = a.motion in ("left", "right", "circle")
     facing = _FACING.get(a.subject, 0.5)
     yaw = between(-facing, facing) if a.motion not in ("left", "right") else between(-0.3, 0.3)
     if a.subject in ("car", "duck") and (a.motion == "left" or (a.motion != "right" and next(u) < 0.5)):
@@ -201,7 +202,7 @@ def sample_scene(
         second_x=second_x,
         second_z=between(-0.15, 0.1),
         second_yaw=between(-0.5, 0.5),
-        wall_x=between(-0.08, 0.08) if moving else side * (reach + 0.08),
+        wall_x=between(-0.08, 0.08) if sideways and a.motion != "roll" else side * reach * 0.62,
         wall_z=reach + 0.12 + (travel if a.motion == "circle" else 0.0),
         camera_distance=distance,
         camera_elevation=elevation,

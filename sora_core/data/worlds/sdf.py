@@ -1,7 +1,7 @@
 """Signed distances of the ten subjects and of the wall, with the paint on their surfaces.
 
-Every solid stands on y = 0 around the y axis, faces +z (car and duck face +x), is about one unit large, and is evaluated
-on three coordinate tensors of equal shape. Distances are exact or underestimated, so marching never overshoots.
+Every solid stands on y = 0 around the y axis, faces +z (car and duck face +x), is about one unit large, and is
+evaluated on three coordinate tensors of equal shape. Distances are exact or underestimated, so marching never overshoots.
 Primitives after Inigo Quilez, "Distance functions" (https://iquilezles.org/articles/distfunctions/).
 """
 
@@ -199,7 +199,7 @@ def _paint_mushroom(points: Points, paint: Tensor) -> Tensor:
 
 
 def _wall(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
-    return (_box(x, y - 0.75, z, (0.16, 0.75, 0.07), 0.02),)
+    return (_box(x, y - 0.75, z, (0.12, 0.75, 0.07), 0.02),)
 
 
 @dataclass(frozen=True)
@@ -249,6 +249,6 @@ SOLIDS: dict[str, Solid] = {
     "duck": Solid(_duck, (MAIN, ORANGE, DARK), 0.92, 0.62, 0.62, 0.73, 0.42),
     "snowman": Solid(_snowman, (MAIN, DARK, ORANGE, WHITE), 1.09, 0.35, 0.28, 0.62, 0.52, _paint_snowman),
     "mushroom": Solid(_mushroom, (MAIN, CREAM), 0.90, 0.53, 0.53, 0.62, 0.42, _paint_mushroom),
-    "wall": Solid(_wall, (GREY,), 1.5, 0.18, 0.16, 0.78, 0.75),
+    "wall": Solid(_wall, (GREY,), 1.5, 0.14, 0.12, 0.78, 0.75),
 }
 """The ten subjects and the occluder."""

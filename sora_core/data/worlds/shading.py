@@ -325,12 +325,13 @@ def _sea(
     third = (x * 2.2 + z * 4.6 + waves[2]).sin()
     slope = (0.42 * first + 0.34 * second + 0.24 * third) * calm
     mirror = (1.0 + direction[1]).clamp_(0, 1).square_().square_()  # 1 at the horizon, where water mirrors the sky
-    reflected = colours["sky_middle"] * (mirror * 0.30 + 0.04)
+    night = colours["fill_night_size"][1]
+    # Light from within keeps the water blue under a red sky.
+    reflected = colours["sky_middle"] * (mirror * 0.20 + 0.02) + colours["ground_a"] * (0.16 - 0.12 * night)
     # The road of light under a low sun or moon; a high sun leaves none in view.
     flat = direction[0].square().addcmul_(direction[2], direction[2]).rsqrt_()
     towards = (direction[0] * disk[0] + direction[2] * disk[2]) * flat / (disk[0].square() + disk[2].square()).sqrt()
     road = ((towards - 0.978) / 0.022).clamp_(0, 1) * (slope * 1.6 + 0.35).clamp_(0, 1) * (disk[1] < 0.5)
-    night = colours["fill_night_size"][1]
     reflected = reflected + colours["disk"] * (road * (0.6 - 0.3 * night))
     return _mix(colours["ground_b"], colours["ground_a"], (0.5 + 0.55 * slope).clamp_(0, 1)), reflected
 

@@ -20,7 +20,7 @@ from sora_core.data.worlds.shading import boulders, ground, haze_distance, scene
 
 _STEPS = 28
 _TOUCH = 0.004
-_SHADOW_STEPS = 10
+_SHADOW_STEPS = 8
 _PAINT = torch.tensor(PAINTS).square_()
 
 
@@ -302,6 +302,6 @@ def _soft_shadow(solid: Solid, origin: Tensor, heading: Tensor) -> tuple[Tensor,
     for _ in range(_SHADOW_STEPS):
         gap = solid.distance(ox + dx * t, oy + dy * t, oz + dz * t)
         light = torch.minimum(light, 9.0 * gap / t.clamp_min(0.3))
-        t = t + gap.clamp_min_(0.03)
+        t = t + gap.clamp_min_(0.06)
     # Past the solid nothing more can darken the ray, so no test for the end is needed.
     return light.clamp_(0, 1), open_sky

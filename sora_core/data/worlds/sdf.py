@@ -1,7 +1,7 @@
 """Signed distances of the ten subjects and of the wall, with the paint on their surfaces.
 
 Every solid stands on y = 0 around the y axis, faces +z (car and duck face +x), is about one unit large, and is
-evaluated on three coordinate tensors of equal shape. Distances are exact or underestimated, so marching never overshoots.
+evaluated on three coordinate tensors of equal shape. Distances are exact or underestimated: marching never overshoots.
 Primitives after Inigo Quilez, "Distance functions" (https://iquilezles.org/articles/distfunctions/).
 """
 
@@ -162,19 +162,19 @@ def _duck(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
 
 def _snowman(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
     radial = length2(x, z)
-    body = torch.minimum(length2(radial, y - 0.24) - 0.27, length2(radial, y - 0.57) - 0.20)
-    body = torch.minimum(body, length2(radial, y - 0.81) - 0.155)
-    hat = torch.minimum(_cylinder(radial, y - 0.91, 0.19, 0.02), _cylinder(radial, y - 1.0, 0.125, 0.09))
-    nose = _ellipsoid(x, y - 0.80, z - 0.2, 0.045, 0.045, 0.14)
-    scarf = length2(radial - 0.14, y - 0.695) - 0.045
+    body = torch.minimum(length2(radial, y - 0.27) - 0.31, length2(radial, y - 0.60) - 0.235)
+    body = torch.minimum(body, length2(radial, y - 0.85) - 0.18)
+    hat = torch.minimum(_cylinder(radial, y - 0.96, 0.22, 0.022), _cylinder(radial, y - 1.06, 0.145, 0.09))
+    nose = _ellipsoid(x, y - 0.84, z - 0.23, 0.05, 0.05, 0.15)
+    scarf = length2(radial - 0.165, y - 0.73) - 0.05
     return body, hat, nose, scarf
 
 
 def _paint_snowman(points: Points, paint: Tensor) -> Tensor:
     x, y, z = points
-    height = torch.where(y > 0.45, (y - 0.6).abs(), (y - 0.32).abs())
-    button = (length2(x, height) < 0.05) & (z > 0.1)
-    eye = (length2(x.abs() - 0.065, y - 0.86) < 0.032) & (z > 0.05)
+    height = torch.where(y > 0.48, (y - 0.61).abs(), (y - 0.36).abs())
+    button = (length2(x, height) < 0.055) & (z > 0.1)
+    eye = (length2(x.abs() - 0.075, y - 0.905) < 0.036) & (z > 0.05)
     return torch.where((button | eye) & (paint == MAIN), DARK, paint)
 
 
@@ -247,7 +247,7 @@ SOLIDS: dict[str, Solid] = {
     "house": Solid(_house, (MAIN, DARK, WHITE), 0.95, 0.60, 0.48, 0.72, 0.45, _paint_house),
     "rocket": Solid(_rocket, (MAIN, WHITE), 1.08, 0.42, 0.41, 0.63, 0.52, _paint_rocket),
     "duck": Solid(_duck, (MAIN, ORANGE, DARK), 0.92, 0.62, 0.62, 0.73, 0.42),
-    "snowman": Solid(_snowman, (MAIN, DARK, ORANGE, WHITE), 1.09, 0.35, 0.28, 0.62, 0.52, _paint_snowman),
+    "snowman": Solid(_snowman, (MAIN, DARK, ORANGE, WHITE), 1.15, 0.39, 0.31, 0.65, 0.54, _paint_snowman),
     "mushroom": Solid(_mushroom, (MAIN, CREAM), 0.90, 0.53, 0.53, 0.62, 0.42, _paint_mushroom),
     "wall": Solid(_wall, (GREY,), 1.5, 0.14, 0.12, 0.78, 0.75),
 }

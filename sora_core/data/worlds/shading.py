@@ -27,8 +27,8 @@ class Light:
 
 LIGHTS: dict[str, Light] = {
     "day": Light(sun=(0.86, 0.82, 0.74), sky=(0.36, 0.40, 0.46), fill=0.10),
-    "sunset": Light(sun=(0.95, 0.52, 0.25), sky=(0.33, 0.27, 0.30), fill=0.42),
-    "night": Light(sun=(0.11, 0.15, 0.25), sky=(0.09, 0.11, 0.18), fill=0.48),
+    "sunset": Light(sun=(0.95, 0.52, 0.25), sky=(0.33, 0.27, 0.30), fill=0.50),
+    "night": Light(sun=(0.11, 0.15, 0.25), sky=(0.09, 0.11, 0.18), fill=0.60),
 }
 
 _SUNSET_SKY = ((1.00, 0.66, 0.32), (0.93, 0.47, 0.42), (0.42, 0.30, 0.56))

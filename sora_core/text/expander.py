@@ -18,13 +18,13 @@ _SENTENCE_END = re.compile(r"[.!?。！？…]$")
 _COMPANION = 0.25
 """How often a prompt without a second subject is given one."""
 
-_VAGUE = frozenset(
-    "a an the some one this that it its of in on at with and to for is are by from as i me we you my make show create"
-    " generate please want would like something anything thing object scene video clip movie film short nice cool"
-    " beautiful pretty very really simple animation cinematic realistic next over under into near there be camera shot"
-    " 一 个 的 了 在 是 有 着 里 上 下 中 我 想 要 请 生 成 视 频 段 只 辆 座 枚 朵 艘 镜 头 画 面 和 与 它"
-    " 东 西 短 片 做 给 来 这 那".split()
-)
+_VAGUE = """
+a an the some one this that it its of in on at with and to for is are by from as i me we you my make show create please
+generate want would like something anything thing object scene video clip movie film short nice cool beautiful pretty
+very really simple animation cinematic realistic next over under into near there be camera shot
+一 个 的 了 在 是 有 着 里 上 下 中 我 想 要 请 生 成 视 频 段 只 辆 座 枚 朵 艘
+镜 头 画 面 和 与 它 东 西 短 片 做 给 来 这 那
+"""
 """Words that do not name a thing of their own, so that a subject may be drawn beside them."""
 
 
@@ -124,7 +124,7 @@ def expand(prompt: str, generator: torch.Generator, language: str | None = None)
     known, draw = read(prompt), Draw(generator)
     attributes = _draw_attributes(known.attributes, draw)
     missing = set(ATTRIBUTES) - set(known.mentions)
-    if "subject" in missing and not _VAGUE.issuperset(known.other_words):
+    if "subject" in missing and not set(_VAGUE.split()).issuperset(known.other_words):
         missing -= {"subject", "colour", "second_subject", "second_colour"}
     companion = attributes.second_subject != "none" and "second_subject" in missing
     text = _with_colours(known, attributes, draw)

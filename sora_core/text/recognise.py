@@ -179,7 +179,7 @@ def _loose(words: list[_Word], colour: Mention, mentions: list[Mention]) -> bool
 
 
 def _is_new(words: list[_Word], mention: Mention) -> bool:
-    """Whether an article says that a thing was not spoken of before: "a red ball" after "a red ball" is a second one."""
+    """Whether an article says that a thing is new: "a red ball" after "a red ball" is a second one."""
     before = [word.text for word in words[max(0, mention.first_word - 2) : mention.first_word]]
     return bool(before) and (before[-1] in {"a", "an", "another"} or "一" in before)
 
@@ -247,3 +247,17 @@ def recognise(prompt: str) -> dict[str, str]:
     `recognise("a red ball next to a blue cube")` gives subject, colour, second_subject and second_colour.
     """
     return read(prompt).attributes
+
+
+@cache
+def known_words() -> frozenset[str]:
+    """Every word and character that captions can contain, for `Tokenizer.unknown_words`: the rest was never trained."""
+    known = {word for key in _phrases() for word in key}
+    for language in lexicon.LANGUAGES:
+        words = lexicon.load(language)
+        patterns = [*words.relations, *words.adjectives, *words.aspects, *words.requests]
+        patterns += [template for templates in words.templates.values() for template in templates]
+        phrases = [phrase for values in words.phrases.values() for options in values.values() for phrase in options]
+        known.update(word for phrase in phrases for part in (phrase.lead, phrase.tail) for word in pieces(part))
+        known.update(word for pattern in patterns for word in pieces(re.sub(r"\{\w*\}", " ", pattern)))
+    return frozenset(known | {"a", "an", "the", "camera", "painted", "that", "is", "一", "镜", "头", "的"})

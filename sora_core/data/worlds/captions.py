@@ -15,7 +15,10 @@ from sora_core.data.worlds.lexicon import Lexicon, Phrase, article, participle, 
 
 STYLES = ("short", "descriptive")
 SHORT_LENGTH = {"en": (3, 9), "zh": (3, 20)}
-"""Fewest and most words (English) or characters (Chinese) of a short caption."""
+"""Fewest and most words (English) or characters (Chinese) of a short caption of one subject."""
+
+_SECOND_LENGTH = {"en": 4, "zh": 10}
+"""How much longer a short caption may be when it also names a second subject."""
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _SHOT_SLOTS = {"camera", "camera_doing", "shot", "a_shot"}
@@ -61,7 +64,7 @@ class Words:
 
     def __init__(self, attributes: Attributes, draw: Draw, words: Lexicon) -> None:
         self._draw = draw
-        self._language = words.language
+        self._words = words
         self._english = words.language == "en"
         self._attributes = attributes
         self._chosen: dict[str, Phrase] = {
@@ -83,7 +86,7 @@ class Words:
             mentioned.update(names)
             return text
 
-        return clean(_SLOT.sub(replace, template), self._language), frozenset(mentioned)
+        return clean(_SLOT.sub(replace, template), self._words.language), frozenset(mentioned)
 
     def slot(self, name: str) -> tuple[str, tuple[str, ...]]:
         """The words of one slot and the attributes they state."""
@@ -108,21 +111,31 @@ class Words:
         return camera + self._verb("camera", "doing" if name == "camera_doing" else "does"), ("camera",)
 
     def _verb(self, attribute: str, form: str) -> str:
-        verb = self._chosen[attribute].text
+        """A verb phrase as `form` asks for ("does" or "doing"), motions now and then with another aspect."""
+        plain = self._chosen[attribute].text
+        forms = {"plain": plain, "does": plain, "doing": plain}
         if self._english:
-            return third_person(verb) if form == "does" else participle(verb)
-        continuous = form == "doing" and self._attributes.motion != "still" and self._draw.chance(0.5)
-        return "正在" + verb if continuous else verb
+            forms |= {"does": third_person(plain), "doing": participle(plain)}
+        # English participles follow a noun or "is" already, so only the finite verb may be wrapped.
+        wraps = attribute == "motion" and self._attributes.motion != "still" and (form == "does" or not self._english)
+        return (
+            self._draw.choice(self._words.aspects).format(**forms) if wraps and self._draw.chance(0.2) else forms[form]
+        )
 
     def _noun(self, subject: str, colour: str, *, bare: bool) -> str:
-        noun, adjective = self._chosen[subject], self._chosen[colour].text
+        """A subject with its colour, now and then with an adjective that means nothing here."""
+        noun, hue = self._chosen[subject], self._chosen[colour].text
+        adjective = self._draw.choice(self._words.adjectives) if self._draw.chance(0.12) else ""
         if self._english:
-            text = f"{adjective} {noun.key}"
+            if not bare and self._draw.chance(0.05):
+                return article(f"{adjective} {noun.key}".strip()) + self._draw.choice((" painted ", " that is ")) + hue
+            text = f"{adjective} {hue} {noun.key}".strip()
             return text if bare else article(text)
         # One-character colours stand directly before the noun; the others take a particle, which 色 may drop.
-        if len(adjective) > 1 and not (adjective.endswith("色") and self._draw.chance(0.3)):
-            adjective += "的"
-        return adjective + noun.key if bare else f"一{noun.lead}{adjective}{noun.key}"
+        if len(hue) > 1 and not (hue.endswith("色") and self._draw.chance(0.3)):
+            hue += "的"
+        text = adjective + hue + noun.key
+        return text if bare else f"一{noun.lead}{text}"
 
     def _other(self) -> tuple[str, tuple[str, ...]]:
         if self._attributes.second_subject == "none":
@@ -164,30 +177,34 @@ def _compose_descriptive(attributes: Attributes, draw: Draw, words: Lexicon) -> 
     return Words(attributes, draw, words).fill(template, skip)
 
 
-def _suits_short(template: str, attributes: Attributes, draw: Draw) -> bool:
-    """Whether a short template states what is there, leaves out what is not, and is worth its words."""
-    slots = set(_SLOT.findall(template))
-    second = attributes.second_subject != "none"
-    if ("other" in slots) != second and not (second and draw.chance(0.15)):
-        return False
-    wall = attributes.occluder != "none"
-    if "hidden" in slots and not wall:
-        return False
-    if wall and "hidden" not in slots and draw.chance(0.5):
-        return False
-    if slots & _SHOT_SLOTS and attributes.camera == "static" and draw.chance(0.7):
-        return False
-    return not (slots & {"does", "doing"} and attributes.motion == "still" and draw.chance(0.5))
+def _short_templates(attributes: Attributes, draw: Draw, words: Lexicon) -> list[str]:
+    """The short templates that state what is there, leave out what is not, and are worth their words.
+
+    What a caption leaves out is settled here, once: settled per template, the long templates would lose most often.
+    """
+    second = attributes.second_subject != "none" and draw.chance(0.85)
+    wall = attributes.occluder != "none" and draw.chance(0.15 if second else 0.6)
+    avoided = set() if attributes.camera != "static" or draw.chance(0.3) else _SHOT_SLOTS
+    avoided = avoided | (set() if attributes.motion != "still" or draw.chance(0.5) else {"does", "doing"})
+    suitable = []
+    for template in words.templates["short"]:
+        slots = set(_SLOT.findall(template))
+        if ("other" in slots) == second and ("hidden" in slots) == wall and not slots & avoided:
+            suitable.append(template)
+    return suitable
 
 
 def _compose_short(attributes: Attributes, draw: Draw, words: Lexicon) -> tuple[str, frozenset[str]]:
     """A few words with the subject and some of the rest, by drawing until the length is right."""
     low, high = SHORT_LENGTH[words.language]
+    if attributes.second_subject != "none":
+        high += _SECOND_LENGTH[words.language]
     text, mentioned = "", frozenset[str]()
-    for _ in range(40):
-        template = draw.choice(words.templates["short"])
-        if not _suits_short(template, attributes, draw):
-            continue
+    suitable = _short_templates(attributes, draw, words)
+    for _ in range(20):
+        template = draw.choice(suitable)
+        if template.startswith(("{thing}", "{bare}")) and "{does}" not in template and draw.chance(0.1):
+            template = draw.choice(words.requests).replace("{}", template)
         text, mentioned = Words(attributes, draw, words).fill(template)
         length = len(re.findall(r"[\w'-]+", text)) if words.language == "en" else len(re.findall(r"\w", text))
         if low <= length <= high:

@@ -43,6 +43,7 @@ class Lexicon:
 
     `phrases[attribute][value]` serve captions; English motions and cameras are verbs in their plain form.
     `shots[value]` are camera moves as nouns, `relations` place the second subject (`{}`) beside the first,
+    `adjectives`, `aspects` (of a verb: "keeps {doing}") and `requests` ("show me {}") say nothing about attributes,
     `also[attribute][value]` are further words that prompts use but captions do not, `templates[style]` are the
     sentence patterns of captions, and `ignore` lists phrases that only look as if they named a value.
     """
@@ -51,6 +52,9 @@ class Lexicon:
     phrases: dict[str, dict[str, tuple[Phrase, ...]]]
     shots: dict[str, tuple[Phrase, ...]]
     relations: tuple[str, ...]
+    adjectives: tuple[str, ...]
+    aspects: tuple[str, ...]
+    requests: tuple[str, ...]
     also: dict[str, dict[str, tuple[str, ...]]]
     templates: dict[str, tuple[str, ...]]
     ignore: tuple[str, ...]
@@ -77,7 +81,18 @@ def load(language: str) -> Lexicon:
     phrases["second_colour"] = phrases["colour"]
     also = {name: {v: tuple(words) for v, words in values.items()} for name, values in data["also"].items()}
     templates = {style: tuple(patterns) for style, patterns in data["templates"].items()}
-    return Lexicon(language, phrases, _table(data["shot"]), tuple(data["relation"]), also, templates, tuple(data["ignore"]))
+    return Lexicon(
+        language=language,
+        phrases=phrases,
+        shots=_table(data["shot"]),
+        relations=tuple(data["relation"]),
+        adjectives=tuple(data["adjective"]),
+        aspects=tuple(data["aspect"]),
+        requests=tuple(data["request"]),
+        also=also,
+        templates=templates,
+        ignore=tuple(data["ignore"]),
+    )
 
 
 def third_person(verb_phrase: str) -> str:

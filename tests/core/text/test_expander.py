@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -77,7 +79,7 @@ def test_a_complete_prompt_is_only_closed():
 def test_articles_suit_the_inserted_colour():
     for seed in range(40):
         first = _expand("a ball and an auto", seed).split()
-        for article, word in zip(first, first[1:], strict=False):
+        for article, word in pairwise(first):
             if article in ("a", "an"):
                 assert (article == "an") == (word[0] in "aeiou"), first
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sora_core.data.worlds.attributes import ENVIRONMENTS
 from sora_core.data.worlds.camera import CameraPose, camera_pose
 from sora_core.data.worlds.motion import local_axes, local_origin, object_poses
+from sora_core.data.worlds.palette import look
 from sora_core.data.worlds.scene import Scene
 from sora_core.data.worlds.sdf import SOLIDS
-from sora_core.data.worlds.shading import environment_index, look
 
 KINDS = tuple(SOLIDS)
 SLOTS = 3
@@ -121,7 +122,7 @@ def gather_frames(moments: list[tuple[Scene, float]]) -> FrameBatch:
     scenes = [scene for scene, _ in moments]
     looks = {key: look(*key) for key in {(s.attributes.environment, s.attributes.time) for s in scenes}}
     per_frame = [looks[s.attributes.environment, s.attributes.time] for s in scenes]
-    environments = [environment_index(s.attributes.environment) for s in scenes]
+    environments = [ENVIRONMENTS.index(s.attributes.environment) for s in scenes]
     return FrameBatch(
         cameras=cameras,
         camera=_table([[*c.position, *c.right, *c.up, *c.forward] for c in cameras]),

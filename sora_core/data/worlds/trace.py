@@ -1,7 +1,6 @@
-"""Rays through a batch of frames: solids by sphere tracing, ground and sky in closed form, soft shadows between them.
+"""Rays through a batch of frames: which solid each one meets, and the colour it brings back.
 
-Sphere tracing: Hart, "Sphere tracing", The Visual Computer 1996; soft shadows: Quilez,
-https://iquilezles.org/articles/rmshadows/. Rays are columns (3, r), and only those that can hit something march.
+Rays are columns (3, r). Ground and sky are closed form; only rays that meet a bounding sphere march.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ from torch import Tensor
 
 from sora_core.data.worlds.attributes import ENVIRONMENTS
 from sora_core.data.worlds.batch import KINDS, SLOTS, FrameBatch, pick
+from sora_core.data.worlds.ground import boulders, ground, haze_distance
+from sora_core.data.worlds.march import march, normals, soft_shadow
 from sora_core.data.worlds.scene import FOCAL
-from sora_core.data.worlds.sdf import PAINTS, SOLIDS, Solid
-from sora_core.data.worlds.shading import boulders, ground, haze_distance, scenery, sky
+from sora_core.data.worlds.sdf import PAINTS, SOLIDS
+from sora_core.data.worlds.sky import scenery, sky
 
-_STEPS = 28
-_TOUCH = 0.004
-_SHADOW_STEPS = 8
 _PAINT = torch.tensor(PAINTS).square_()
 
 
@@ -89,7 +87,7 @@ def _contacts(batch: FrameBatch, rays: _Rays) -> tuple[Tensor, Tensor, Tensor]:
         start = (_columns(rays.origin, r) - solids.origin[:, i]) / scale
         axes = solids.axes[:, i]
         local, heading = _rotate(axes, start), _rotate(axes, rays.direction[:, r])
-        travelled[chosen] = _march(SOLIDS[KINDS[kind]], local, heading, rays.ground_distance[r] / scale) * scale
+        travelled[chosen] = march(SOLIDS[KINDS[kind]], local, heading, rays.ground_distance[r] / scale) * scale
     met = (travelled < math.inf).nonzero().squeeze(1)
     return ray[met], instance[met], travelled[met]
 
@@ -130,49 +128,6 @@ def _rotate(axes: Tensor, vector: Tensor) -> Tensor:
     return torch.stack([(axes[3 * i : 3 * i + 3] * vector).sum(0) for i in range(3)])
 
 
-def _march(solid: Solid, origin: Tensor, heading: Tensor, limit: Tensor) -> Tensor:
-    """The distance (p) at which rays touch the solid, infinite where they do not."""
-    ox, oy, oz = origin
-    oy_c = oy - solid.centre
-    along = -(ox * heading[0] + oy_c * heading[1] + oz * heading[2])
-    gap = ox * ox + oy_c * oy_c + oz * oz - along * along
-    half = (solid.radius**2 - gap).clamp_min_(0.0).sqrt_()
-    t, end = (along - half).clamp_min_(0.0), torch.minimum(along + half, limit)
-    result = torch.full_like(t, math.inf)
-    index = torch.arange(len(t))
-    dx, dy, dz = heading
-    for step in range(_STEPS):
-        gap = solid.distance(ox + dx * t, oy + dy * t, oz + dz * t)
-        t = t + gap
-        if step % 2 == 0 and step < _STEPS - 1:
-            continue
-        going = t <= end
-        touched = going & (gap < _TOUCH)
-        result[index[touched]] = t[touched]
-        keep = (going & (gap >= _TOUCH)).nonzero().squeeze(1)
-        if len(keep) == 0:
-            return result
-        packed = torch.stack((ox, oy, oz, dx, dy, dz, t, end, gap)).index_select(1, keep)
-        ox, oy, oz, dx, dy, dz, t, end, gap = packed
-        index = index[keep]
-    # What is left creeps along an edge: close enough to call it touched.
-    close = gap < 0.02
-    result[index[close]] = t[close]
-    return result
-
-
-_TETRAHEDRON = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
-
-
-def _normals(solid: Solid, points: Tensor) -> Tensor:
-    """Unit normals (3, p), by differences along the corners of a tetrahedron."""
-    step = 0.012
-    corners = points.new_tensor(_TETRAHEDRON)
-    spread = (points[:, None, :] + step * corners.T[:, :, None]).flatten(1)
-    values = solid.distance(*spread).view(4, -1)
-    return torch.nn.functional.normalize(corners.T @ values, dim=0)
-
-
 def _shade_solids(batch: FrameBatch, rays: _Rays, hit: Tensor, owner: Tensor, travelled: Tensor) -> Tensor:
     """Linear colours (3, p) of the points where rays `hit` meet the instances `owner`."""
     solids = batch.instances
@@ -184,7 +139,7 @@ def _shade_solids(batch: FrameBatch, rays: _Rays, hit: Tensor, owner: Tensor, tr
         i = owner[chosen]
         solid, axes = SOLIDS[KINDS[kind]], solids.axes[:, i]
         local = _rotate(axes, (point[:, chosen] - solids.origin[:, i]) / solids.scale[i])
-        n = _normals(solid, local)
+        n = normals(solid, local)
         normal[:, chosen] = axes[0:3] * n[0] + axes[3:6] * n[1] + axes[6:9] * n[2]
         material = solid.material(*local)
         albedo[:, chosen] = torch.where(material == 0, solids.colour[:, i], _PAINT.T[:, material])
@@ -284,24 +239,7 @@ def _ground_shadow(batch: FrameBatch, frame: Tensor, point: Tensor) -> tuple[Ten
         axes, scale = solids.axes[:, i], solids.scale[i]
         local = _rotate(axes, (point[:, r] - solids.origin[:, i]) / scale)
         heading = _rotate(axes, _columns(pick(batch.light, frame), r).expand_as(local))
-        dark, open_sky = _soft_shadow(SOLIDS[KINDS[kind]], local, heading)
+        dark, open_sky = soft_shadow(SOLIDS[KINDS[kind]], local, heading)
         shadow.scatter_reduce_(0, r, dark, "prod")
         contact.scatter_reduce_(0, r, open_sky, "prod")
     return shadow, contact
-
-
-def _soft_shadow(solid: Solid, origin: Tensor, heading: Tensor) -> tuple[Tensor, Tensor]:
-    """Light that passes the solid (p) along the heading, and openness (p) of points beside it."""
-    ox, oy, oz = origin
-    dx, dy, dz = heading
-    beside = solid.distance(ox, oy, oz)
-    open_sky = 0.35 + 0.65 * (beside / 0.35).clamp(0, 1)
-    along = (-(ox * dx + (oy - solid.centre) * dy + oz * dz)).clamp_min_(0.0)
-    t = torch.maximum(along - solid.radius * 1.1, beside.clamp_min(0.03))
-    light = torch.ones_like(t)
-    for _ in range(_SHADOW_STEPS):
-        gap = solid.distance(ox + dx * t, oy + dy * t, oz + dz * t)
-        light = torch.minimum(light, 9.0 * gap / t.clamp_min(0.3))
-        t = t + gap.clamp_min_(0.06)
-    # Past the solid nothing more can darken the ray, so no test for the end is needed.
-    return light.clamp_(0, 1), open_sky

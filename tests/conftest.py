@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -35,11 +34,10 @@ def comfy(comfyui: Path, tmp_path_factory: pytest.TempPathFactory) -> ModuleType
 
     `execution`, `folder_paths`, `comfy` and the rest can be imported after it. Costs about ten seconds, once.
     """
-    from sora_core.headless.comfyui import torchvision_stub
+    from sora_core.headless.comfyui import extra_python_path
 
     sys.path.insert(0, str(comfyui))
-    if importlib.util.find_spec("torchvision") is None:
-        sys.path.append(str(torchvision_stub()))
+    sys.path.extend(extra_python_path())
     importlib.import_module("comfy.options").enable_args_parsing(False)
     args = importlib.import_module("comfy.cli_args").args
     args.cpu = True

@@ -47,6 +47,7 @@ def main(arguments: list[str]) -> int:
         set_up("headless,dev,bench" if task == "bench" else "headless,dev")
     except subprocess.CalledProcessError as error:
         print(f"Set-up failed at: {' '.join(map(str, error.cmd))}", file=sys.stderr)
+        print(f"If it was torch: put {TORCH} into PIP_FIND_LINKS, or any torch into {VENV}.", file=sys.stderr)
         return 1
     # Every step runs even if an earlier one failed, so that one run shows all there is to repair.
     codes = [subprocess.run([PYTHON, *step], cwd=ROOT).returncode for step in TASKS[task]]

@@ -5,6 +5,7 @@ imported, vendored or declared as a dependency.
 """
 
 import hashlib
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -143,12 +144,21 @@ def _requirement_name(line: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def torchvision_stub() -> Path:
-    """Writes an empty torchvision and returns the folder to put on the server's PYTHONPATH.
+def extra_python_path() -> list[str]:
+    """Returns what ComfyUI needs on sys.path besides what is installed: an empty torchvision if there is none.
 
     ComfyUI imports torchvision at start-up for nodes that a headless run does not use; a real one would have to match
     the user's torch.
     """
+    try:
+        # Not find_spec: in a process that already uses the stub it would find that.
+        importlib.metadata.version("torchvision")
+    except importlib.metadata.PackageNotFoundError:
+        return [str(_torchvision_stub())]
+    return []
+
+
+def _torchvision_stub() -> Path:
     folder = CACHE / "stubs"
     files = {
         "torchvision/__init__.py": "",

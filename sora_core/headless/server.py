@@ -12,11 +12,10 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .comfyui import CACHE, find_or_fetch, make_base_directory, torchvision_stub
+from .comfyui import CACHE, extra_python_path, find_or_fetch, make_base_directory
 
 
 class ServerError(RuntimeError):
@@ -124,12 +123,9 @@ def _has_accelerator() -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """Returns the server's environment: no PYTHONPATH of the caller, the torchvision stub if there is no real one."""
+    """Returns the server's environment: no PYTHONPATH of the caller, an empty torchvision if there is none."""
     environment = {**os.environ, "DO_NOT_TRACK": "1", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
-    environment.pop("PYTHONPATH", None)
-    if find_spec("torchvision") is None:
-        environment["PYTHONPATH"] = str(torchvision_stub())
-    return environment
+    return {**environment, "PYTHONPATH": os.pathsep.join(extra_python_path())}
 
 
 def free_port() -> int:

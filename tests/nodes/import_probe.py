@@ -1,6 +1,6 @@
 """Run as a program by test_pack_import: imports the pack beside a real ComfyUI and prints what that cost and touched.
 
-Arguments: the pack's folder, ComfyUI's folder, the folder with the torchvision stub, a base directory.
+Arguments: the pack's folder, a base directory, ComfyUI's folder and what else has to be on sys.path.
 """
 
 import asyncio
@@ -11,11 +11,9 @@ import sys
 import time
 
 
-def prepare(comfyui: str, stub: str, base: str) -> None:
+def prepare(base: str, comfyui: str, *more: str) -> None:
     """Imports all of ComfyUI that is there before any pack is."""
-    sys.path.insert(0, comfyui)
-    if importlib.util.find_spec("torchvision") is None:
-        sys.path.append(stub)
+    sys.path[:] = [comfyui, *sys.path, *more]
     importlib.import_module("comfy.options").enable_args_parsing(False)
     args = importlib.import_module("comfy.cli_args").args
     args.cpu, args.base_directory = True, base

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from sora_core.headless.comfyui import torchvision_stub
+from sora_core.headless.comfyui import extra_python_path
 
 
 @pytest.fixture(scope="module")
 def probe(root, comfyui, tmp_path_factory):
     base = tmp_path_factory.mktemp("base")
     program = Path(__file__).with_name("import_probe.py")
-    command = [sys.executable, program, root, comfyui, torchvision_stub(), base]
+    command = [sys.executable, program, root, base, comfyui, *extra_python_path()]
     done = subprocess.run([str(part) for part in command], cwd=base, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

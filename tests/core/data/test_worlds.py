@@ -85,7 +85,7 @@ def test_subject_stays_in_frame(height: int, width: int):
         a = _attributes(motion=motion, camera=camera, subject=SUBJECTS[index % 10], time="night")
         truth = render(sample_scene(_generator(index), a, seconds=4.0), 9, height, width, 2.1).truth
         subject = truth.boxes[:, 0]
-        assert subject.min() > 0 and subject.max() < 1, (motion, camera, a.subject)
+        assert 0 < subject.min() < subject.max() < 1, (motion, camera, a.subject)
         assert (truth.mask == 1).flatten(1).any(1).all()
 
 

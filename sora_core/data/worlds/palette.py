@@ -58,17 +58,27 @@ def _linear(colour: Colour) -> list[float]:
     return [c * c for c in colour]
 
 
+def _times(a: Colour, b: tuple[float, ...]) -> Colour:
+    return a[0] * b[0], a[1] * b[1], a[2] * b[2]
+
+
+def _towards(a: Colour, b: Colour, amount: float) -> Colour:
+    red, green, blue = (x * (1 - amount) + y * amount for x, y in zip(a, b, strict=True))
+    return red, green, blue
+
+
 def look(environment: str, time: str) -> dict[str, list[float]]:
     """The linear colours of an environment at a time of day, by name, three numbers each."""
     sky = {"day": _DAY_SKY[environment], "sunset": _SUNSET_SKY, "night": _NIGHT_SKY}[time]
     if time != "day" and environment in _SKY_TINT:
         tint, amount = _SKY_TINT[environment]
-        sky = tuple(tuple(c * (1 - amount + amount * t) for c, t in zip(s, tint, strict=True)) for s in sky)
+        low, middle, high = (_times(band, tuple(1 - amount + amount * t for t in tint)) for band in sky)
+        sky = (low, middle, high)
     ground_a, ground_b, far, near = _GROUND[environment]
     light, dim = LIGHTS[time], _HILL_LIGHT[time]
     haze = {"day": 0.35, "sunset": 0.35, "night": 0.25}[time]
-    far = tuple(c * d * (1 - haze) + s * haze for c, d, s in zip(far, dim, sky[0], strict=True))
-    near = tuple(c * d * 0.88 + s * 0.12 for c, d, s in zip(near, dim, sky[0], strict=True))
+    far = _towards(_times(far, dim), sky[0], haze)
+    near = _towards(_times(near, dim), sky[0], 0.12)
     disk = {"day": (1.6, 1.6, 1.5), "sunset": (1.0, 0.93, 0.62), "night": (0.92, 0.93, 0.86)}[time]
     return {
         "sky_low": _linear(sky[0]),

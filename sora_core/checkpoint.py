@@ -21,6 +21,15 @@ CONFIG_BUFFER = "sora_config"
 
 The header's metadata says the same, but programs that save a loaded model drop it.
 """
+MARKERS = {
+    "adaln_single.emb.timestep_embedder.linear_1.bias": torch.zeros(1),
+    "transformer_blocks.0.attn2.to_k.weight": torch.zeros(1, 1),
+}
+"""Tensors without meaning under the transformer's prefix.
+
+ComfyUI's own loaders ask a registered model family only about files in which they find names that they know; with
+these two they ask ours, which then reads the configuration.
+"""
 BUNDLED = Path(__file__).parent / "weights" / "sora-mini.safetensors"
 """The model that comes with the package."""
 
@@ -67,6 +76,7 @@ def save_checkpoint(
     }
     for part in ("dit", "vae"):
         tensors[PREFIXES[part] + CONFIG_BUFFER] = config_tensor(config)
+    tensors |= {PREFIXES["dit"] + name: value for name, value in MARKERS.items()}
     save_atomically(tensors, path, {"sora": to_json(config), "about": json.dumps(about or {}, sort_keys=True)})
 
 
@@ -95,19 +105,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def split_parts(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Sort a file's tensors into dit, vae and text, without their prefixes and configuration buffers."""
+    """Sort a file's tensors into dit, vae and text, without their prefixes, configuration buffers and markers."""
+    aside = {prefix + CONFIG_BUFFER for prefix in PREFIXES.values()} | {PREFIXES["dit"] + name for name in MARKERS}
     return {
         part: {
             name.removeprefix(prefix): value
             for name, value in tensors.items()
-            if name.startswith(prefix) and not name.endswith(CONFIG_BUFFER)
+            if name.startswith(prefix) and name not in aside
         }
         for part, prefix in PREFIXES.items()
     }
 
 
 def check_weights(file: str, prefix: str, expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
-    """Raise ValueError naming the first tensor that is missing, unexpected, of the wrong shape or kind, or not finite."""
+    """Raise ValueError naming the first tensor that is missing, unexpected, of a wrong shape or kind, or not finite."""
     for name, value in expected.items():
         if name not in found:
             raise ValueError(f"{file} is incomplete: it holds no tensor {prefix}{name}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,6 +72,8 @@ class Segments:
     """The lengths of the sequences that lie one after another in a packed row; each attends only to itself."""
 
     lengths: tuple[int, ...]
+    host: Any = field(default=None, compare=False)
+    """What the program around the network hands to its own attention and blocks in this pass."""
 
     @property
     def total(self) -> int:

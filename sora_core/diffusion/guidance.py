@@ -27,10 +27,13 @@ def guide(
             return positive
         negative = unconditional(x, sigma)
         result = negative + scale * (positive - negative)
-        if rescale:
-            dims = tuple(range(1, x.ndim))
-            factor = positive.std(dims, keepdim=True) / result.std(dims, keepdim=True)
-            result = result * (rescale * factor + 1 - rescale)
-        return result
+        return rescaled(result, positive, rescale) if rescale else result
 
     return guided
+
+
+def rescaled(result: Tensor, positive: Tensor, share: float) -> Tensor:
+    """`result` with `share` of the way back to the standard deviation of `positive`, sample by sample."""
+    dims = tuple(range(1, result.ndim))
+    factor = positive.std(dims, keepdim=True) / result.std(dims, keepdim=True)
+    return result * (share * factor + 1 - share)

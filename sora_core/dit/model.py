@@ -93,10 +93,12 @@ class DiT(nn.Module):
         fps: float = 8.0,
         start: float = 0.0,
         circular: bool = False,
+        host: Any = None,
     ) -> Tensor:
         """Clean latent `b c t h w` from a noisy one at noise levels `sigma`: `b`, or `b n` with one level per patch.
 
-        `text` is `b l text_width` token states with `text_mask` `b l`; `start` is when the clip begins, in seconds.
+        `text` is `b l text_width` token states with `text_mask` `b l`; `start` is when the clip begins, in seconds;
+        `host` reaches attention and `run_block` as `Segments.host`.
         Raises ValueError when channels do not fit or the latent is no whole number of patches.
         """
         c, *cells = latent.shape[1:]
@@ -114,23 +116,23 @@ class DiT(nn.Module):
         x = self.packed(
             tokens.flatten(0, 1), (sigma[:, None].expand(b, n) if sigma.ndim == 1 else sigma).flatten(),
             cos.to(latent.device).repeat(b, 1), sin.to(latent.device).repeat(b, 1), still.repeat(b),
-            text, text_mask, (n,) * b,
+            text, text_mask, (n,) * b, host,
         )  # fmt: skip
         grid = tuple(size // p for size, p in zip(cells, patch, strict=True))
         return unpatchify(x.unflatten(0, (b, n)), grid, patch)
 
     def packed(
         self, tokens: Tensor, sigma: Tensor, cos: Tensor, sin: Tensor, still: Tensor, text: Tensor, text_mask: Tensor,
-        lengths: tuple[int, ...],
+        lengths: tuple[int, ...], host: Any = None,
     ) -> Tensor:  # fmt: skip
         """Clean patches `n p` of a row of sequences with `lengths` patches each, whose texts are `s l text_width`."""
         words = self.refiner(text.to(tokens.dtype), text_mask)
-        segments, order, patches, level_of_token, levels, cos, sin = self.arrange(sigma, cos, sin, lengths)
+        segments, order, patches, level_of_token, levels, cos, sin = self.arrange(sigma, cos, sin, lengths, host)
         x = self.entry(tokens) + self.still_embed(still.long()).to(tokens.dtype)
         x = torch.cat([words.flatten(0, 1), x]).index_select(0, order)
         return self.trunk(x, levels, RowContext(segments, cos, sin, level_of_token), patches)
 
-    def arrange(self, sigma: Tensor, cos: Tensor, sin: Tensor, lengths: tuple[int, ...]):
+    def arrange(self, sigma: Tensor, cos: Tensor, sin: Tensor, lengths: tuple[int, ...], host: Any = None):
         """Interleave text and patches: segments, row order, places of patches, level per token, levels, rotations."""
         k = self.config.text_tokens
         order, patches = (index.to(sigma.device) for index in _row_order(lengths, k))
@@ -144,7 +146,7 @@ class DiT(nn.Module):
         unrotated = (k * len(lengths), cos.shape[1])
         cos = torch.cat([cos.new_ones(unrotated), cos])[order]
         sin = torch.cat([sin.new_zeros(unrotated), sin])[order]
-        segments = Segments(tuple(length + k for length in lengths))
+        segments = Segments(tuple(length + k for length in lengths), host)
         return segments, order, patches, None if len(levels) == 1 else level_of_token, levels, cos, sin
 
     def trunk(self, x: Tensor, levels: Tensor, row: RowContext, patches: Tensor) -> Tensor:

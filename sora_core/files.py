@@ -1,0 +1,26 @@
+"""Files that are whole or absent: written under a temporary name beside the target and renamed when complete."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_or_absent(path: Path) -> Iterator[Path]:
+    """A temporary path to write to: it becomes `path` when the block ends well and is deleted when it raises.
+
+    An existing `path` stays as it is until the new file is complete and on disk.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -253,7 +253,7 @@ SOLIDS: dict[str, Solid] = {
     "cone": Solid(_cone, (MAIN, MAIN), 1.0, 0.62, 0.45, 0.76, 0.39, _paint_cone),
     "donut": Solid(_donut, (MAIN,), 1.0, 0.5, 0.5, 0.51, 0.5, _paint_donut),
     "car": Solid(_car, (MAIN, MAIN, DARK), 0.66, 0.67, 0.64, 0.74, 0.31, _paint_car),
-    "house": Solid(_house, (MAIN, DARK, WHITE), 0.95, 0.60, 0.48, 0.72, 0.45, _paint_house),
+    "house": Solid(_house, (MAIN, DARK, WHITE), 0.95, 0.64, 0.48, 0.72, 0.45, _paint_house),
     "rocket": Solid(_rocket, (MAIN, WHITE), 1.08, 0.42, 0.41, 0.63, 0.52, _paint_rocket),
     "duck": Solid(_duck, (MAIN, ORANGE, DARK), 0.92, 0.62, 0.62, 0.73, 0.42),
     "snowman": Solid(_snowman, (MAIN, DARK, ORANGE, WHITE), 1.15, 0.39, 0.31, 0.65, 0.54, _paint_snowman),

@@ -1,0 +1,153 @@
+"""The judge: a small network that reads from pixels what a clip shows, to compare with what was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..data.worlds.attributes import ATTRIBUTES
+from ..training.state import save_atomically
+
+BUNDLED = Path(__file__).parents[1] / "weights" / "judge.safetensors"
+"""The judge that comes with the package."""
+SIDE = 64
+"""Pixels of the shorter side of what the judge sees."""
+SPACING = 0.25
+"""Seconds between the frames that the judge sees, as nearly as the clip's frame rate allows."""
+MOST_FRAMES = 17
+"""Frames that are read at once; longer clips are read in windows and the answers averaged."""
+MOVING = ("motion", "camera")
+"""Attributes that a single frame does not show."""
+
+
+def shift_in_time(x: Tensor) -> Tensor:
+    """Give an eighth of the channels to the next frame and an eighth to the previous one, `b t c h w`.
+
+    Frames at the ends keep their own, so a still clip of any length looks like one frame. (Lin et al., TSM, 2019)
+    """
+    if x.shape[1] == 1:
+        return x
+    part = x.shape[2] // 8
+    later = torch.cat([x[:, :1, :part], x[:, :-1, :part]], 1)
+    earlier = torch.cat([x[:, 1:, part : 2 * part], x[:, -1:, part : 2 * part]], 1)
+    return torch.cat([later, earlier, x[:, :, 2 * part :]], 2)
+
+
+class Block(nn.Module):
+    """A residual 3x3 convolution of every frame after its channels have been exchanged with its neighbours."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """`b*t c h w` -> the same."""
+        mixed = shift_in_time(F.relu(x).unflatten(0, (-1, frames))).flatten(0, 1)
+        return x + self.conv(mixed.contiguous(memory_format=torch.channels_last))
+
+
+class Judge(nn.Module):
+    """Clips of any length and aspect, 64 pixels on the shorter side, to one set of logits per attribute."""
+
+    def __init__(self, fine: int = 48, coarse: int = 96, depth: tuple[int, int] = (1, 4)):
+        super().__init__()
+        self.entry = nn.Conv2d(5, fine, 7, stride=4, padding=3)
+        self.fine = nn.ModuleList(Block(fine) for _ in range(depth[0]))
+        self.down = nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
+        self.coarse = nn.ModuleList(Block(coarse) for _ in range(depth[1]))
+        self.where_embed = nn.Conv2d(coarse, len(ATTRIBUTES), 1)
+        self.heads = nn.ModuleList(nn.Linear(2 * coarse, len(values)) for values in ATTRIBUTES.values())
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw the weights; residual branches start small because nothing normalises the trunk."""
+        for name, parameter in self.named_parameters():
+            gain = 0.3 if "fine." in name or "coarse." in name else 0.1 if "where" in name else 1.0
+            fan = parameter[0].numel() if parameter.ndim > 1 else 1
+            with torch.no_grad():
+                noise = torch.randn(parameter.shape, generator=generator) * (gain * (2 / fan) ** 0.5)
+                parameter.copy_(noise if parameter.ndim > 1 else torch.zeros_like(parameter))
+
+    def forward(self, video: Tensor) -> list[Tensor]:
+        """`b 3 t h w` in [0, 1] -> logits `b values` in the order of `ATTRIBUTES`."""
+        frames = video.shape[2]
+        x = torch.cat([video.mul(2).sub(1), coordinates(video)], 1).transpose(1, 2).flatten(0, 1)
+        x = self.entry(x.contiguous(memory_format=torch.channels_last))
+        for block in self.fine:
+            x = block(x, frames)
+        x = self.down(F.relu(x))
+        for block in self.coarse:
+            x = block(x, frames)
+        x = F.relu(F.rms_norm(x.permute(0, 2, 3, 1), x.shape[1:2]))  # b*t h w c
+        where = self.where_embed(x.permute(0, 3, 1, 2)).flatten(2).float().softmax(-1)  # b*t attributes h*w
+        seen = (where @ x.flatten(1, 2).to(where.dtype)).unflatten(0, (-1, frames))  # b t attributes c
+        summary = torch.cat([seen.mean(1), seen.amax(1)], -1)
+        return [head(summary[:, i]) for i, head in enumerate(self.heads)]
+
+
+def coordinates(video: Tensor) -> Tensor:
+    """Each pixel's place right and down of the middle in half shorter sides, `b 2 t h w`."""
+    b, _, t, h, w = video.shape
+    half = min(h, w) / 2
+    y = (torch.arange(h, device=video.device) + 0.5 - h / 2) / half
+    x = (torch.arange(w, device=video.device) + 0.5 - w / 2) / half
+    grid = torch.stack([x.expand(h, w), y[:, None].expand(h, w)]).to(video.dtype)
+    return grid[None, :, None].expand(b, 2, t, h, w)
+
+
+def stride_at(fps: float) -> int:
+    """Every how many frames the judge looks at a clip of this frame rate."""
+    return max(1, round(fps * SPACING))
+
+
+def resized(video: Tensor) -> Tensor:
+    """`b 3 t h w` with 64 pixels on the shorter side and a multiple of 8, at most 160, on the longer one."""
+    b, c, t, h, w = video.shape
+    scale = SIDE / min(h, w)
+    size = tuple(SIDE if side == min(h, w) else min(160, round(side * scale / 8) * 8) for side in (h, w))
+    if size == (h, w):
+        return video
+    flat = video.transpose(1, 2).flatten(0, 1)
+    flat = F.interpolate(flat, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return flat.unflatten(0, (b, t)).transpose(1, 2)
+
+
+@torch.inference_mode()
+def probabilities(judge: Judge, video: Tensor, fps: float) -> list[Tensor]:
+    """What the judge holds likely in clips `b 3 t h w` in [0, 1] at `fps`: `b values` per attribute, summing to 1."""
+    video = resized(video[:, :, :: stride_at(fps)].float())
+    windows = video.split(MOST_FRAMES, dim=2)
+    if len(windows) > 1 and windows[-1].shape[2] < MOST_FRAMES:
+        windows = (*windows[:-1], video[:, :, -MOST_FRAMES:])
+    each = [[logits.float().softmax(-1) for logits in judge(window)] for window in windows]
+    return [torch.stack(parts).mean(0) for parts in zip(*each, strict=True)]
+
+
+def answers(judge: Judge, video: Tensor, fps: float) -> list[dict[str, str]]:
+    """The judge's most likely value of every attribute, one dict per clip of `b 3 t h w`; stills have no motion."""
+    best = torch.stack([p.argmax(-1) for p in probabilities(judge, video, fps)], 1).tolist()
+    judged = [name for name in ATTRIBUTES if video.shape[2] > 1 or name not in MOVING]
+    sheets = [{name: ATTRIBUTES[name][i] for name, i in zip(ATTRIBUTES, row, strict=True)} for row in best]
+    return [{name: sheet[name] for name in judged} for sheet in sheets]
+
+
+def save_judge(path: Path, weights: dict[str, Tensor], about: str = "{}") -> None:
+    """Write a judge's weights in half precision; `about` is JSON on how it was trained."""
+    save_atomically({name: value.half() for name, value in weights.items()}, path, {"judge": about})
+
+
+def load_judge(path: Path = BUNDLED) -> Judge:
+    """A trained judge. Raises FileNotFoundError, or ValueError when the file holds something else."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no judge {path}; train one with: sora train judge")
+    weights = {name: value.float() for name, value in load_file(path).items()}
+    with torch.device("meta"):
+        judge = Judge()
+    expected = {name: value.shape for name, value in judge.state_dict().items()}
+    if {name: value.shape for name, value in weights.items()} != expected:
+        raise ValueError(f"{path.name} holds no judge of this version; train one with: sora train judge")
+    judge.load_state_dict(weights, assign=True)
+    return judge.eval().requires_grad_(False).to(memory_format=torch.channels_last)

@@ -1,0 +1,149 @@
+"""Training the judge on rendered clips: every attribute from pixels, through the blur that generated clips have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+
+from ..data.store import ClipStore, Shard
+from ..data.worlds.attributes import ATTRIBUTES, Attributes
+from ..evaluation.judge import MOVING, Judge, resized, stride_at
+from ..randomness import generator
+from ..vae import VideoVAE
+from .pictures import contact_sheet
+from .precision import mixed
+
+MOST_FRAMES = 9
+"""Frames of a training clip: two seconds."""
+
+
+def is_held_out(shard: Shard) -> bool:
+    """Whether the judge is never trained on this shard: every eleventh, which meets all sizes and frame rates."""
+    return int(shard.path.name.split("_")[1]) % 11 == 7
+
+
+class JudgeTask:
+    """Cross-entropy of every attribute, on clips at even steps and on single frames at odd ones."""
+
+    def __init__(
+        self, store: ClipStore, *, seed: int = 0, clips: int = 16, images: int = 96, vae: VideoVAE | None = None,
+    ):  # fmt: skip
+        shards = [shard for shard in store.shards if shard.about.get("world") == "sandbox"]
+        self.shards = [shard for shard in shards if not is_held_out(shard)]
+        self.held_out = [shard for shard in shards if is_held_out(shard)]
+        if not self.shards:
+            raise ValueError("the folder holds no sandbox clips to train a judge on; make some with: sora worlds")
+        self.store, self.seed, self.clips, self.images, self.vae = store, seed, clips, images, vae
+        self.module = Judge().to(memory_format=torch.channels_last)
+        self.module.initialise(generator(seed, "judge"))
+
+    def batch(self, step: int, shards: list[Shard]) -> tuple[Tensor, Tensor]:
+        """Clips `b 3 t h w` as the judge sees them, and labels `b attributes`; at odd steps t is 1."""
+        draws = generator(self.seed, "judge", step)
+        first, _ = self.store.draw(draws, shards)
+        alike = [s for s in shards if s.shape == first.shape and s.about["fps"] == first.about["fps"]]
+        still = step % 2 == 1
+        rebuilt = self.vae is not None and torch.rand((), generator=draws).item() < 0.25
+        count = (self.images if still else self.clips) * (64 * 64) // min(144 * 64, first.shape[1] * first.shape[2])
+        # The network that rebuilds costs more than the judge itself.
+        count = max(4, count // 4) if rebuilt else max(4, count)
+        videos, labels = [], []
+        for _ in range(count):
+            shard, row = self.store.draw(draws, alike)
+            start = int(torch.randint(shard.shape[0], (), generator=draws))
+            frames = shard.frames(row, start, start + 1) if still else shard.frames(row)
+            video = frames.permute(3, 0, 1, 2).float().div(255)
+            videos.append(video if rebuilt or still else self._sampled(video, first.about["fps"], draws))
+            labels.append(shard.labels(row))
+        video = torch.stack(videos)
+        if rebuilt:
+            video = self._rebuilt(video, draws)
+            video = video if still else self._sampled(video, first.about["fps"], draws)
+        return resized(video), torch.tensor(labels)
+
+    def _sampled(self, video: Tensor, fps: float, draws: torch.Generator) -> Tensor:
+        """Every few frames of a clip `... t h w` from a random one on, as many as the judge is trained to see."""
+        stride = stride_at(fps)
+        kept = min(MOST_FRAMES, 1 + (video.shape[-3] - 1) // stride)
+        start = int(torch.randint(video.shape[-3] - stride * (kept - 1), (), generator=draws))
+        return video[..., start : start + stride * (kept - 1) + 1 : stride, :, :]
+
+    @torch.no_grad()
+    def _rebuilt(self, video: Tensor, draws: torch.Generator) -> Tensor:
+        """Clips after compression, with some noise on the latent, at the length they had."""
+        assert self.vae is not None
+        frames = video.shape[2]
+        missing = -(frames - 1) % self.vae.config.compression.time
+        video = torch.cat([video, video[:, :, -1:].expand(-1, -1, missing, -1, -1)], 2)
+        with mixed(video.device):
+            latent = self.vae.encode(video)
+            strength = 0.15 * torch.rand((), generator=draws)
+            latent = latent + strength * torch.randn(latent.shape, generator=draws)
+            return self.vae.decode(latent).float().clamp(0, 1)[:, :, :frames]
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
+        video, labels = self.batch(step, self.shards)
+        draws = generator(self.seed, "judge augmentation", step)
+        video, labels = mirrored(video, labels, draws)
+        with mixed(video.device):
+            logits = self.module(worsened(video, draws))
+        figures, losses = {}, []
+        for i, name in enumerate(ATTRIBUTES):
+            if video.shape[2] == 1 and name in MOVING:
+                continue
+            losses.append(F.cross_entropy(logits[i].float(), labels[:, i]))
+            # The loop divides by all steps, and motion is judged on every other one.
+            weight = 2.0 if name in MOVING else 1.0
+            figures[name] = weight * float((logits[i].argmax(-1) == labels[:, i]).float().mean())
+        return torch.stack(losses).sum(), figures, len(labels)
+
+    @torch.inference_mode()
+    def accuracy(self, batches: int = 24) -> dict[str, float]:
+        """The share of right answers per attribute on held-out clips, unspoilt."""
+        right: dict[str, list[Tensor]] = {name: [] for name in ATTRIBUTES}
+        vae, self.vae = self.vae, None
+        for i in range(batches):
+            video, labels = self.batch(-2 - 2 * i, self.held_out)
+            with mixed(video.device):
+                logits = self.module(video)
+            for k, name in enumerate(ATTRIBUTES):
+                right[name].append(logits[k].argmax(-1) == labels[:, k])
+        self.vae = vae
+        return {name: round(float(torch.cat(parts).float().mean()), 4) for name, parts in right.items()}
+
+    def sheet(self, path: Path) -> None:
+        """What the judge is shown, with its held-out accuracy in a file beside it."""
+        video, labels = self.batch(-2, self.held_out or self.shards)
+        draws = generator(self.seed, "judge sheet")
+        contact_sheet(list(worsened(mirrored(video, labels, draws)[0], draws)[:8]), path, columns=9)
+        if self.held_out:
+            path.with_suffix(".txt").write_text(f"{self.accuracy()}\n", encoding="utf-8")
+
+
+def mirrored(video: Tensor, labels: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Half of the clips seen in a mirror, with the labels of what the mirror shows."""
+    flip = torch.rand(len(video), generator=draws) < 0.5
+    sheets = [Attributes.from_indices(tuple(row)) for row in labels.tolist()]
+    rows = [(a.mirrored() if f else a).indices() for a, f in zip(sheets, flip.tolist(), strict=True)]
+    return torch.where(flip[:, None, None, None, None], video.flip(-1), video), torch.tensor(rows)
+
+
+def worsened(video: Tensor, draws: torch.Generator) -> Tensor:
+    """Clips `b 3 t h w` with a little of what decoders do: blur, lost detail, noise, and other brightness."""
+    b, _, t, h, w = video.shape
+    blur, coarse, noise, amount, gain = torch.rand(5, generator=draws).tolist()
+    frames = video.transpose(1, 2).flatten(0, 1)
+    if blur < 0.35:
+        frames = gaussian_blur2d(frames, (7, 7), (0.3 + 1.2 * amount, 0.3 + 1.2 * amount))
+    elif coarse < 0.25:
+        small = F.interpolate(frames, scale_factor=0.55 + 0.4 * amount, mode="bilinear", antialias=True)
+        frames = F.interpolate(small, size=(h, w), mode="bilinear")
+    video = frames.unflatten(0, (b, t)).transpose(1, 2)
+    if noise < 0.4:
+        video = video + 0.06 * amount * torch.randn(video.shape, generator=draws)
+    tone = 1 + 0.16 * (torch.rand((b, 1, 1, 1, 1), generator=draws) - 0.5)
+    return (video * tone + 0.05 * (gain - 0.5)).clamp(0, 1)

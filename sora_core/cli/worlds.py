@@ -1,0 +1,35 @@
+"""Render a training set of procedural clips with captions and ground truth.
+
+examples:
+  sora worlds --out data/sandbox --shards 40
+  sora worlds --out data/sandbox --shards 20 --first 1 --stride 2     (the odd half, on a second machine)
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="shards that exist are kept")
+    parser.add_argument("--shards", type=int, default=16, metavar="N", help="files to render (default: 16)")
+    parser.add_argument("--first", type=int, default=0, metavar="I", help="number of the first (default: 0)")
+    parser.add_argument("--stride", type=int, default=1, metavar="I", help="from one number to the next (default: 1)")
+    parser.add_argument("--clips", type=int, default=96, metavar="N", help="clips in a file (default: 96)")
+    parser.add_argument("--frames", type=int, default=17, metavar="N", help="frames of a clip (default: 17)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+
+
+def execute(arguments: argparse.Namespace) -> None:
+    """Render the shards."""
+    from ..data.generate import generate_shards
+
+    for name, least in (("shards", 1), ("first", 0), ("stride", 1), ("clips", 1), ("frames", 2)):
+        if getattr(arguments, name) < least:
+            raise ValueError(f"--{name} is {getattr(arguments, name)}; it must be at least {least}")
+    generate_shards(
+        arguments.out, shards=arguments.shards, first=arguments.first, stride=arguments.stride,
+        clips=arguments.clips, num_frames=arguments.frames, seed=arguments.seed,
+    )  # fmt: skip

@@ -1,0 +1,49 @@
+"""From training states to one model file: the averaged weights of the three parts in half precision."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ..checkpoint import build_parts, check_weights, save_checkpoint
+from ..config import preset
+
+
+def averaged_weights(state: Path, inner: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The moving average in a training state, below the module `inner`, and what the state says about itself.
+
+    Raises FileNotFoundError, or ValueError when the file is no training state.
+    """
+    if not state.is_file():
+        raise FileNotFoundError(f"there is no training state {state}")
+    prefix = f"ema.{inner}"
+    try:
+        with safe_open(state, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            weights = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        raise ValueError(f"{state} is damaged or not a safetensors file: {error}") from None
+    if "step" not in metadata or not weights:
+        raise ValueError(f"{state} is not a training state: it holds no averaged weights {prefix}*")
+    return weights, {"step": int(metadata["step"]), **json.loads(metadata.get("about", "{}"))}
+
+
+def export(vae_state: Path, text_state: Path, dit_state: Path, preset_name: str, out: Path) -> None:
+    """Write the model file of three training states in half precision; its header says how long each was trained.
+
+    Raises FileNotFoundError, or ValueError naming the first tensor that does not fit the preset.
+    """
+    config = preset(preset_name)
+    sources = {"vae": (vae_state, ""), "text": (text_state, "encoder."), "dit": (dit_state, "")}
+    expected = build_parts(config, device="meta")
+    parts, about = {}, {}
+    for part, (path, inner) in sources.items():
+        parts[part], trained = averaged_weights(path, inner)
+        check_weights(str(path), f"ema.{inner}", expected[part].state_dict(), parts[part])
+        about[part] = f"{trained['step']:,} steps"
+    save_checkpoint(out, config, parts, about=about)

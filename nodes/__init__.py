@@ -1,0 +1,37 @@
+"""The pack's blocks: everything that knows ComfyUI. The work itself is done by sora_core."""
+
+from comfy_api.latest import ComfyExtension, io
+from typing_extensions import override
+
+from . import folders
+from .comfy_model.family import register
+from .decode import SoraDecodeVideo
+from .grid import SoraNoiseGrid, SoraNoiseGridLike
+from .load import SoraLoadModel
+from .prompt import SoraTextEncode
+from .sample import SoraSampler, SoraSchedule
+
+BLOCKS: list[type[io.ComfyNode]] = [
+    SoraLoadModel,
+    SoraTextEncode,
+    SoraNoiseGrid,
+    SoraNoiseGridLike,
+    SoraSchedule,
+    SoraSampler,
+    SoraDecodeVideo,
+]
+
+
+class SoraExtension(ComfyExtension):
+    """What ComfyUI asks for the blocks."""
+
+    @override
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return BLOCKS
+
+
+async def comfy_entrypoint() -> SoraExtension:
+    """Called by ComfyUI once, when it loads the pack."""
+    folders.register()
+    register()
+    return SoraExtension()

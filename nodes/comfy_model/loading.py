@@ -1,0 +1,31 @@
+"""From one checked file to ComfyUI's MODEL, CLIP and VAE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import comfy.sd
+import torch
+
+from sora_core.checkpoint import CONFIG_BUFFER, MARKERS, PREFIXES, config_tensor, read_checkpoint
+
+from .vae import SoraVAE
+
+DTYPES = {"automatic": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load(path: Path, dtype: str = "automatic") -> tuple[Any, Any, SoraVAE]:
+    """MODEL, CLIP and VAE of a model file; `dtype` is the transformer's. Raises what `read_checkpoint` raises.
+
+    ComfyUI's own loader places, casts and quantises the weights; it recognises them because their family is registered.
+    """
+    checkpoint = read_checkpoint(path)
+    tensors = {
+        PREFIXES[part] + name: value for part, weights in checkpoint.parts.items() for name, value in weights.items()
+    }
+    marks = {**MARKERS, CONFIG_BUFFER: config_tensor(checkpoint.config)}
+    tensors |= {PREFIXES["dit"] + name: value for name, value in marks.items()}
+    options = {"dtype": DTYPES[dtype]} if DTYPES[dtype] is not None else {}
+    model, clip, *_ = comfy.sd.load_state_dict_guess_config(tensors, output_vae=False, model_options=options)
+    return model, clip, SoraVAE(checkpoint.config, checkpoint.parts["vae"])

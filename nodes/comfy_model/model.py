@@ -1,0 +1,48 @@
+"""Sora as ComfyUI's model: a noise level for every patch, and clean predictions handed on as velocities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.conds
+import comfy.model_base
+from torch import Tensor
+
+from sora_core.diffusion.conditioning import token_sigma
+
+from .transformer import DEFAULT_FPS, NOISY, SIGMA, ComfyDiT, whole_patches
+
+
+class SoraModel(comfy.model_base.BaseModel):
+    """The straight path between video and noise that stock samplers walk."""
+
+    def __init__(self, model_config: Any, device: Any = None):
+        super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=ComfyDiT)
+
+    def _apply_model(
+        self, x: Tensor, t: Tensor, c_concat: Any = None, c_crossattn: Any = None, control: Any = None,
+        transformer_options: dict[str, Any] | None = None, **kwargs: Any,
+    ) -> Tensor:  # fmt: skip
+        # The base class casts the latent to the network's precision; the velocity needs it as it was.
+        options = {**(transformer_options or {}), NOISY: x, SIGMA: t}
+        return super()._apply_model(x, t, c_concat, c_crossattn, control, options, **kwargs)
+
+    def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
+        out = super().extra_conds(**kwargs)
+        for name, key in (("c_crossattn", "cross_attn"), ("attention_mask",) * 2, ("denoise_mask",) * 2):
+            if kwargs.get(key) is not None:
+                out[name] = comfy.conds.CONDRegular(kwargs[key])
+        out["frame_rate"] = comfy.conds.CONDConstant(float(kwargs.get("frame_rate", DEFAULT_FPS)))
+        return out
+
+    def process_timestep(self, timestep: Tensor, x: Tensor, denoise_mask: Tensor | None = None, **_: Any) -> Tensor:
+        """The noise level in [0, 1] of each sample, `b`, or with a mask of each patch, `b n`."""
+        sigma = timestep / getattr(self.model_sampling, "multiplier", 1.0)
+        if denoise_mask is None:
+            return sigma
+        patch = self.diffusion_model.patch_size
+        return token_sigma(sigma, whole_patches(denoise_mask[:, :1].float(), patch), patch)
+
+    def scale_latent_inpaint(self, sigma: Tensor, noise: Tensor, latent_image: Tensor, **_: Any) -> Tensor:
+        """Known cells are shown clean: their noise level is their own."""
+        return latent_image

@@ -1,0 +1,48 @@
+"""Every question that has different answers in different versions of ComfyUI, from 0.3.75 on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sample
+import torch
+from torch import Tensor, nn
+
+
+def new_patcher(network: nn.Module, load_device: torch.device, offload_device: torch.device) -> Any:
+    """A model patcher of the kind that this ComfyUI uses for its own models; looked up late, as it may be replaced."""
+    module = comfy.model_patcher
+    kind = getattr(module, "CoreModelPatcher", module.ModelPatcher)
+    return kind(network, load_device=load_device, offload_device=offload_device)
+
+
+def load_weights(patcher: Any, weights: dict[str, Tensor]) -> None:
+    """Give a patcher's network its weights; dynamic patchers want the file's tensors themselves."""
+    dynamic = getattr(patcher, "is_dynamic", bool)()
+    patcher.model.load_state_dict(weights, assign=dynamic)
+
+
+def remember_dtypes(network: nn.Module) -> None:
+    """Tell newer versions which precision each weight computes in."""
+    archive = getattr(comfy.model_management, "archive_model_dtypes", None)
+    if archive is not None:
+        archive(network)
+
+
+def is_nested(samples: Tensor) -> bool:
+    """Whether a latent holds several streams, such as video with sound."""
+    return bool(getattr(samples, "is_nested", False))
+
+
+def fitting_latent(model: Any, samples: Tensor) -> Tensor:
+    """An empty latent with the channels and dimensions that the model wants; others come back as they are."""
+    return comfy.sample.fix_empty_latent_channels(model, samples)
+
+
+def to_intermediate(samples: Tensor) -> Tensor:
+    """A result where ComfyUI keeps what travels between blocks, in the precision that it keeps it in."""
+    management = comfy.model_management
+    dtype = getattr(management, "intermediate_dtype", lambda: torch.float32)()
+    return samples.to(device=management.intermediate_device(), dtype=dtype)

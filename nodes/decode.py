@@ -1,0 +1,113 @@
+"""The block that turns a latent into a video file, a few frames at a time."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+from comfy_api.latest import InputImpl, io
+from torch import Tensor
+
+from sora_core.shapes import VideoShape
+from sora_core.video import VideoWriter
+
+from .comfy_model.vae import SoraVAE
+from .native import Latent, compression, fitting_size, samples_of
+from .schema import advanced, schema
+
+
+def one_video(samples: Tensor, index: int) -> Tensor:
+    """One video of a batch, `1 c t h w`. Raises ValueError when there is none of that number."""
+    if not 0 <= index < len(samples):
+        raise ValueError(f"batch_index is {index} and the latent holds {len(samples)}: use 0 to {len(samples) - 1}")
+    return samples[index : index + 1]
+
+
+def stream_frames(vae: Any, video: Tensor, size: VideoShape | None, chunk: int) -> Iterator[Tensor]:
+    """Frames of one video as chunks `t h w 3` in [0, 1], cropped to `size`; other VAEs than ours give one chunk."""
+    if isinstance(vae, SoraVAE):
+        chunks: Iterator[Tensor] = (frames[0].movedim(0, -1) for frames in vae.decode_stream(video, chunk))
+    else:
+        chunks = (images.reshape(-1, *images.shape[-3:])[..., :3] for images in (vae.decode(video) for _ in range(1)))
+    left = size.num_frames if size else None
+    for frames in chunks:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        if size and left is not None:
+            frames = frames[:left, : size.height, : size.width]
+            left -= len(frames)
+        if len(frames):
+            yield frames
+
+
+def frame_rate(fps: float, size: VideoShape | None) -> float:
+    """The rate that was set, or that of the noise grid. Raises ValueError when there is neither."""
+    if fps:
+        return fps
+    if size is None:
+        raise ValueError("fps is 0 for the rate of the noise grid, but this latent did not come from one: set fps")
+    return size.fps
+
+
+class SoraDecodeVideo(io.ComfyNode):
+    """Decodes into a file, so that memory does not grow with the duration."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="SoraDecodeVideo",
+            display_name="Sora Decode Video",
+            description="Decodes a latent into a video file chunk by chunk, cropped to exactly the size that was asked"
+            " for. Connect Save Video. Works with any VAE; only Sora's is streamed.",
+            search_aliases=["vae decode", "create video"],
+            inputs=[
+                io.Vae.Input("vae", tooltip="The VAE that belongs to the latent."),
+                io.Latent.Input("latent", tooltip="What a sampler made."),
+                io.Float.Input(
+                    "fps",
+                    default=0.0,
+                    min=0.0,
+                    max=240.0,
+                    step=0.1,
+                    tooltip="Frames per second of the video; 0 takes the rate of the noise grid.",
+                ),
+                advanced(
+                    io.Int,
+                    "chunk",
+                    default=4,
+                    min=1,
+                    max=1024,
+                    tooltip="Latent frames decoded at a time: fewer need less memory, the video is the same.",
+                ),
+                io.Int.Input(
+                    "batch_index", default=0, min=0, max=4095, tooltip="Which video of a batch to decode, from 0."
+                ),
+            ],
+            outputs=[io.Video.Output(display_name="video", tooltip="A native video on file, for Save Video.")],
+        )
+
+    @classmethod
+    def execute(cls, vae: io.Vae.Type, latent: Latent, fps: float, chunk: int, batch_index: int) -> io.NodeOutput:
+        cells = compression(vae)
+        size = fitting_size(latent, cells)
+        rate = frame_rate(fps, size)
+        video = one_video(samples_of(latent), batch_index)
+        path = Path(folder_paths.get_temp_directory()) / f"sora_{secrets.token_hex(8)}.mp4"
+        total = size.num_frames if size else cells.num_frames(video.shape[2] if video.ndim == 5 else 1)
+        write(path, stream_frames(vae, video, size, chunk), rate, total)
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
+
+
+def write(path: Path, chunks: Iterator[Tensor], fps: float, total: int) -> None:
+    """Write chunks of `total` frames to a video file that is whole or absent, and report progress."""
+    progress = comfy.utils.ProgressBar(total)
+    first = next(chunks)
+    with VideoWriter(path, first.shape[2], first.shape[1], fps) as writer:
+        for frames in chain([first], chunks):
+            writer.write(frames)
+            progress.update(len(frames))

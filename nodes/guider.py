@@ -1,0 +1,36 @@
+"""Guidance within an interval of noise levels, and rescaled, for ComfyUI's own sampling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.samplers
+from torch import Tensor
+
+from sora_core.diffusion.guidance import rescaled
+
+
+class IntervalGuider(comfy.samplers.CFGGuider):
+    """`CFGGuider` that outside the interval asks for the prompt alone, which costs half."""
+
+    def __init__(self, model: Any, scale: float, interval: tuple[float, float]):
+        super().__init__(model)
+        self.scale, self.interval = scale, interval
+
+    def predict_noise(self, x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        low, high = self.interval
+        self.set_cfg(self.scale if low <= float(timestep.max()) <= high else 1.0)
+        return super().predict_noise(x, timestep, *args, **kwargs)
+
+
+def with_rescaled_guidance(model: Any, share: float) -> Any:
+    """A clone of the model whose guided predictions keep that share of the prompt's own contrast."""
+
+    def rescale(args: dict[str, Any]) -> Tensor:
+        if args["uncond_denoised"] is None:
+            return args["denoised"]
+        return rescaled(args["denoised"], args["cond_denoised"], share)
+
+    model = model.clone()
+    model.set_model_sampler_post_cfg_function(rescale)
+    return model

@@ -1,0 +1,54 @@
+"""The block that loads a Sora model file."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .comfy_model.loading import DTYPES, load
+from .folders import model_names, model_path
+from .schema import advanced, schema
+
+
+class SoraLoadModel(io.ComfyNode):
+    """One file becomes MODEL, CLIP and VAE."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        names = model_names()
+        return schema(
+            node_id="SoraLoadModel",
+            display_name="Load Sora Model",
+            description="Loads a Sora model: the network that generates, the text encoder and the video VAE.",
+            search_aliases=["checkpoint", "text to video model"],
+            inputs=[
+                io.Combo.Input(
+                    "checkpoint",
+                    options=names,
+                    default=names[0],
+                    tooltip="The small model that comes with this pack, or a .safetensors file in models/sora.",
+                ),
+                advanced(
+                    io.Combo,
+                    "dtype",
+                    options=list(DTYPES),
+                    default="automatic",
+                    tooltip="Precision of the generating network; automatic lets ComfyUI choose for your hardware.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="For any sampler."),
+                io.Clip.Output(display_name="clip", tooltip="For Sora Prompts or the stock CLIP Text Encode."),
+                io.Vae.Output(display_name="vae", tooltip="Turns video into latents and back."),
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, checkpoint: str, dtype: str) -> str:
+        """A file that was replaced is loaded again."""
+        path = model_path(checkpoint)
+        about = path.stat() if path.is_file() else None
+        return f"{about.st_mtime_ns}-{about.st_size}" if about else "missing"
+
+    @classmethod
+    def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
+        return io.NodeOutput(*load(model_path(checkpoint), dtype))

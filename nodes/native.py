@@ -1,0 +1,94 @@
+"""What any native VAE, model and latent of ComfyUI says about itself, asked without ever naming a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor
+
+from sora_core.shapes import Compression, VideoShape
+
+from .compat import is_nested
+
+PATCH = (1, 2, 2)
+"""Patches that every native video model can be cut into; grids are rounded to them."""
+SIZE = "sora_size"
+"""Key of a LATENT under which the size that was asked for travels to the decoder."""
+Latent = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeCompression(Compression):
+    """The compression of a native VAE, whose frame counts may follow any rule."""
+
+    down: Callable[[int], int]
+    """Latent frames that the VAE makes of so many frames; it may drop some."""
+    up: Callable[[int], int]
+    """Frames that the VAE makes of so many latent frames."""
+
+    def latent_frames(self, num_frames: int) -> int:
+        count = max(1, int(self.down(num_frames)))
+        while self.num_frames(count) < num_frames:
+            count += 1
+        return count
+
+    def num_frames(self, latent_frames: int) -> int:
+        return max(1, int(self.up(latent_frames)))
+
+
+def compression(vae: Any) -> NativeCompression:
+    """Frames and pixels per latent cell. Raises ValueError for a VAE of sound, which has no frames."""
+    if vae.latent_dim not in (2, 3):
+        raise ValueError(f"this VAE has {vae.latent_dim}-dimensional latents: connect one for images or video")
+    space = int(vae.spacial_compression_decode())
+    if vae.latent_dim == 2:
+        return NativeCompression(time=1, space=space, down=lambda n: n, up=lambda n: n)
+    up, down = vae.upscale_ratio[0], vae.downscale_ratio[0]
+    return NativeCompression(time=vae.temporal_compression_decode() or 1, space=space, down=down, up=up)
+
+
+def patch_of(model: Any) -> tuple[int, int, int]:
+    """The patch of a model's transformer along `t h w`."""
+    network = model.get_model_object("diffusion_model")
+    patch = getattr(network, "patch_size", PATCH)
+    if isinstance(patch, int):
+        return 1, patch, patch
+    sizes = tuple(int(size) for size in patch)
+    return (1, *sizes) if len(sizes) == 2 else sizes[-3:]  # type: ignore[return-value]
+
+
+def count_tokens(model: Any, samples: Tensor) -> int:
+    """Patches of one sample of a latent `b c t h w` or `b c h w`."""
+    sizes = samples.shape[2:] if samples.ndim == 5 else (1, *samples.shape[2:])
+    return math.prod(math.ceil(size / p) for size, p in zip(sizes, patch_of(model), strict=True))
+
+
+def samples_of(latent: Latent) -> Tensor:
+    """The tensor of a LATENT. Raises ValueError when it holds several streams."""
+    if is_nested(latent["samples"]):
+        raise ValueError("this latent holds several streams, such as video with sound: separate the video first")
+    return latent["samples"]
+
+
+def with_size(samples: Tensor, shape: VideoShape) -> Latent:
+    """A LATENT that remembers the size that was asked for."""
+    return {"samples": samples, SIZE: asdict(shape)}
+
+
+def size_of(latent: Latent) -> VideoShape | None:
+    """The size that was asked for, if this latent was made by a block that knows it."""
+    return VideoShape(**latent[SIZE]) if SIZE in latent else None
+
+
+def fitting_size(latent: Latent, cells: Compression) -> VideoShape | None:
+    """The size that was asked for, unless another block has since changed the latent to one that does not hold it."""
+    size, samples = size_of(latent), samples_of(latent)
+    if size is None:
+        return None
+    padded = size.padded(cells, PATCH)
+    frames = 1 if samples.ndim == 4 else samples.shape[2]
+    expected = (cells.latent_frames(padded.num_frames), padded.height // cells.space, padded.width // cells.space)
+    return size if (frames, *samples.shape[-2:]) == expected else None

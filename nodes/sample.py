@@ -1,0 +1,186 @@
+"""The blocks that walk from noise to a clean latent, and the noise levels on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import latent_preview
+import node_helpers
+from comfy_api.latest import io
+from torch import Tensor
+
+from sora_core.diffusion.schedules import schedule
+from sora_core.pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS
+
+from .compat import fitting_latent, to_intermediate
+from .guider import IntervalGuider, with_rescaled_guidance
+from .native import Latent, count_tokens, samples_of, size_of
+from .schema import advanced, schema
+
+
+def noise_levels(model: Any, samples: Tensor, steps: int, start: float = 1.0, shift: float = 0.0) -> Tensor:
+    """Sora's schedule for a latent, shifted by its number of tokens unless `shift` is above 0.
+
+    Raises ValueError for models whose noise levels do not run from 1 to 0.
+    """
+    highest = float(model.get_model_object("model_sampling").sigma_max)
+    if abs(highest - 1) > 1e-3:
+        raise ValueError(
+            f"this model's noise levels begin at {highest:g}; this schedule is for models that begin at 1: connect the"
+            " sigmas of BasicScheduler instead"
+        )
+    return schedule(steps, count_tokens(model, samples), start=start, shift_factor=shift or None)
+
+
+def _steps() -> Any:
+    return io.Int.Input(
+        "steps", default=DEFAULT_STEPS, min=1, max=1000, tooltip="How many steps; more are slower and finer."
+    )
+
+
+class SoraSchedule(io.ComfyNode):
+    """Noise levels that suit the size of the grid."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="SoraSchedule",
+            display_name="Sora Schedule",
+            description="Noise levels for custom samplers. Larger and longer videos spend more steps at high noise.",
+            search_aliases=["scheduler", "sigmas"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that will be sampled; any model with noise from 1 to 0."),
+                io.Latent.Input("latent", tooltip="The grid whose size decides the shift."),
+                _steps(),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Noise level to begin at: 1 makes a new video, less keeps that much more of the given one.",
+                ),
+                advanced(
+                    io.Float,
+                    "shift",
+                    default=0.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.05,
+                    tooltip="0 computes it from the number of tokens; 1 is none, more spends more steps at high noise.",
+                ),
+            ],
+            outputs=[io.Sigmas.Output(display_name="sigmas", tooltip="For SamplerCustom or Sora Sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, model: io.Model.Type, latent: Latent, steps: int, denoise: float, shift: float) -> io.NodeOutput:
+        return io.NodeOutput(noise_levels(model, samples_of(latent), steps, denoise, shift))
+
+
+class SoraSampler(io.ComfyNode):
+    """Everything that sampling needs in one block."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="SoraSampler",
+            display_name="Sora Sampler",
+            description="Turns noise into a video. The same noise, guidance and samplers as the stock blocks, with"
+            " Sora's schedule, the frame rate of the grid, and guidance that can be limited and rescaled.",
+            search_aliases=["ksampler", "generate video"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model of Load Sora Model."),
+                io.Conditioning.Input("positive", tooltip="What to show."),
+                io.Conditioning.Input("negative", tooltip="What to avoid."),
+                io.Latent.Input("latent", tooltip="A noise grid, or a latent with known frames to complete."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Another seed is another video; the same seed is the same video.",
+                ),
+                _steps(),
+                io.Float.Input(
+                    "guidance",
+                    default=DEFAULT_GUIDANCE,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="How strictly the prompt is followed; 1 ignores the negative prompt and is twice as fast.",
+                ),
+                io.Combo.Input(
+                    "sampler",
+                    options=comfy.samplers.SAMPLER_NAMES,
+                    default="dpmpp_2m",
+                    tooltip="How each step is taken: dpmpp_2m is good in few steps, euler is the simplest.",
+                ),
+                advanced(
+                    io.Float,
+                    "guidance_from",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Highest noise level that is guided; above it the prompt alone decides, at half the cost.",
+                ),
+                advanced(
+                    io.Float,
+                    "guidance_to",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Lowest noise level that is guided; below it the prompt alone decides, at half the cost.",
+                ),
+                advanced(
+                    io.Float,
+                    "guidance_rescale",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Takes back the harsh contrast of strong guidance: 0 not at all, 1 fully.",
+                ),
+                io.Sigmas.Input(
+                    "sigmas",
+                    optional=True,
+                    tooltip="Noise levels of any scheduler, in place of Sora's own; steps is then not used.",
+                ),
+            ],
+            outputs=[io.Latent.Output(display_name="latent", tooltip="The clean latent, for a VAE decoder.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, model: io.Model.Type, positive: Any, negative: Any, latent: Latent, seed: int, steps: int,
+        guidance: float, sampler: str, guidance_from: float, guidance_to: float, guidance_rescale: float,
+        sigmas: Tensor | None = None,
+    ) -> io.NodeOutput:  # fmt: skip
+        samples = fitting_latent(model, samples_of(latent))
+        if sigmas is None:
+            sigmas = noise_levels(model, samples, steps)
+        size = size_of(latent)
+        if size is not None:
+            rate = {"frame_rate": size.fps}
+            positive, negative = (node_helpers.conditioning_set_values(p, rate) for p in (positive, negative))
+        if guidance_rescale:
+            model = with_rescaled_guidance(model, guidance_rescale)
+        guider = IntervalGuider(model, guidance, (guidance_to, guidance_from))
+        guider.set_conds(positive, negative)
+        result = guider.sample(
+            comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")),
+            samples,
+            comfy.samplers.sampler_object(sampler),
+            sigmas,
+            denoise_mask=latent.get("noise_mask"),
+            callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+            seed=seed,
+        )
+        return io.NodeOutput({**latent, "samples": to_intermediate(result)})

@@ -25,13 +25,13 @@ MOVING = ("motion", "camera")
 
 
 def shift_in_time(x: Tensor) -> Tensor:
-    """Give an eighth of the channels to the next frame and an eighth to the previous one, `b t c h w`.
+    """Give a quarter of the channels to the next frame and a quarter to the previous one, `b t c h w`.
 
     Frames at the ends keep their own, so a still clip of any length looks like one frame. (Lin et al., TSM, 2019)
     """
     if x.shape[1] == 1:
         return x
-    part = x.shape[2] // 8
+    part = x.shape[2] // 4
     later = torch.cat([x[:, :1, :part], x[:, :-1, :part]], 1)
     earlier = torch.cat([x[:, 1:, part : 2 * part], x[:, -1:, part : 2 * part]], 1)
     return torch.cat([later, earlier, x[:, :, 2 * part :]], 2)
@@ -55,7 +55,7 @@ class Judge(nn.Module):
 
     def __init__(self, fine: int = 48, coarse: int = 96, depth: tuple[int, int] = (1, 4)):
         super().__init__()
-        self.entry = nn.Conv2d(5, fine, 7, stride=4, padding=3)
+        self.entry = nn.Conv2d(8, fine, 7, stride=4, padding=3)
         self.fine = nn.ModuleList(Block(fine) for _ in range(depth[0]))
         self.down = nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
         self.coarse = nn.ModuleList(Block(coarse) for _ in range(depth[1]))
@@ -74,7 +74,8 @@ class Judge(nn.Module):
     def forward(self, video: Tensor) -> list[Tensor]:
         """`b 3 t h w` in [0, 1] -> logits `b values` in the order of `ATTRIBUTES`."""
         frames = video.shape[2]
-        x = torch.cat([video.mul(2).sub(1), coordinates(video)], 1).transpose(1, 2).flatten(0, 1)
+        change = torch.cat([torch.zeros_like(video[:, :, :1]), video.diff(dim=2)], 2)
+        x = torch.cat([video.mul(2).sub(1), 4 * change, coordinates(video)], 1).transpose(1, 2).flatten(0, 1)
         x = self.entry(x.contiguous(memory_format=torch.channels_last))
         for block in self.fine:
             x = block(x, frames)
@@ -105,7 +106,7 @@ def stride_at(fps: float) -> int:
 
 def resized(video: Tensor) -> Tensor:
     """`b 3 t h w` with 64 pixels on the shorter side and a multiple of 8, at most 160, on the longer one."""
-    b, c, t, h, w = video.shape
+    b, _, t, h, w = video.shape
     scale = SIDE / min(h, w)
     size = tuple(SIDE if side == min(h, w) else min(160, round(side * scale / 8) * 8) for side in (h, w))
     if size == (h, w):

@@ -27,7 +27,7 @@ def is_held_out(shard: Shard) -> bool:
 
 
 class JudgeTask:
-    """Cross-entropy of every attribute, on clips at even steps and on single frames at odd ones."""
+    """Cross-entropy of every attribute, on single frames at every third step and on clips at the others."""
 
     def __init__(
         self, store: ClipStore, *, seed: int = 0, clips: int = 16, images: int = 96, vae: VideoVAE | None = None,
@@ -42,11 +42,11 @@ class JudgeTask:
         self.module.initialise(generator(seed, "judge"))
 
     def batch(self, step: int, shards: list[Shard]) -> tuple[Tensor, Tensor]:
-        """Clips `b 3 t h w` as the judge sees them, and labels `b attributes`; at odd steps t is 1."""
+        """Clips `b 3 t h w` as the judge sees them, and labels `b attributes`; at every third step t is 1."""
         draws = generator(self.seed, "judge", step)
         first, _ = self.store.draw(draws, shards)
         alike = [s for s in shards if s.shape == first.shape and s.about["fps"] == first.about["fps"]]
-        still = step % 2 == 1
+        still = step % 3 == 1
         rebuilt = self.vae is not None and torch.rand((), generator=draws).item() < 0.25
         count = (self.images if still else self.clips) * (64 * 64) // min(144 * 64, first.shape[1] * first.shape[2])
         # The network that rebuilds costs more than the judge itself.
@@ -96,8 +96,8 @@ class JudgeTask:
             if video.shape[2] == 1 and name in MOVING:
                 continue
             losses.append(F.cross_entropy(logits[i].float(), labels[:, i]))
-            # The loop divides by all steps, and motion is judged on every other one.
-            weight = 2.0 if name in MOVING else 1.0
+            # The loop divides by all steps, and motion is judged on two in three.
+            weight = 1.5 if name in MOVING else 1.0
             figures[name] = weight * float((logits[i].argmax(-1) == labels[:, i]).float().mean())
         return torch.stack(losses).sum(), figures, len(labels)
 
@@ -107,7 +107,7 @@ class JudgeTask:
         right: dict[str, list[Tensor]] = {name: [] for name in ATTRIBUTES}
         vae, self.vae = self.vae, None
         for i in range(batches):
-            video, labels = self.batch(-2 - 2 * i, self.held_out)
+            video, labels = self.batch(-3 - 3 * i, self.held_out)
             with mixed(video.device):
                 logits = self.module(video)
             for k, name in enumerate(ATTRIBUTES):
@@ -117,7 +117,7 @@ class JudgeTask:
 
     def sheet(self, path: Path) -> None:
         """What the judge is shown, with its held-out accuracy in a file beside it."""
-        video, labels = self.batch(-2, self.held_out or self.shards)
+        video, labels = self.batch(-3, self.held_out or self.shards)
         draws = generator(self.seed, "judge sheet")
         contact_sheet(list(worsened(mirrored(video, labels, draws)[0], draws)[:8]), path, columns=9)
         if self.held_out:

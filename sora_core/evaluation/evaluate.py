@@ -1,0 +1,196 @@
+"""The evaluation report of a model: every figure beside its ceiling or its target, as JSON and as a table."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..checkpoint import BUNDLED
+from ..files import whole_or_absent
+from ..pipeline import DEFAULT_STEPS, Sora
+from ..shapes import VideoShape
+from .denoising import denoising_loss
+from .fidelity import SamplerSettings, ceiling, fidelity, generated, rendered
+from .judge import BUNDLED as BUNDLED_JUDGE
+from .judge import Judge, load_judge
+from .metrics import roughness
+from .prompts import OUTSIDE, Prompt, described, paraphrases
+from .reconstruction import real_clips, reconstruction
+from .score import Tally, scored
+from .summary import summary, table
+
+PARTS = ("vae", "text", "paraphrases", "aspects", "durations", "steps", "loss", "speed", "outside")
+"""What can be measured, in the order of the report."""
+SENTENCES = Path(__file__).parents[2] / "tests" / "data"
+"""Folder of the held-out sentences, `paraphrases_en.txt` and `paraphrases_zh.txt`; only in a source tree."""
+USUAL = VideoShape(num_frames=17, height=64, width=64, fps=8.0)
+"""The shape of clips that are scored, where nothing else is said."""
+ASPECTS = tuple((4 / 9) ** (1 - i / 7) for i in range(15))
+"""Width over height, 4:9 to 9:4 in equal ratios."""
+DURATIONS = (1, 9, 17, 25, 49)
+"""Frames at 8 per second."""
+STEPS = (4, 6, 8, 12, 20, 50)
+
+
+def aspect_shape(aspect: float, area: int = 80 * 80) -> VideoShape:
+    """A shape of nearly `area` pixels per frame and even sides."""
+    width = 2 * round((area * aspect) ** 0.5 / 2)
+    return VideoShape(num_frames=USUAL.num_frames, height=2 * round(area / width / 2), width=width, fps=USUAL.fps)
+
+
+class Evaluation:
+    """A model, its judge and the number of clips per score; one method per part of the report."""
+
+    def __init__(self, model: Sora, judge: Judge, *, clips: int, settings: SamplerSettings, real: Path | None,
+                 sentences: Path, say: Callable[[str], None]):  # fmt: skip
+        self.model, self.judge, self.clips, self.settings = model, judge, clips, settings
+        self.real, self.sentences, self.say = real, sentences, say
+        self._ceilings: dict[tuple[Any, ...], Tally] = {}
+
+    def ceiling(self, prompts: list[Prompt], shape: VideoShape) -> Tally:
+        """The judge's ceiling on the clips that `prompts` describe, measured once for all captions of them."""
+        key = (shape, tuple(prompt.attributes for prompt in prompts))
+        if key not in self._ceilings:
+            self._ceilings[key] = ceiling(self.judge, prompts, shape)
+        return self._ceilings[key]
+
+    def score(self, prompts: list[Prompt], shape: VideoShape = USUAL, steps: int | None = None) -> dict[str, Any]:
+        """Text fidelity of described clips beside the ceiling."""
+        settings = SamplerSettings(
+            steps=steps or self.settings.steps, guidance=self.settings.guidance, sampler=self.settings.sampler
+        )
+        tally = fidelity(self.model, self.judge, prompts, shape, settings)
+        return scored(tally, self.ceiling(prompts, shape))
+
+    def vae(self) -> dict[str, Any]:
+        """Reconstruction of held-out rendered clips and of real ones, and what the judge sees in reconstructions."""
+        prompts = described(max(2, self.clips // 2), held_out=True)
+        large = VideoShape(num_frames=17, height=128, width=128, fps=8.0)
+        report = {"synthetic 64": reconstruction(self.model.vae, rendered(prompts, USUAL)),
+                  "synthetic 128": reconstruction(self.model.vae, rendered(prompts, large))}  # fmt: skip
+        if self.real is not None:
+            report["real 256"] = reconstruction(self.model.vae, real_clips(self.real))
+        rebuilt = ceiling(self.judge, prompts, USUAL, self.model.vae)
+        return {**report, "judged": scored(rebuilt, self.ceiling(prompts, USUAL))}
+
+    def text(self) -> dict[str, Any]:
+        """Held-out seeds and held-out combinations, in both languages and styles."""
+        report = {}
+        for held_out, where in ((False, "seeds"), (True, "combinations")):
+            for language in ("en", "zh"):
+                for style in ("short", "descriptive"):
+                    prompts = described(self.clips, held_out=held_out, language=language, style=style)
+                    report[f"{where} {language} {style}"] = self.score(prompts)
+                    self.say(f"text, {where} {language} {style}: {report[f'{where} {language} {style}']['share']}")
+        return report
+
+    def paraphrases(self) -> dict[str, Any]:
+        """Sentences that people wrote, against the ceiling on described clips."""
+        best = self.ceiling(described(self.clips, held_out=False), USUAL)
+        files = {language: self.sentences / f"paraphrases_{language}.txt" for language in ("en", "zh")}
+        prompts = {language: paraphrases(path, 2 * self.clips) for language, path in files.items() if path.is_file()}
+        return {
+            language: scored(fidelity(self.model, self.judge, asked, USUAL, self.settings), best)
+            for language, asked in prompts.items()
+        }
+
+    def aspects(self) -> dict[str, Any]:
+        """The same prompts at 15 aspect ratios of equal area."""
+        prompts = described(max(1, self.clips // 4), held_out=False, style="descriptive")
+        shapes = [aspect_shape(aspect) for aspect in ASPECTS]
+        return {f"{shape.width}x{shape.height}": self.score(prompts, shape) for shape in shapes}
+
+    def durations(self) -> dict[str, Any]:
+        """The same prompts from a still image to six seconds."""
+        prompts = described(max(2, self.clips // 2), held_out=False, style="descriptive")
+        shapes = [VideoShape(num_frames=n, height=64, width=64, fps=8.0) for n in DURATIONS]
+        return {f"{shape.num_frames} frames": self.score(prompts, shape) for shape in shapes}
+
+    def steps(self) -> dict[str, Any]:
+        """The same prompts with more and fewer sampling steps."""
+        prompts = described(max(2, self.clips // 2), held_out=False, style="descriptive")
+        return {f"{steps} steps": self.score(prompts, steps=steps) for steps in STEPS}
+
+    def loss(self) -> dict[str, Any]:
+        """Denoising loss on clips of held-out seeds and of held-out combinations."""
+        return {
+            where: denoising_loss(self.model, described(self.clips, held_out=held_out, style="descriptive"), USUAL)
+            for held_out, where in ((False, "seeds"), (True, "combinations"))
+        }
+
+    def speed(self) -> dict[str, Any]:
+        """Seconds for 25 frames of 128x128 from prompt to pixels in float32, after one warm-up of a step."""
+        shape = VideoShape(num_frames=25, height=128, width=128, fps=8.0)
+
+        def make(steps: int) -> None:
+            latent = self.model.sample(["a red ball in the snow"], shape, [0], steps=steps)
+            for _ in self.model.decode(latent, shape):
+                pass
+
+        make(1)
+        wall, cpu = time.perf_counter(), time.process_time()
+        make(self.settings.steps)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        return {"steps": self.settings.steps, "threads": torch.get_num_threads(),
+                "wall_seconds": round(wall, 2), "cpu_seconds": round(cpu, 2)}  # fmt: skip
+
+    def outside(self) -> dict[str, Any]:
+        """Prompts about nothing that the worlds hold: how rough the clips are, beside rendered clips and noise."""
+        prompts = [Prompt(text, {}, i) for i, text in enumerate(OUTSIDE)]
+        videos = [v for _, part in generated(self.model, prompts, USUAL, self.settings) for v in part]
+        real = [roughness(v[0]) for v in rendered(described(8, held_out=False), USUAL)]
+        noise = torch.rand(videos[0].shape, generator=torch.Generator().manual_seed(0))
+        return {
+            "prompts": {p.text: round(roughness(v), 4) for p, v in zip(prompts, videos, strict=True)},
+            "rendered": [round(min(real), 4), round(max(real), 4)],
+            "noise": round(roughness(noise), 4),
+        }
+
+
+def evaluate(
+    checkpoint: Path | None = None, out: Path | None = None, *, clips: int = 48, real: Path | None = None,
+    parts: Iterable[str] = PARTS, steps: int = DEFAULT_STEPS, guidance: float | None = None,
+    sampler: str = "dpmpp_2m", judge: Path = BUNDLED_JUDGE, sentences: Path = SENTENCES,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure a model, print a table, write the report as JSON to `out` and return it.
+
+    Args:
+        clips: Clips per score; 4 gives a first impression in about two minutes, 48 or more a result.
+        real: A folder of real videos to measure compression on.
+        parts: Which of `PARTS` to measure.
+        sentences: Folder of `paraphrases_en.txt` and `paraphrases_zh.txt`; a file that is missing is left out.
+
+    Raises:
+        ValueError: an unknown part or no clips; and what loading the model and the judge raises.
+    """
+    wanted = tuple(parts)
+    for part in wanted:
+        if part not in PARTS:
+            raise ValueError(f"there is no part {part!r} of the report; choose from {', '.join(PARTS)}")
+    if clips < 1:
+        raise ValueError(f"clips is {clips}; it must be at least 1, for instance 48")
+    settings = SamplerSettings(steps=steps, sampler=sampler, **({} if guidance is None else {"guidance": guidance}))
+    model = Sora.load(checkpoint)
+    evaluation = Evaluation(model, load_judge(judge), clips=clips, settings=settings, real=real, sentences=sentences,
+                            say=say)  # fmt: skip
+    report: dict[str, Any] = {
+        "model": (checkpoint or BUNDLED).name, "clips": clips, "steps": settings.steps,
+        "guidance": settings.guidance, "sampler": settings.sampler,
+    }  # fmt: skip
+    for part in PARTS:
+        if part in wanted:
+            started = time.process_time()
+            report[part] = getattr(evaluation, part)()
+            say(f"{part}: measured in {time.process_time() - started:.0f} s of CPU time")
+    report["summary"] = summary(report)
+    if out is not None:
+        with whole_or_absent(out) as temporary:
+            temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    say(table(report))
+    return report

@@ -1,0 +1,60 @@
+"""What models are asked for when they are scored: prompts with the attributes that each of them states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.worlds.attributes import Attributes
+from ..data.worlds.captions import compose
+from ..data.worlds.scene import sample_attributes
+from ..randomness import generator
+
+OUTSIDE = (
+    "a violin concerto in an ancient library",
+    "seventeen penguins juggling laptops",
+    "quantum entanglement explained with spaghetti",
+    "一只戴眼镜的章鱼在弹钢琴",
+)
+"""Prompts about nothing that the worlds can show."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Words, the values they ask for, and the seed of the noise; `attributes` where a whole clip was described."""
+
+    text: str
+    wanted: dict[str, str]
+    seed: int
+    attributes: Attributes | None = None
+
+
+def described(count: int, *, held_out: bool, language: str = "en", style: str = "short") -> list[Prompt]:
+    """Captions of `count` clips that training never draws: other seeds, or, if `held_out`, other combinations.
+
+    The clips are the same for every language and style, so that their scores compare.
+    """
+    prompts = []
+    for i in range(count):
+        attributes = sample_attributes(generator(i, "evaluation clip", int(held_out)), held_out)
+        said = compose(attributes, generator(i, "evaluation words", language, style), language, style)
+        wanted = {name: getattr(attributes, name) for name in sorted(said.mentioned)}
+        prompts.append(Prompt(said.text, wanted, 1_000_000 + i, attributes))
+    return prompts
+
+
+def paraphrases(path: Path, count: int | None = None) -> list[Prompt]:
+    """Sentences of a file of `attribute=value;...<tab>sentence` lines, evenly picked if there are more than `count`.
+
+    Raises ValueError naming the first line that is not one.
+    """
+    prompts = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        labels, tab, text = line.partition("\t")
+        pairs = [entry.partition("=") for entry in labels.split(";")]
+        if not tab or not all(equals for _, equals, _ in pairs):
+            raise ValueError(f"{path.name} line {number} is not attribute=value;... and a sentence after a tab")
+        prompts.append(Prompt(text, {name: value for name, _, value in pairs}, 2_000_000 + number))
+    if count is None or count >= len(prompts):
+        return prompts
+    return [prompts[i * len(prompts) // count] for i in range(count)]

@@ -1,0 +1,60 @@
+"""What compression costs: clips against their reconstructions, rendered ones and real footage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..training.precision import mixed
+from ..video import CONTAINERS, VideoReader
+from .metrics import flicker, psnr, ssim
+
+
+@torch.inference_mode()
+def rebuilt(vae: Any, video: Tensor, *, exact: bool = False) -> Tensor:
+    """`b 3 t h w` in [0, 1] after encoding and decoding; `exact` in float32, else in the fastest precision."""
+    b, _, t, h, w = video.shape
+    cell = vae.config.compression
+    frames = -(t - 1) % cell.time
+    padded = torch.cat([video, video[:, :, -1:].expand(b, 3, frames, h, w)], 2)
+    flat = F.pad(padded.flatten(1, 2), (0, -w % cell.space, 0, -h % cell.space), mode="replicate")
+    padded = flat.unflatten(1, (3, t + frames))
+    if exact:
+        return vae.decode(vae.encode(padded))[:, :, :t, :h, :w].clamp(0, 1)
+    with mixed(video.device):
+        return vae.decode(vae.encode(padded))[:, :, :t, :h, :w].float().clamp(0, 1)
+
+
+def reconstruction(vae: Any, clips: Iterable[Tensor]) -> dict[str, float | int]:
+    """PSNR in dB, SSIM and flicker (see `metrics`) of clips `1 3 t h w`, averaged over clips."""
+    rows = []
+    for video in clips:
+        copy = rebuilt(vae, video, exact=True)[0]
+        rows.append((psnr(copy, video[0]), ssim(copy, video[0]), flicker(copy, video[0])))
+    if not rows:
+        return {"clips": 0}
+    means = torch.tensor(rows, dtype=torch.float64).mean(0).tolist()
+    return {"clips": len(rows)} | {k: round(v, 4) for k, v in zip(("psnr", "ssim", "flicker"), means, strict=True)}
+
+
+def real_clips(folder: Path, *, num_frames: int = 17, side: int = 256) -> Iterable[Tensor]:
+    """The first frames of every video in a folder, `1 3 t h w`, `side` pixels on the shorter side.
+
+    Raises ValueError when the folder holds no video.
+    """
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in CONTAINERS) if folder.is_dir() else []
+    if not paths:
+        raise ValueError(f"{folder} holds no videos; put files ending in {', '.join(CONTAINERS)} there")
+    for path in paths:
+        with VideoReader(path, chunk=num_frames) as reader:
+            frames = next(iter(reader)).permute(0, 3, 1, 2).float().div(255)
+        h, w = frames.shape[2:]
+        if min(h, w) > side:
+            size = (side, round(w * side / h)) if h <= w else (round(h * side / w), side)
+            frames = F.interpolate(frames, size=size, mode="bilinear", antialias=True, align_corners=False)
+        yield frames.transpose(0, 1)[None].clamp(0, 1)

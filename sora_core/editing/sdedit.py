@@ -1,0 +1,40 @@
+"""SDEdit: a video is noised up to a strength and denoised again under another prompt (Meng et al., 2022)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..diffusion.conditioning import Known
+from .geometry import Geometry
+
+
+def strengths(start: float, end: float, latent_frames: int) -> Tensor:
+    """A strength for each latent frame, `t`, rising or falling evenly from `start` to `end`.
+
+    Raises ValueError for strengths outside 0 to 1.
+    """
+    for value in (start, end):
+        if not 0 <= value <= 1:
+            raise ValueError(f"strength is {value}; it must be between 0 (unchanged) and 1 (text to video)")
+    return torch.linspace(start, end, latent_frames)
+
+
+def sdedit(geometry: Geometry, latent: Tensor, strength: Tensor, region: Tensor | None = None) -> Known:
+    """Let each latent frame of `latent` (`b c t h w`) change as much as `strength` `t` says.
+
+    0 leaves it as it is, 1 keeps nothing of it. `region` (`b h w` pixels, 1 = edit) limits the change in space.
+    """
+    mask = strength.to(latent)[None, None, :, None, None].expand(latent.shape[0], 1, *latent.shape[2:])
+    if region is not None:
+        mask = mask * geometry.latent_region(region)[:, None, None].to(latent)
+    return Known(latent, mask.clone())
+
+
+def released(mask: Tensor, sigma: float | Tensor) -> Tensor:
+    """Which cells may change at a noise level: those whose strength `mask` has been reached, as 0 and 1.
+
+    For models with one noise level for everything: a cell follows the noised original until the level falls to its
+    strength, and is free from there on (Levin and Fried, Differential Diffusion, 2023).
+    """
+    return (mask >= sigma - 1e-6).to(mask)

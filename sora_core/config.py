@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -32,6 +33,9 @@ class VAEConfig:
             raise ValueError(f"wavelet is {self.wavelet}; each size must be a power of two")
         if self.wavelet[1] != self.wavelet[2]:
             raise ValueError(f"wavelet is {self.wavelet}; height and width must be equal")
+        # The transform's matrix is the square of the block's volume.
+        if math.prod(self.wavelet) > 4096:
+            raise ValueError(f"wavelet is {self.wavelet}; a block may hold at most 4,096 pixels")
 
     @property
     def compression(self) -> Compression:
@@ -50,6 +54,10 @@ class TextConfig:
     width: int = 192
     depth: int = 2
     heads: int = 3
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"the text width {self.width} is not divisible by {self.heads} heads")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +82,10 @@ class DiTConfig:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not divisible by {self.heads} heads")
         if self.width // self.heads not in (64, 128):
-            raise ValueError(f"width {self.width} with {self.heads} heads gives {self.width // self.heads} dims a head;"
-                             " it must be 64 or 128")
+            raise ValueError(
+                f"width {self.width} with {self.heads} heads gives {self.width // self.heads} dims a head;"
+                " it must be 64 or 128"
+            )
 
     @property
     def head_dim(self) -> int:
@@ -125,9 +135,7 @@ def preset(name: str) -> SoraConfig:
     members = {
         "nano": lambda: SoraConfig(
             name="nano",
-            vae=VAEConfig(
-                encoder_width=(16, 32), decoder_width=(16, 32), encoder_depth=(1, 1), decoder_depth=(1, 1)
-            ),
+            vae=VAEConfig(encoder_width=(16, 32), decoder_width=(16, 32), encoder_depth=(1, 1), decoder_depth=(1, 1)),
             text=TextConfig(buckets=1024, embedding=32, width=64, heads=1),
             dit=DiTConfig(width=128, depth=6, heads=2, hidden=384, text_width=64),
         ),
@@ -143,7 +151,17 @@ def preset(name: str) -> SoraConfig:
     return members[name]()
 
 
-PRESETS = ("nano", "mini", "S", "B", "L", "XL", "XXL")
+PARAMETERS: dict[str, tuple[int, int]] = {
+    "nano": (1_801_920, 172_304),
+    "mini": (10_032_192, 6_267_920),
+    "S": (130_484_544, 6_267_920),
+    "B": (866_537_088, 87_987_392),
+    "L": (1_746_827_392, 87_987_392),
+    "XL": (4_359_113_216, 795_517_952),
+    "XXL": (10_170_327_552, 795_517_952),
+}
+"""Parameters of the transformer and of the compression network of each family member."""
+PRESETS = tuple(PARAMETERS)
 
 
 def to_json(config: Any) -> str:
@@ -179,11 +197,20 @@ def _build(cls: type[T], values: Any) -> T:
         elif isinstance(expected, tuple):
             if not isinstance(value, list) or len(value) != len(expected) or not all(type(v) is int for v in value):
                 raise ValueError(f"{cls.__name__}.{name} is {value!r}; it must be {len(expected)} whole numbers")
+            for number in value:
+                _check_range(f"{cls.__name__}.{name}", number)
             built[name] = tuple(value)
         elif type(value) is not type(expected):
             raise ValueError(f"{cls.__name__}.{name} is {value!r}; it must be {type(expected).__name__}")
-        elif isinstance(value, int) and not 1 <= value <= 1_000_000:
-            raise ValueError(f"{cls.__name__}.{name} is {value}; it must be between 1 and 1,000,000")
         else:
+            if isinstance(value, int):
+                _check_range(f"{cls.__name__}.{name}", value)
             built[name] = value
     return cls(**built)
+
+
+def _check_range(name: str, value: int) -> None:
+    # Building a network takes time for every layer, so a hostile file could keep a server busy with its depth alone.
+    most = 1000 if name.endswith("depth") else 1_000_000
+    if not 1 <= value <= most:
+        raise ValueError(f"{name} is {value}; it must be between 1 and {most:,}")

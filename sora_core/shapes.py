@@ -70,7 +70,12 @@ class VideoShape:
             raise ValueError(f"seconds is {seconds}; it must be 0 (a still image) or more")
         if not (math.isfinite(fps) and fps > 0):
             raise ValueError(f"fps is {fps}; it must be a positive number, for instance 8")
-        return cls(num_frames=max(1, round(seconds * fps)), height=height, width=width, fps=fps)
+        frames = seconds * fps
+        if not math.isfinite(frames):
+            raise ValueError(
+                f"{seconds:g} seconds at {fps:g} fps are more frames than can be counted; give fewer seconds"
+            )
+        return cls(num_frames=max(1, round(frames)), height=height, width=width, fps=fps)
 
     @property
     def seconds(self) -> float:
@@ -107,8 +112,15 @@ class VideoShape:
         tokens = math.prod(shape.grid(patch))
         if tokens > max_tokens:
             per_frame = tokens // shape.grid(patch)[0]
-            fitting = compression.num_frames(max(1, max_tokens // per_frame))
-            hint = f"{fitting} frames of that size fit" if per_frame <= max_tokens else "choose a smaller size"
+            if per_frame <= max_tokens:
+                frames = compression.num_frames(max_tokens // per_frame * patch[0])
+                hint = f"{frames} frames of that size fit"
+            else:
+                share = math.sqrt(max_tokens / per_frame)
+                row, column = compression.space * patch[1], compression.space * patch[2]
+                height = min(max(1, math.floor(padded.height / row * share)), max_tokens) * row
+                width = max(1, min(math.floor(padded.width / column * share), max_tokens * row // height)) * column
+                hint = f"one frame of {width}x{height} fits"
             raise ValueError(
                 f"{self.num_frames} frames of {self.width}x{self.height} are {tokens:,} tokens, above the limit of"
                 f" {max_tokens:,}: {hint}"

@@ -65,6 +65,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from ..pipeline import Sora
 
     sora = Sora.load(arguments.checkpoint)
+    sora.latent_shape(shape)  # refuses what is too large before anything is said about it
     remark(sora, shape, arguments.prompt)
     write(sora, sample(sora, shape, arguments), shape, arguments.out)
     print(arguments.out)

@@ -73,6 +73,7 @@ def pinned_store(folder: Path, run: Path) -> ClipStore:
     """The store as it was when the run began, so that a resumed run draws the same clips."""
     pin = run / "data.json"
     if not pin.exists():
+        names = [shard.path.name for shard in ClipStore(folder).shards]
         run.mkdir(parents=True, exist_ok=True)
-        pin.write_text(json.dumps(sorted(path.name for path in folder.glob("*.safetensors"))), encoding="utf-8")
+        pin.write_text(json.dumps(names), encoding="utf-8")
     return ClipStore(folder, json.loads(pin.read_text(encoding="utf-8")))

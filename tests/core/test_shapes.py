@@ -1,0 +1,94 @@
+"""Sizes: what is generated underneath, what is said about it, and which requests are refused."""
+
+import random
+
+import pytest
+
+from sora_core.shapes import Compression, VideoShape
+
+MINI = Compression(time=4, space=8)
+
+
+def test_latent_frames_are_the_fewest_that_hold_the_frames():
+    for time in (1, 4, 8):
+        compression = Compression(time=time, space=8)
+        for frames in range(1, 60):
+            latent = compression.latent_frames(frames)
+            assert compression.num_frames(latent) >= frames
+            assert latent == 1 or compression.num_frames(latent - 1) < frames
+
+
+def test_a_padded_shape_is_the_smallest_whole_grid_around_the_request():
+    numbers = random.Random(1)
+    for _ in range(200):
+        shape = VideoShape(
+            num_frames=numbers.randint(1, 50), height=numbers.randint(1, 300), width=numbers.randint(1, 300)
+        )
+        padded = shape.padded(MINI)
+        assert padded.padded(MINI) == padded
+        assert 0 <= padded.height - shape.height < 16
+        assert 0 <= padded.width - shape.width < 16
+        assert 0 <= padded.num_frames - shape.num_frames < 4
+        latent = shape.latent(MINI, channels=16)
+        assert (latent.height * 8, latent.width * 8) == (padded.height, padded.width)
+        assert MINI.num_frames(latent.frames) == padded.num_frames
+        assert latent.grid((1, 2, 2)) == (latent.frames, padded.height // 16, padded.width // 16)
+
+
+def test_the_note_names_both_sizes_and_is_silent_when_nothing_was_rounded():
+    odd = VideoShape(num_frames=7, height=47, width=65)
+    assert odd.rounding_note(MINI) == "7 frames of 65x47 are generated as 9 frames of 80x48 and cropped"
+    assert VideoShape(num_frames=9, height=48, width=80).rounding_note(MINI) == ""
+
+
+def test_zero_seconds_are_one_frame_and_a_still_image_lasts_zero_seconds():
+    still = VideoShape.from_seconds(width=64, height=64, seconds=0, fps=8)
+    assert (still.num_frames, still.seconds) == (1, 0.0)
+    assert VideoShape.from_seconds(width=64, height=64, seconds=2.5, fps=8).num_frames == 20
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ({"width": 0}, "width is 0; it must be at least 1"),
+        ({"height": -5}, "height is -5; it must be at least 1"),
+        ({"seconds": float("nan")}, r"seconds is nan; it must be 0 \(a still image\) or more"),
+        ({"seconds": float("inf")}, "seconds is inf"),
+        ({"seconds": -1}, "seconds is -1"),
+        ({"seconds": 1e308}, "more frames than can be counted"),
+        ({"fps": 0}, "fps is 0; it must be a positive number, for instance 8"),
+        ({"fps": float("nan")}, "fps is nan"),
+    ],
+)
+def test_impossible_requests_get_one_sentence(request_, sentence):
+    with pytest.raises(ValueError, match=sentence) as caught:
+        VideoShape.from_seconds(**{"width": 64, "height": 64, "seconds": 1, "fps": 8, **request_})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("patch", [(1, 2, 2), (2, 2, 2)])
+def test_a_video_above_the_token_budget_is_told_how_many_frames_fit(patch):
+    shape = VideoShape(num_frames=400, height=128, width=128)
+    with pytest.raises(ValueError, match="above the limit of 1,000") as caught:
+        shape.latent(MINI, 16, patch, max_tokens=1000)
+    fitting = int(str(caught.value).rpartition(": ")[2].split()[0])
+    VideoShape(num_frames=fitting, height=128, width=128).latent(MINI, 16, patch, max_tokens=1000)
+    with pytest.raises(ValueError, match="above the limit"):
+        VideoShape(num_frames=fitting + 1, height=128, width=128).latent(MINI, 16, patch, max_tokens=1000)
+
+
+@pytest.mark.parametrize(("width", "height"), [(100_000, 100_000), (10**9, 1), (1, 10**9), (30_000, 9_000)])
+def test_a_frame_above_the_token_budget_is_told_a_size_that_fits(width, height):
+    with pytest.raises(ValueError, match="above the limit") as caught:
+        VideoShape(num_frames=1, height=height, width=width).latent(MINI, 16, max_tokens=10_000)
+    width, height = map(int, str(caught.value).split("one frame of ")[1].split()[0].split("x"))
+    fitting = VideoShape(num_frames=1, height=height, width=width)
+    assert fitting.rounding_note(MINI) == ""
+    latent = fitting.latent(MINI, 16, max_tokens=10_000)
+    assert latent.height * latent.width // 4 > 9_000
+
+
+def test_a_latent_that_is_no_whole_grid_is_refused():
+    latent = VideoShape(num_frames=1, height=8, width=8).latent(MINI, 16, (1, 1, 1))
+    with pytest.raises(ValueError, match="not a whole number of"):
+        latent.grid((1, 2, 2))

@@ -54,15 +54,16 @@ def config_from_tensor(tensor: Tensor) -> SoraConfig:
 
 
 def build_parts(config: SoraConfig, device: Any = None) -> dict[str, nn.Module]:
-    """New networks of a configuration, weights not initialised; device "meta" costs no memory."""
+    """New networks of a configuration, their weights not set; device "meta" costs no memory."""
+    from . import empty_layers
     from .dit import DiT
     from .text.encoder import TextEncoder
     from .vae import VideoVAE
 
     return {
-        "dit": DiT(config.dit, config.vae.compression, device=device),
-        "vae": VideoVAE(config.vae, device=device),
-        "text": TextEncoder(config.text, device=device),
+        "dit": DiT(config.dit, config.vae.compression, operations=empty_layers, device=device),
+        "vae": VideoVAE(config.vae, operations=empty_layers, device=device),
+        "text": TextEncoder(config.text, operations=empty_layers, device=device),
     }
 
 

@@ -1,6 +1,8 @@
-"""Model files: whole ones load with exactly their weights, faulty ones are refused in a sentence that names the fault."""
+"""Model files: whole ones load with exactly their weights, faulty ones are refused by the name of their fault."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -82,7 +84,7 @@ def test_a_truncated_file_is_refused(nano_file, tmp_path, share):
 
 def test_a_model_of_another_family_is_refused(tmp_path):
     save_file({"transformer.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match="is not a Sora checkpoint: it holds no model.diffusion_model.sora_config"):
+    with pytest.raises(ValueError, match=r"is not a Sora checkpoint: it holds no model\.diffusion_model\.sora_config"):
         read_checkpoint(tmp_path / "other.safetensors")
 
 
@@ -105,3 +107,12 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 def test_the_bundled_model_is_whole_and_below_40_megabytes():
     assert read_checkpoint(BUNDLED).config.name == "mini"
     assert BUNDLED.stat().st_size < 40e6
+
+
+def test_loading_a_model_does_not_import_the_compiler(nano_file):
+    code = (
+        "import sys; from pathlib import Path; from sora_core.pipeline import Sora; Sora.load(Path(sys.argv[1]));"
+        " print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, nano_file], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

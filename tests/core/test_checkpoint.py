@@ -9,7 +9,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from sora_core.checkpoint import BUNDLED, CONFIG_BUFFER, config_from_tensor, config_tensor, read_checkpoint
+from sora_core.checkpoint import (
+    BUNDLED,
+    CONFIG_BUFFER,
+    config_from_tensor,
+    config_tensor,
+    read_checkpoint,
+    save_checkpoint,
+)
 from sora_core.pipeline import Sora
 
 WEIGHT = "model.diffusion_model.blocks.3.down.weight"
@@ -20,30 +27,33 @@ def tensors(nano_file):
     return load_file(nano_file)
 
 
-def test_a_file_loads_with_exactly_the_weights_it_was_saved_with(nano_file, nano_parts, nano_config):
-    checkpoint = read_checkpoint(nano_file)
-    assert checkpoint.config == nano_config
-    for part, module in nano_parts.items():
-        saved = module.state_dict()
+def test_a_file_loads_with_exactly_the_weights_it_was_saved_with(nano, tmp_path):
+    parts = {"dit": nano.dit, "vae": nano.vae, "text": nano.text}
+    weights = {part: module.state_dict() for part, module in parts.items()}
+    save_checkpoint(tmp_path / "copy.safetensors", nano.config, weights, about={"note": 1}, dtype=torch.float32)
+    checkpoint = read_checkpoint(tmp_path / "copy.safetensors")
+    assert checkpoint.config == nano.config
+    assert json.loads(checkpoint.metadata["about"]) == {"note": 1}
+    for part, saved in weights.items():
         assert checkpoint.parts[part].keys() == saved.keys()
         assert all(torch.equal(checkpoint.parts[part][name], value) for name, value in saved.items())
 
 
-def test_the_configuration_survives_programs_that_drop_the_header(tensors, tmp_path, nano_config):
+def test_the_configuration_survives_programs_that_drop_the_header(tensors, tmp_path, nano):
     save_file(tensors, tmp_path / "bare.safetensors")
-    assert read_checkpoint(tmp_path / "bare.safetensors").config == nano_config
+    assert read_checkpoint(tmp_path / "bare.safetensors").config == nano.config
 
 
-def test_the_configuration_can_come_from_the_header_alone(tensors, nano_file, tmp_path, nano_config):
+def test_the_configuration_can_come_from_the_header_alone(tensors, nano_file, tmp_path, nano):
     with safe_open(nano_file, framework="pt") as file:
         header = file.metadata()
     kept = {name: value for name, value in tensors.items() if not name.endswith(CONFIG_BUFFER)}
     save_file(kept, tmp_path / "header.safetensors", header)
-    assert read_checkpoint(tmp_path / "header.safetensors").config == nano_config
+    assert read_checkpoint(tmp_path / "header.safetensors").config == nano.config
 
 
-def test_a_configuration_tensor_round_trips_as_half_precision_too(nano_config):
-    assert config_from_tensor(config_tensor(nano_config).half()) == nano_config
+def test_a_configuration_tensor_round_trips_as_half_precision_too(nano):
+    assert config_from_tensor(config_tensor(nano.config).half()) == nano.config
 
 
 def change(tensors, name, value):
@@ -88,8 +98,8 @@ def test_a_model_of_another_family_is_refused(tmp_path):
         read_checkpoint(tmp_path / "other.safetensors")
 
 
-def test_a_model_of_another_size_than_its_configuration_is_refused(tensors, tmp_path, nano_config):
-    values = json.loads(bytes(config_tensor(nano_config).tolist()))
+def test_a_model_of_another_size_than_its_configuration_is_refused(tensors, tmp_path, nano):
+    values = json.loads(bytes(config_tensor(nano.config).tolist()))
     values["dit"]["hidden"] = 448
     buffer = torch.tensor(list(json.dumps(values).encode()), dtype=torch.uint8)
     save_file(tensors | {"model.diffusion_model." + CONFIG_BUFFER: buffer}, tmp_path / "mixed.safetensors")

@@ -276,6 +276,7 @@ def write_image(path: str | Path, image: Tensor) -> None:
         raise ValueError(f"the image is {tuple(image.shape)}; it must be (h, w, 3)")
     picture = Image.fromarray(to_bytes(image.detach()).cpu().contiguous().numpy())
     kind = {".png": "PNG", ".webp": "WEBP"}.get(path.suffix.lower(), "JPEG")
-    options = {} if kind == "PNG" else {"quality": 95} | ({"subsampling": 0} if kind == "JPEG" else {})
+    # Lossy WebP would halve the colours; JPEG can keep them.
+    options = {"PNG": {}, "WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0}}[kind]
     with whole_or_absent(path) as temporary:
         picture.save(temporary, kind, **options)

@@ -7,10 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..patches import Segments
+from ..products import dense_attention
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
-    """`n heads d` queries, keys and values of a packed row -> `n heads d`; a sequence sees only itself."""
+def attend(q: Tensor, k: Tensor, v: Tensor, segments: Segments | Tensor) -> Tensor:
+    """`n heads d` queries, keys and values of a packed row -> `n heads d`; a sequence sees only itself.
+
+    Lengths given as a tensor are data rather than constants of a compiled graph.
+    """
+    if isinstance(segments, Tensor):
+        return packed_attention(q, k, v, segments)[0]
     if len(segments.lengths) > 1 and not segments.uniform:
         lengths = torch.tensor(segments.lengths)
         return packed_attention(q, k, v, lengths)[0]
@@ -20,7 +26,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
 def _dense(q: Tensor, k: Tensor, v: Tensor, batch: int) -> Tensor:
     # (b n) h d -> b h n d and back
     q, k, v = (x.unflatten(0, (batch, -1)).transpose(1, 2) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1)
+    return dense_attention(q, k, v).transpose(1, 2).flatten(0, 1)
 
 
 def _runs(lengths: Tensor) -> list[tuple[int, int, int]]:
@@ -36,14 +42,32 @@ def packed_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor) -> tuple[
     out, lse = torch.empty_like(q), q.new_empty(q.shape[:2], dtype=torch.float32)
     for start, count, length in _runs(lengths):
         rows = slice(start, start + count * length)
-        a, b, c = (x[rows].unflatten(0, (count, length)).transpose(1, 2) for x in (q, k, v))
-        if q.device.type == "cpu":
-            y, s = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(a, b, c)
-            lse[rows] = s.view(count, q.shape[1], length).transpose(1, 2).flatten(0, 1)
-        else:
+        a, b, c = (_batch(x[rows], count) for x in (q, k, v))
+        # For short sequences the processor multiplies whole matrices faster than tiles of them.
+        if q.dtype == torch.float32 or length > 1024:
             y = F.scaled_dot_product_attention(a, b, c)
-        out[rows] = y.transpose(1, 2).flatten(0, 1)
+            lse[rows] = _row(_scores(a, b).logsumexp(-1)) if length <= 1024 else 0
+        else:
+            scores = _scores(a, b)
+            total = scores.logsumexp(-1, keepdim=True)
+            y = (scores - total).exp_().to(c.dtype) @ c
+            lse[rows] = _row(total.squeeze(-1))
+        out[rows] = _row(y)
     return out, lse
+
+
+def _batch(x: Tensor, count: int) -> Tensor:
+    # (count length) heads d -> count heads length d
+    return x.unflatten(0, (count, -1)).transpose(1, 2)
+
+
+def _row(x: Tensor) -> Tensor:
+    # The inverse of _batch, with or without d.
+    return x.transpose(1, 2).flatten(0, 1)
+
+
+def _scores(q: Tensor, k: Tensor) -> Tensor:
+    return (q @ k.transpose(-1, -2)).float().mul_(q.shape[-1] ** -0.5)
 
 
 @packed_attention.register_fake
@@ -59,16 +83,18 @@ def packed_attention_backward(
     result = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
     for start, count, length in _runs(lengths):
         rows = slice(start, start + count * length)
-        g, a, b, c, y = (x[rows].unflatten(0, (count, length)).transpose(1, 2) for x in (grad, q, k, v, out))
-        if q.device.type == "cpu":
-            s = lse[rows].unflatten(0, (count, length)).transpose(1, 2)
-            parts = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(g, a, b, c, y, s, 0.0, False)
-        else:
+        g, a, b, c, y = (_batch(x[rows], count) for x in (grad, q, k, v, out))
+        if length > 1024:
             with torch.enable_grad():
                 leaves = [x.detach().requires_grad_() for x in (a, b, c)]
                 parts = torch.autograd.grad(F.scaled_dot_product_attention(*leaves), leaves, g)
+        else:
+            weights = (_scores(a, b) - _batch(lse[rows], count).unsqueeze(-1)).exp_()
+            delta = (g * y).sum(-1, keepdim=True, dtype=torch.float32)
+            inner = ((g @ c.transpose(-1, -2)).float() - delta).mul_(weights).mul_(q.shape[-1] ** -0.5).to(q.dtype)
+            parts = inner @ b, inner.transpose(-1, -2) @ a, weights.to(g.dtype).transpose(-1, -2) @ g
         for target, part in zip(result, parts, strict=True):
-            target[rows] = part.transpose(1, 2).flatten(0, 1)
+            target[rows] = _row(part)
     return result
 
 

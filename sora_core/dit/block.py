@@ -13,7 +13,7 @@ from ..config import DiTConfig
 from ..patches import Segments
 from .rope import rotate
 
-Attention = Callable[[Tensor, Tensor, Tensor, Segments], Tensor]
+Attention = Callable[[Tensor, Tensor, Tensor, Segments | Tensor], Tensor]
 
 
 def norm(x: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class Modulation(NamedTuple):
 class RowContext(NamedTuple):
     """What every block of a forward pass shares."""
 
-    segments: Segments
+    segments: Segments | Tensor
     cos: Tensor
     """`n head_dim/2`"""
     sin: Tensor
@@ -51,8 +51,7 @@ class Block(nn.Module):
         width, hidden = config.width, config.hidden
         self.heads, self.attention = config.heads, attention
         self.qkv = operations.Linear(width, 3 * width, bias=False, **factory)
-        self.q_norm = operations.RMSNorm(config.head_dim, eps=1e-6, **factory)
-        self.k_norm = operations.RMSNorm(config.head_dim, eps=1e-6, **factory)
+        self.qk_table = nn.Parameter(torch.empty(2, config.head_dim, **factory))
         self.out = operations.Linear(width, width, bias=False, **factory)
         self.gate_up = operations.Linear(width, 2 * hidden, bias=False, **factory)
         self.down = operations.Linear(hidden, width, bias=False, **factory)
@@ -61,19 +60,20 @@ class Block(nn.Module):
     def modulation(self, levels: Tensor, level_of_token: Tensor | None) -> Modulation:
         """`m 6d` shared modulation plus this block's own table, gathered to tokens."""
         table = levels.unflatten(-1, (6, -1)) + self.table.to(levels)
-        if level_of_token is not None:
-            table = table[level_of_token]
         scale, shift, gate, mlp_scale, mlp_shift, mlp_gate = table.unbind(1)
-        return Modulation(1 + scale, shift, gate.tanh(), 1 + mlp_scale, mlp_shift, mlp_gate.tanh())
+        m = Modulation(1 + scale, shift, gate.tanh(), 1 + mlp_scale, mlp_shift, mlp_gate.tanh())
+        # Gathered last: there are far fewer levels than tokens.
+        return m if level_of_token is None else Modulation(*(x.index_select(0, level_of_token) for x in m))
 
     def forward(self, x: Tensor, levels: Tensor, row: RowContext) -> Tensor:
         m = self.modulation(levels, row.level_of_token)
-        h = norm(x) * m.attention_scale + m.attention_shift
+        h = torch.addcmul(m.attention_shift, norm(x), m.attention_scale)
         q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).unbind(1)  # n heads head_dim
-        q = rotate(self.q_norm(q), row.cos, row.sin)
-        k = rotate(self.k_norm(k), row.cos, row.sin)
-        h = self.attention(q, k, v.to(q.dtype), row.segments).flatten(1)
-        x = x + m.attention_gate * norm(self.out(h))
-        h = norm(x) * m.mlp_scale + m.mlp_shift
+        q_scale, k_scale = self.qk_table.to(v).unbind(0)
+        q = rotate(norm(q) * q_scale, row.cos, row.sin)
+        k = rotate(norm(k) * k_scale, row.cos, row.sin)
+        h = self.attention(q.to(v.dtype), k.to(v.dtype), v, row.segments).flatten(1)
+        x = torch.addcmul(x, m.attention_gate, norm(self.out(h)))
+        h = torch.addcmul(m.mlp_shift, norm(x), m.mlp_scale)
         gate, up = self.gate_up(h).chunk(2, dim=-1)
-        return x + m.mlp_gate * norm(self.down(F.silu(gate) * up))
+        return torch.addcmul(x, m.mlp_gate, norm(self.down(F.silu(gate) * up)))

@@ -19,7 +19,7 @@ from ..shapes import Compression
 from .attention import attend
 from .block import Attention, Block, RowContext, norm
 from .refiner import TextRefiner
-from .rope import rotations
+from .rope import axis_pairs, rotations
 
 
 def noise_features(sigma: Tensor, dim: int = 256) -> Tensor:
@@ -70,7 +70,7 @@ class DiT(nn.Module):
     def initialise(self, generator: torch.Generator) -> None:
         """Small random weights, no effect of the noise level at first, and a prediction of zero."""
         for name, parameter in self.named_parameters():
-            if name.endswith("norm.weight"):
+            if name.endswith("qk_table"):
                 nn.init.ones_(parameter)
             elif name.endswith("bias") or name.startswith(("exit", "noise_out")):
                 nn.init.zeros_(parameter)
@@ -143,9 +143,10 @@ class DiT(nn.Module):
             levels, level_of_token = row_sigma, torch.arange(len(order), device=sigma.device)
         else:
             levels, level_of_token = torch.unique(row_sigma, return_inverse=True)
-        unrotated = (k * len(lengths), cos.shape[1])
-        cos = torch.cat([cos.new_ones(unrotated), cos])[order]
-        sin = torch.cat([sin.new_zeros(unrotated), sin])[order]
+        # Text has no place in time: without temporal components, no patch can tell by it when it is.
+        timeless = torch.arange(cos.shape[1], device=cos.device) >= axis_pairs(self.config.head_dim)[0]
+        cos = torch.cat([timeless.to(cos).expand(k * len(lengths), -1), cos])[order]
+        sin = torch.cat([sin.new_zeros(k * len(lengths), sin.shape[1]), sin])[order]
         segments = Segments(tuple(length + k for length in lengths), host)
         return segments, order, patches, None if len(levels) == 1 else level_of_token, levels, cos, sin
 
@@ -157,7 +158,7 @@ class DiT(nn.Module):
         for i, block in enumerate(self.blocks):
             x = self.run_block(i, block, x, shared, row)
         if row.level_of_token is not None:
-            final = final[row.level_of_token]
+            final = final.index_select(0, row.level_of_token)
         scale, shift = final.chunk(2, dim=-1)
         x = norm(x) * (1 + scale) + shift
         return self.exit(x.index_select(0, patches))

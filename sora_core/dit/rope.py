@@ -50,6 +50,7 @@ def rotations(positions: Tensor, head_dim: int, *, loop_seconds: float | None = 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate `n heads d` by `n d/2` angles given as cosines and sines; the halves of d are the pairs."""
-    cos, sin = cos[:, None].to(x.dtype), sin[:, None].to(x.dtype)
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+    # (a, b) -> (a cos - b sin, b cos + a sin), as whole rows: three passes over memory instead of seven.
+    cos = torch.cat([cos, cos], dim=-1)[:, None].to(x.dtype)
+    sin = torch.cat([-sin, sin], dim=-1)[:, None].to(x.dtype)
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)

@@ -17,8 +17,8 @@ from ..vae import VideoVAE
 from .pictures import contact_sheet
 from .precision import mixed
 
-MOST_FRAMES = 9
-"""Frames of a training clip: two seconds."""
+FRAMES = (9, 9, 9, 17)
+"""Most frames of a training clip, drawn at random: two or four seconds."""
 
 
 def is_held_out(shard: Shard) -> bool:
@@ -48,7 +48,10 @@ class JudgeTask:
         alike = [s for s in shards if s.shape == first.shape and s.about["fps"] == first.about["fps"]]
         still = step % 3 == 1
         rebuilt = self.vae is not None and torch.rand((), generator=draws).item() < 0.25
-        count = (self.images if still else self.clips) * (64 * 64) // min(144 * 64, first.shape[1] * first.shape[2])
+        count = (self.images if still else self.clips) * min(first.shape[1:]) // max(first.shape[1:])
+        most = FRAMES[int(torch.randint(len(FRAMES), (), generator=draws))]
+        if not still and most > FRAMES[0] and first.shape[0] > FRAMES[0] * stride_at(first.about["fps"]):
+            count //= 2
         # The network that rebuilds costs more than the judge itself.
         count = max(4, count // 4) if rebuilt else max(4, count)
         videos, labels = [], []
@@ -57,19 +60,23 @@ class JudgeTask:
             start = int(torch.randint(shard.shape[0], (), generator=draws))
             frames = shard.frames(row, start, start + 1) if still else shard.frames(row)
             video = frames.permute(3, 0, 1, 2).float().div(255)
-            videos.append(video if rebuilt or still else self._sampled(video, first.about["fps"], draws))
+            videos.append(video if rebuilt or still else self._sampled(video, first.about["fps"], most, draws))
             labels.append(shard.labels(row))
         video = torch.stack(videos)
         if rebuilt:
             video = self._rebuilt(video, draws)
-            video = video if still else self._sampled(video, first.about["fps"], draws)
+            video = video if still else self._sampled(video, first.about["fps"], most, draws)
         return resized(video), torch.tensor(labels)
 
-    def _sampled(self, video: Tensor, fps: float, draws: torch.Generator) -> Tensor:
-        """Every few frames of a clip `... t h w` from a random one on, as many as the judge is trained to see."""
+    def _sampled(self, video: Tensor, fps: float, most: int, draws: torch.Generator) -> Tensor:
+        """Every few frames of a clip `... t h w`, `most` at the most, from one of the first frames on.
+
+        Later beginnings would call a camera that comes back in a loop by the name of its way there.
+        """
         stride = stride_at(fps)
-        kept = min(MOST_FRAMES, 1 + (video.shape[-3] - 1) // stride)
-        start = int(torch.randint(video.shape[-3] - stride * (kept - 1), (), generator=draws))
+        kept = min(most, 1 + (video.shape[-3] - 1) // stride)
+        room = min(stride, video.shape[-3] - stride * (kept - 1))
+        start = int(torch.randint(room, (), generator=draws))
         return video[..., start : start + stride * (kept - 1) + 1 : stride, :, :]
 
     @torch.no_grad()

@@ -66,7 +66,7 @@ def train(task: Task, config: TrainConfig, out: Path, *, say: Callable[[str], No
     samples, count, started = 0, 0, time.perf_counter()
     while step < config.steps:
         for group in optimizer.param_groups:
-            group["lr"] = config.rate(step)
+            group["lr"] = config.rate(step) * group["share"]
         loss, report, batch = task.loss(step)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(parameters, config.clip, error_if_nonfinite=False)

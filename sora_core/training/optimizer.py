@@ -8,25 +8,30 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from .precision import has_bfloat16
+
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     """The nearest semi-orthogonal matrix, roughly, by a quintic Newton-Schulz iteration (Jordan et al., Muon, 2024)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix / (matrix.norm() + 1e-7)
+    if has_bfloat16(matrix.device):
+        x = x.bfloat16()
     transposed = x.shape[0] > x.shape[1]
     if transposed:
         x = x.T
     for _ in range(steps):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if transposed else x
+    return (x.T if transposed else x).to(matrix.dtype)
 
 
 class MuonAdamW(torch.optim.Optimizer):
     """AdamW on the groups with `muon=False`; momentum orthogonalised per matrix on the groups with `muon=True`.
 
     Muon updates are scaled by 0.2 sqrt(max(rows, columns)), so both kinds share one learning rate
-    (Liu et al., "Muon is scalable for LLM training", 2025).
+    (Liu et al., "Muon is scalable for LLM training", 2025). The taps of a convolution do not count as columns:
+    neighbouring inputs are alike, so their updates add up.
     """
 
     def __init__(self, groups: list[dict], lr: float, weight_decay: float = 0.01):
@@ -53,7 +58,7 @@ class MuonAdamW(torch.optim.Optimizer):
                 state["momentum"] = torch.zeros_like(p)
             state["momentum"].lerp_(p.grad, 1 - momentum)
             update = p.grad.lerp(state["momentum"], momentum).flatten(1)
-            scale = 0.2 * math.sqrt(max(update.shape))
+            scale = 0.2 * math.sqrt(max(p.shape[:2]))
             p.add_(orthogonalise(update).view_as(p), alpha=-lr * scale)
 
     def _adam(self, parameters: list[Tensor], lr: float, beta1: float, beta2: float, eps: float = 1e-8) -> None:
@@ -75,12 +80,23 @@ class MuonAdamW(torch.optim.Optimizer):
 
 
 def build_optimizer(named: Iterable[tuple[str, nn.Parameter]], lr: float) -> MuonAdamW:
-    """Muon for hidden matrices and convolutions; AdamW without decay for embeddings, entries, exits and vectors."""
-    matrices, others = [], []
-    edges = ("embed", "entry", "exit", "table", "shortcut", "head")
+    """Muon for matrices and convolutions; AdamW without decay for embeddings, vectors and fitted shortcuts.
+
+    A shortcut starts as the principal components: it keeps near them, or early steps would undo the fit.
+    """
+    matrices, vectors, fitted = [], [], []
     for name, parameter in named:
-        hidden = parameter.ndim >= 2 and not any(word in name for word in edges)
-        (matrices if hidden else others).append(parameter)
+        if "shortcut" in name or name.endswith("gain"):
+            fitted.append(parameter)
+        elif parameter.ndim >= 2 and "embed" not in name and "table" not in name:
+            matrices.append(parameter)
+        else:
+            vectors.append(parameter)
     return MuonAdamW(
-        [{"params": matrices, "muon": True}, {"params": others, "muon": False, "weight_decay": 0.0}], lr=lr
+        [
+            {"params": matrices, "muon": True, "share": 1.0},
+            {"params": vectors, "muon": False, "share": 1.0, "weight_decay": 0.0},
+            {"params": fitted, "muon": False, "share": 0.02, "weight_decay": 0.0},
+        ],
+        lr=lr,
     )

@@ -17,7 +17,7 @@ from .precision import mixed
 
 CROPS = ((1, 64, 64), (5, 64, 64), (9, 64, 64), (5, 48, 96), (17, 48, 48))
 """Frames, height and width of the training crops; few, because each is compiled once."""
-PIXELS = 160_000
+PIXELS = 80_000
 """Pixels in a batch."""
 
 
@@ -49,6 +49,9 @@ class VAETask:
             encoder.bias.copy_(-(basis @ mean) * scale)
             decoder.weight.copy_((basis.T / scale)[:, :, None, None, None])
             decoder.bias.copy_(mean)
+            coefficients = torch.cat([self.module.coefficients(b).transpose(0, 1).flatten(1) for b in batches], dim=1)
+            self.module.encoder.gain.copy_(1 / coefficients.std(1).clamp(min=1e-3))
+            self.module.decoder.gain.copy_(1 / (((x - mean) @ basis.T) * scale).std(0))
 
     def batch(self, step: int) -> tuple[Tensor, torch.Generator]:
         """Crops `b 3 t h w` in [0, 1] of one step, mirrored and recoloured at random."""

@@ -14,12 +14,16 @@ from .wavelet import block_matrix, fold, unfold
 
 
 class Encoder(nn.Module):
-    """Wavelet coefficients at the fine level -> latents; a linear shortcut carries the principal components."""
+    """Wavelet coefficients at the fine level -> latents; a linear shortcut carries the principal components.
+
+    `gain` brings every coefficient to unit scale for the layers: means are many times larger than details.
+    """
 
     def __init__(self, config: VAEConfig, coefficients: int, *, operations: Any = nn, **factory: Any):
         super().__init__()
         kwargs = dict(factory, operations=operations)
         fine, trunk = config.encoder_width
+        self.gain = nn.Parameter(torch.ones(coefficients, dtype=factory.get("dtype"), device=factory.get("device")))
         self.entry = CausalConv3d(coefficients, fine, (1, 3, 3), **kwargs)
         self.fine = nn.ModuleList(ResBlock(fine, **kwargs) for _ in range(config.encoder_depth[0]))
         self.down = CausalConv3d(8 * fine, trunk, (1, 1, 1), **kwargs)
@@ -29,7 +33,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, state: StreamState | None) -> Tensor:
         shortcut = self.shortcut(fold_cell(x))
-        x = self.entry(x)
+        x = self.entry(x * self.gain.to(x)[:, None, None, None])
         for block in self.fine:
             x = block(x, state)
         x = self.down(fold_cell(x))
@@ -45,6 +49,7 @@ class Decoder(nn.Module):
         super().__init__()
         kwargs = dict(factory, operations=operations)
         fine, trunk = config.decoder_width
+        self.gain = nn.Parameter(torch.ones(config.channels, dtype=factory.get("dtype"), device=factory.get("device")))
         self.entry = CausalConv3d(config.channels, trunk, (3, 3, 3), **kwargs)
         self.trunk = nn.ModuleList(ResBlock(trunk, **kwargs) for _ in range(config.decoder_depth[1]))
         self.up = CausalConv3d(trunk, 8 * fine, (1, 1, 1), **kwargs)
@@ -53,7 +58,7 @@ class Decoder(nn.Module):
         self.shortcut = CausalConv3d(config.channels, 8 * coefficients, (1, 1, 1), **kwargs)
 
     def forward(self, z: Tensor, state: StreamState | None) -> Tensor:
-        x = self.entry(z, state)
+        x = self.entry(z * self.gain.to(z)[:, None, None, None], state)
         for block in self.trunk:
             x = block(x, state)
         x = unfold_cell(self.up(x))

@@ -1,0 +1,74 @@
+"""Latents of a clip store, encoded once and kept in memory: what the transformer trains on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from ..training.precision import mixed
+from ..training.state import save_atomically
+from ..vae import VideoVAE
+from .store import ClipStore, Shard
+
+
+def encode_circular(vae: VideoVAE, video: Tensor) -> Tensor:
+    """The latent of a loop `b 3 t h w` (t whole cells) in which the first cell has the last as its past."""
+    cells = video.shape[2] // vae.config.compression.time
+    lead = video.repeat(1, 1, 1 + -(-vae.context // cells), 1, 1)
+    return vae.encode(torch.cat([video[:, :, -1:], lead], dim=2))[:, :, -cells:]
+
+
+@torch.inference_mode()
+def encode_shard(vae: VideoVAE, shard: Shard, path: Path, *, batch: int = 16) -> None:
+    """Write the latents of one shard: every clip, its mirror image, and two of its later frames as pictures."""
+    clips: list[Tensor] = []
+    pictures: list[Tensor] = []
+    loop = bool(shard.about.get("periodic"))
+    moments = [shard.shape[0] // 2, shard.shape[0] - 1]
+    for start in range(0, shard.clips, batch):
+        rows = range(start, min(start + batch, shard.clips))
+        video = torch.stack([shard.frames(row) for row in rows]).permute(0, 4, 1, 2, 3).float().div(255)
+        both = torch.stack([video, video.flip(-1)], dim=1)  # b mirrored 3 t h w
+        with mixed(video.device):
+            flat = both.flatten(0, 1)
+            encoded = encode_circular(vae, flat) if loop else vae.encode(flat)
+            stills = vae.encode(both[:, :, :, moments].permute(0, 1, 3, 2, 4, 5).flatten(0, 2).unsqueeze(2))
+        clips.append(encoded.unflatten(0, (-1, 2)).half())
+        pictures.append(stills.unflatten(0, (-1, 2, len(moments))).half())
+    labels = torch.tensor([shard.labels(row) for row in range(shard.clips)], dtype=torch.uint8)
+    tensors = {"clips": torch.cat(clips), "pictures": torch.cat(pictures), "labels": labels}
+    save_atomically(tensors, path, {"about": json.dumps(shard.about)})
+
+
+def encode_store(vae: VideoVAE, store: ClipStore, out: Path, *, say: Callable[[str], None] = print) -> None:
+    """Encode every shard of a store that `out` does not hold yet."""
+    for shard in store.shards:
+        path = out / shard.path.name
+        if not path.exists():
+            encode_shard(vae, shard, path)
+            say(f"{path.name}: {shard.clips} clips")
+
+
+@dataclass(frozen=True)
+class LatentShard:
+    """Latents of equally sized clips: `clips` n 2 c t h w and `pictures` n 2 m c 1 h w, in float16; labels n k."""
+
+    clips: Tensor
+    pictures: Tensor
+    labels: Tensor
+    fps: float
+    periodic: bool
+
+    @classmethod
+    def load(cls, path: Path) -> LatentShard:
+        """Read one file that `encode_shard` wrote into memory."""
+        with safe_open(path, framework="pt") as file:
+            about = json.loads(file.metadata()["about"])
+            parts = [file.get_tensor(name) for name in ("clips", "pictures", "labels")]
+        return cls(*parts, fps=about["fps"], periodic=bool(about.get("periodic")))

@@ -1,0 +1,161 @@
+"""Training the transformer: packed rows of clips and pictures of every size, each patch at its own noise level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..config import SoraConfig
+from ..data.latents import LatentShard
+from ..data.worlds.attributes import Attributes
+from ..data.worlds.captions import caption
+from ..diffusion.process import loss_weight
+from ..dit import DiT
+from ..dit.block import RowContext
+from ..dit.rope import rotations
+from ..patches import patchify, positions, still_tokens
+from ..pipeline import Sora
+from ..randomness import generator
+from ..shapes import VideoShape
+from ..text.encoder import TextEncoder
+from ..vae import VideoVAE
+from .noising import draw_levels
+from .pictures import contact_sheet
+from .precision import mixed
+
+PROMPTS = (
+    "A red ball bounces in a meadow during the day.",
+    "A yellow duck floats to the right on the sea at sunset.",
+    "A blue car in a neon city at night, the camera orbits.",
+    "A green rocket rises on mars during the day.",
+    "雪地里，白天，一个紫色的雪人静止不动。",
+    "An orange house in the desert at sunset next to a cyan cube.",
+)
+"""What contact sheets show."""
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One clean sample of a packed row: patches `n p`, their noise levels `n` and where they are."""
+
+    tokens: Tensor
+    sigma: Tensor
+    cos: Tensor
+    sin: Tensor
+    still: Tensor
+    text: str
+
+
+class DiTTask:
+    """Velocity-weighted squared error of the clean prediction, over the patches that are to be generated."""
+
+    def __init__(
+        self,
+        config: SoraConfig,
+        shards: list[LatentShard],
+        text: TextEncoder,
+        vae: VideoVAE,
+        *,
+        seed: int = 0,
+        tokens: int = 4096,
+        pictures: float = 0.5,
+        compile: bool = True,
+    ):
+        self.config, self.shards, self.seed, self.tokens = config, shards, seed, tokens
+        self.pictures = pictures
+        self.text, self.vae = text.eval().requires_grad_(False), vae.eval().requires_grad_(False)
+        self.tokenizer = text.tokenizer()
+        self.module = DiT(config.dit, config.vae.compression)
+        self.module.initialise(generator(seed, "dit"))
+        self.trunk = torch.compile(self.module.trunk, dynamic=True) if compile else self.module.trunk
+        self.weights = torch.tensor([float(len(shard.labels)) for shard in shards])
+
+    def draw(self, draws: torch.Generator) -> Sequence:
+        """One sample: a picture, the beginning of a clip or a whole clip, mirrored or not, captioned anew."""
+        shard = self.shards[int(torch.multinomial(self.weights, 1, generator=draws))]
+        row, mirror = int(torch.randint(len(shard.labels), (), generator=draws)), int(torch.rand((), generator=draws) < 0.5)
+        attributes = Attributes.from_indices(tuple(shard.labels[row].tolist()))
+        attributes = attributes.mirrored() if mirror else attributes
+        circular = False
+        if float(torch.rand((), generator=draws)) < self.pictures:
+            moment = int(torch.randint(shard.pictures.shape[2], (), generator=draws))
+            latent = shard.pictures[row, mirror, moment]
+        else:
+            latent = shard.clips[row, mirror]
+            circular = shard.periodic
+            if not circular and float(torch.rand((), generator=draws)) < 0.3:
+                latent = latent[:, : int(torch.randint(2, latent.shape[1] + 1, (), generator=draws))]
+        return self.sequence(latent.float(), self.words(attributes, draws), shard.fps, draws, circular=circular)
+
+    def words(self, attributes: Attributes, draws: torch.Generator) -> str:
+        """A caption in either language and style; one in ten is empty, so that guidance has its opposite."""
+        empty, chinese, short = torch.rand(3, generator=draws).tolist()
+        if empty < 0.1:
+            return ""
+        language, style = "zh" if chinese < 0.4 else "en", "short" if short < 0.4 else "descriptive"
+        return caption(attributes, draws, language=language, style=style)
+
+    def sequence(self, latent: Tensor, text: str, fps: float, draws: torch.Generator, *, circular: bool) -> Sequence:
+        """Patches, noise levels and rotations of one latent `c t h w`."""
+        patch, compression = self.config.dit.patch, self.config.vae.compression
+        cells = tuple(latent.shape[1:])
+        where = positions(cells, patch, compression, fps, circular=circular)
+        loop = cells[0] * compression.time / fps if circular else None
+        cos, sin = rotations(where, self.config.dit.head_dim, loop_seconds=loop)
+        grid = tuple(size // p for size, p in zip(cells, patch, strict=True))
+        sigma = draw_levels(grid, draws).flatten()
+        return Sequence(patchify(latent[None], patch)[0], sigma, cos, sin, still_tokens(cells, patch, circular=circular), text)
+
+    def row(self, step: int) -> tuple[list[Sequence], torch.Generator]:
+        """Samples that fill about `tokens` tokens, text included; equal lengths lie together for attention."""
+        draws = generator(self.seed, "dit", step)
+        left, sequences = self.tokens, []
+        while True:
+            sequence = self.draw(draws)
+            left -= len(sequence.sigma) + self.config.dit.text_tokens
+            if left < 0 and sequences:
+                return sorted(sequences, key=lambda s: len(s.sigma)), draws
+            sequences.append(sequence)
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
+        sequences, draws = self.row(step)
+        clean = torch.cat([s.tokens for s in sequences])
+        sigma = torch.cat([s.sigma for s in sequences])
+        noise = torch.randn(clean.shape, generator=draws)
+        noisy = (1 - sigma[:, None]) * clean + sigma[:, None] * noise
+        predicted = self.predict(noisy, sigma, sequences)
+        error = (predicted - clean).square().mean(1)
+        generated = sigma > 0
+        loss = (loss_weight(sigma) * error)[generated].mean()
+        return loss, {"mse": float(error.detach()[generated].mean())}, len(sequences)
+
+    def predict(self, noisy: Tensor, sigma: Tensor, sequences: list[Sequence]) -> Tensor:
+        """The module's clean patches for one row, in mixed precision."""
+        module = self.module
+        with torch.no_grad():
+            ids, mask = self.tokenizer.encode([s.text for s in sequences])
+            longest = int(mask.sum(1).max())
+            with mixed(noisy.device):
+                states = self.text(ids[:, :longest], mask[:, :longest])
+        cos, sin = torch.cat([s.cos for s in sequences]), torch.cat([s.sin for s in sequences])
+        still = torch.cat([s.still for s in sequences])
+        lengths = tuple(len(s.sigma) for s in sequences)
+        with mixed(noisy.device):
+            words = module.refiner(states, mask[:, :longest])
+            segments, order, patches, level_of_token, levels, cos, sin = module.arrange(sigma, cos, sin, lengths)
+            x = module.entry(noisy) + module.still_embed(still.long())
+            x = torch.cat([words.flatten(0, 1).to(x.dtype), x]).index_select(0, order).float()
+            row = RowContext(torch.tensor(segments.lengths), cos, sin, level_of_token)
+            return self.trunk(x, levels, row, patches).float()
+
+    @torch.no_grad()
+    def sheet(self, path: Path) -> None:
+        sora = Sora(self.config, self.module, self.vae, self.text)
+        shape = VideoShape(num_frames=17, height=64, width=64, fps=8)
+        latents = sora.sample(list(PROMPTS), shape, list(range(len(PROMPTS))), steps=16)
+        with torch.inference_mode():
+            videos = [self.vae.decode(latent[None])[0] for latent in latents]
+        contact_sheet(videos, path, columns=6)

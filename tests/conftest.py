@@ -57,3 +57,25 @@ def pack(comfy: ModuleType, root: Path) -> ModuleType:
     assert asyncio.run(comfy.load_custom_node(str(root))), "ComfyUI could not import the pack; its log says why"
     assert set(comfy.NODE_CLASS_MAPPINGS) - before, "the pack registered no node"
     return sys.modules[str(root).replace(".", "_x_")]
+
+
+@pytest.fixture(scope="session")
+def nano_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of the smallest family member; its weights are random, but every layer has an effect."""
+    import torch
+
+    from sora_core.checkpoint import build_parts, save_checkpoint
+    from sora_core.config import preset
+    from sora_core.randomness import generator
+
+    config, draws = preset("nano"), generator(0, "nano for tests")
+    parts = build_parts(config)
+    for module in parts.values():
+        for name, parameter in module.named_parameters():
+            inputs = parameter[0].numel() if parameter.ndim > 1 else 50
+            torch.nn.init.normal_(parameter, std=inputs**-0.5, generator=draws)
+            if name.endswith("norm.weight"):
+                torch.nn.init.ones_(parameter)
+    path = tmp_path_factory.mktemp("nano") / "nano.safetensors"
+    save_checkpoint(path, config, {part: module.state_dict() for part, module in parts.items()})
+    return path

@@ -1,0 +1,80 @@
+"""Blocks called directly in a real ComfyUI in this process, on a model small enough for any machine."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from sora_core.pipeline import Sora
+
+NANO = "nano.safetensors"
+
+
+@pytest.fixture(scope="session")
+def models(pack, nano_file) -> Path:
+    """The folder models/sora of the ComfyUI in this process, with the nano model in it."""
+    import folder_paths
+
+    folder = Path(folder_paths.models_dir) / "sora"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(nano_file, folder / NANO)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(comfy, pack, models):
+    """Calls a block by id as the executor does: widgets that are not given have their defaults."""
+
+    def call(block_id, **inputs):
+        block = comfy.NODE_CLASS_MAPPINGS[block_id]
+        for name, (kind, about) in ((n, (*spec, {})[:2]) for n, spec in block.INPUT_TYPES()["required"].items()):
+            default = about.get("default", kind[0] if isinstance(kind, list) else None)
+            inputs.setdefault(name, default)
+        with torch.inference_mode():
+            if hasattr(block, "define_schema"):
+                return block.EXECUTE_NORMALIZED(**inputs).args
+            return getattr(block(), block.FUNCTION)(**inputs)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def nano(run):
+    """MODEL, CLIP and VAE of the nano model."""
+    return run("SoraLoadModel", checkpoint=NANO)
+
+
+@pytest.fixture(scope="session")
+def prompts(run, nano):
+    """Positive and negative conditioning."""
+    return run("SoraTextEncode", clip=nano[1], prompt="a red ball rolls left", negative="snow")
+
+
+@pytest.fixture(scope="session")
+def core(nano_file):
+    """The same model without ComfyUI."""
+    return Sora.load(nano_file)
+
+
+@pytest.fixture(scope="session")
+def grid(run, nano):
+    """A small noise grid of an odd size: 10 frames of 65x47 at 12 fps."""
+
+    def make(**changes):
+        asked = {"width": 65, "height": 47, "seconds": 0.875, "fps": 12.0} | changes
+        return run("SoraNoiseGrid", vae=nano[2], **asked)[0]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sample(run, nano, prompts, grid):
+    """SoraSampler on the nano model; returns the samples alone."""
+
+    def call(latent=None, **changes):
+        settings = {"model": nano[0], "positive": prompts[0], "negative": prompts[1], "steps": 4, "sampler": "euler"}
+        latent = grid() if latent is None else latent
+        return run("SoraSampler", **(settings | {"latent": latent, "seed": 5} | changes))[0]["samples"]
+
+    return call

@@ -1,0 +1,140 @@
+"""Stock samplers, Sora's sampler and the plain library walk the same way."""
+
+import pytest
+import torch
+
+from sora_core.diffusion.conditioning import Known, with_known
+from sora_core.diffusion.guidance import guide
+from sora_core.diffusion.samplers import SAMPLERS
+from sora_core.diffusion.schedules import schedule
+
+PROMPT, NEGATIVE = "a red ball rolls left", "snow"
+TOLERANCE = 1e-4  # of values around 1, after 4 steps of a network with random weights
+
+
+def noise_of(latent, seed=5):
+    import comfy.sample
+
+    return comfy.sample.prepare_noise(latent["samples"], seed)
+
+
+@pytest.fixture(scope="module")
+def tokens(grid):
+    return grid()["samples"][0, 0].numel() // 4
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun"])
+def test_sampler_equals_the_library(sample, grid, core, tokens, sampler):
+    model = guide(core.denoiser([PROMPT], fps=12.0), core.denoiser([NEGATIVE], fps=12.0), 4.0)
+    with torch.inference_mode():
+        expected = SAMPLERS[sampler](model, noise_of(grid()), schedule(4, tokens))
+    assert expected.std() > 0.5
+    torch.testing.assert_close(sample(sampler=sampler), expected, atol=TOLERANCE, rtol=0)
+
+
+def test_limited_and_rescaled_guidance_equals_the_library(sample, grid, core, tokens):
+    prompts = [core.denoiser([text], fps=12.0) for text in (PROMPT, NEGATIVE)]
+    with torch.inference_mode():
+        model = guide(*prompts, 6.0, interval=(0.3, 0.8), rescale=0.7)
+        expected = SAMPLERS["euler"](model, noise_of(grid()), schedule(4, tokens))
+    found = sample(guidance=6.0, guidance_to=0.3, guidance_from=0.8, guidance_rescale=0.7)
+    torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
+    assert (sample(guidance=6.0) - expected).abs().max() > 0.1
+
+
+def test_known_cells_equal_the_library_and_stay_exact(sample, grid, core, tokens):
+    latent = grid()
+    clean, mask = torch.randn_like(latent["samples"]), torch.ones_like(latent["samples"][:, :1])
+    mask[:, :, 0] = 0
+    mask[:, :, 1, :2] = 0.5
+    known = Known(clean, mask)
+    prompts = [with_known(core.denoiser([p], fps=12.0), known, core.config.dit.patch) for p in (PROMPT, NEGATIVE)]
+    with torch.inference_mode():
+        expected = SAMPLERS["euler"](guide(*prompts, 4.0), noise_of(latent), schedule(4, tokens))
+    found = sample({**latent, "samples": clean, "noise_mask": mask})
+    torch.testing.assert_close(found[:, :, 0], clean[:, :, 0], atol=1e-6, rtol=0)
+    generated = mask.expand_as(found) == 1
+    torch.testing.assert_close(found[generated], expected[generated], atol=TOLERANCE, rtol=0)
+
+
+def test_ksampler_equals_sora_sampler(run, sample, nano, prompts, grid):
+    settings = {"sampler_name": "dpmpp_2m", "scheduler": "simple", "steps": 4}
+    sigmas = run("BasicScheduler", model=nano[0], scheduler="simple", steps=4, denoise=1.0)[0]
+    stock = run(
+        "KSampler", model=nano[0], seed=5, cfg=4.0, positive=prompts[0], negative=prompts[1],
+        latent_image=grid(fps=8.0), denoise=1.0, **settings,
+    )[0]["samples"]  # fmt: skip
+    assert torch.equal(sample(grid(fps=8.0), sampler="dpmpp_2m", sigmas=sigmas), stock)
+
+
+def test_custom_sampler_with_sora_schedule_equals_sora_sampler(run, sample, nano, prompts, grid):
+    latent = grid(fps=8.0)
+    stock = run(
+        "SamplerCustomAdvanced",
+        noise=run("RandomNoise", noise_seed=5)[0],
+        guider=run("CFGGuider", model=nano[0], positive=prompts[0], negative=prompts[1], cfg=4.0)[0],
+        sampler=run("KSamplerSelect", sampler_name="euler")[0],
+        sigmas=run("SoraSchedule", model=nano[0], latent=latent, steps=4)[0],
+        latent_image=latent,
+    )[0]
+    assert torch.equal(sample(latent), stock["samples"])
+    assert stock["sora_size"] == latent["sora_size"]
+
+
+def test_seed_decides_the_video_in_any_batch(sample, grid):
+    single, pair = sample(), sample(grid(batch=2))
+    torch.testing.assert_close(pair[:1], single, atol=TOLERANCE, rtol=0)
+    assert (pair[1] - pair[0]).abs().max() > 0.5
+    assert torch.equal(sample(), single)
+
+
+def test_inputs_are_not_changed(sample, grid, prompts, nano):
+    latent, options = grid(), dict(nano[0].model_options)
+    sample(latent, guidance_rescale=0.5)
+    assert not latent["samples"].any()
+    assert "frame_rate" not in prompts[0][0][1]
+    assert nano[0].model_options == options
+
+
+def test_frame_rate_of_the_grid_reaches_the_model(run, sample, grid, prompts):
+    twelve = sample(grid(fps=12.0, seconds=0.875))
+    other = sample({"samples": grid()["samples"]})
+    assert (twelve - other).abs().max() > 1e-3
+    rated = run("LTXVConditioning", positive=prompts[0], negative=prompts[1], frame_rate=12.0)
+    assert torch.equal(sample({"samples": grid()["samples"]}, positive=rated[0], negative=rated[1]), twelve)
+
+
+def test_schedule_starts_where_it_is_told_and_follows_the_size(run, nano, grid):
+    small = run("SoraSchedule", model=nano[0], latent=grid(), steps=8, denoise=0.6)[0]
+    assert small[0] == pytest.approx(0.6)
+    assert small[-1] == 0
+    large = run("SoraSchedule", model=nano[0], latent=grid(width=512, height=512), steps=8)[0]
+    assert (large[1:-2] > run("SoraSchedule", model=nano[0], latent=grid(), steps=8)[0][1:-2]).all()
+    unshifted = run("SoraSchedule", model=nano[0], latent=grid(), steps=8, shift=1.0)[0]
+    torch.testing.assert_close(unshifted[:-1], torch.linspace(1, 0.05, 8))
+
+
+def test_schedule_refuses_models_of_another_noise(run, nano, grid):
+    model = run("ModelSamplingContinuousEDM", model=nano[0], sampling="edm", sigma_max=80.0, sigma_min=0.002)[0]
+    with pytest.raises(ValueError, match=r"begin at 80; .* BasicScheduler"):
+        run("SoraSchedule", model=model, latent=grid())
+
+
+def test_odd_latents_are_padded_inside_and_cropped(sample):
+    assert sample({"samples": torch.zeros(1, 16, 2, 5, 7)}).shape == (1, 16, 2, 5, 7)
+
+
+def test_interrupt_stops_within_a_step(comfy, sample, nano):
+    from comfy.model_management import InterruptProcessingException
+
+    model, steps = nano[0].clone(), []
+
+    def stop(args):
+        steps.append(args["sigma"])
+        comfy.interrupt_processing()
+        return args["denoised"]
+
+    model.set_model_sampler_post_cfg_function(stop)
+    with pytest.raises(InterruptProcessingException):
+        sample(model=model, steps=20)
+    assert len(steps) == 1

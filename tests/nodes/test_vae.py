@@ -1,0 +1,158 @@
+"""Sora's VAE under stock blocks, and decoding into a file with any VAE."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def latent():
+    return {"samples": torch.randn(2, 16, 4, 6, 10, generator=torch.Generator().manual_seed(2))}
+
+
+@pytest.fixture(scope="module")
+def frames_of(run):
+    """The frames of a VIDEO, `t h w 3`, and its rate."""
+
+    def frames(video):
+        images, _, rate = run("GetVideoComponents", video=video)
+        return images, float(rate)
+
+    return frames
+
+
+@pytest.fixture(scope="module")
+def wan():
+    """A foreign video VAE of ComfyUI, small and untrained: 16 channels, 8 pixels, frames 1 + 4k, the rest dropped."""
+    import comfy.ldm.wan.vae
+    import comfy.sd
+
+    torch.manual_seed(0)
+    network = comfy.ldm.wan.vae.WanVAE(dim=8, z_dim=16, temperal_downsample=[False, True, True])
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    return comfy.sd.VAE(sd=network.state_dict())
+
+
+@pytest.fixture(scope="module")
+def image_vae():
+    """A foreign VAE that only knows images: ComfyUI's pixel-space one."""
+    import comfy.sd
+
+    return comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)})
+
+
+def whole(run, nano, latent):
+    return run("VAEDecode", vae=nano[2], samples=latent)[0]
+
+
+def test_decode_equals_the_library(run, nano, core, latent):
+    with torch.inference_mode():
+        expected = core.vae.decode(latent["samples"]).movedim(1, -1).flatten(0, 1)
+    torch.testing.assert_close(whole(run, nano, latent), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_streamed_decode_equals_whole(nano, run, latent, chunk):
+    with torch.inference_mode():
+        parts = [frames[0] for frames in nano[2].decode_stream(latent["samples"][:1], chunk)]
+    streamed = torch.cat(parts, dim=1).movedim(0, -1)
+    torch.testing.assert_close(streamed, whole(run, nano, latent)[:13], atol=1e-5, rtol=0)
+    assert max(part.shape[1] for part in parts) <= 4 * chunk
+
+
+def test_tiled_decode_agrees(run, nano):
+    latent = {"samples": torch.randn(1, 16, 2, 12, 20)}
+    tiled = run(
+        "VAEDecodeTiled", vae=nano[2], samples=latent, tile_size=96, overlap=32, temporal_size=64, temporal_overlap=8
+    )[0]
+    assert tiled.shape == (5, 96, 160, 3)
+    assert (tiled - whole(run, nano, latent)).abs().mean() < 0.01
+
+
+def test_encode_takes_any_number_of_frames_and_equals_the_library(run, nano, core):
+    video = torch.rand(7, 48, 80, 3)
+    found = run("VAEEncode", vae=nano[2], pixels=video)[0]["samples"]
+    padded = torch.cat([video, video[-1:], video[-1:]])
+    with torch.inference_mode():
+        expected = core.vae.encode(padded.movedim(-1, 0)[None])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_image_is_the_first_latent_of_its_video(run, nano):
+    video = torch.rand(5, 48, 80, 3)
+    image = run("VAEEncode", vae=nano[2], pixels=video[:1])[0]["samples"]
+    both = run("VAEEncode", vae=nano[2], pixels=video)[0]["samples"]
+    torch.testing.assert_close(image[:, :, 0], both[:, :, 0], atol=1e-5, rtol=0)
+
+
+def test_tiled_encode_has_the_same_shape(run, nano):
+    latent = run(
+        "VAEEncodeTiled", vae=nano[2], pixels=torch.rand(9, 96, 160, 3), tile_size=64, overlap=32, temporal_size=16,
+        temporal_overlap=8,
+    )[0]["samples"]  # fmt: skip
+    assert latent.shape == (1, 16, 3, 12, 20)
+
+
+@pytest.mark.parametrize(("width", "height", "frames"), [(65, 47, 7), (1, 1, 1), (128, 16, 6)])
+def test_video_has_exactly_the_size_asked_for(run, nano, sample, frames_of, width, height, frames):
+    latent = run("SoraNoiseGrid", vae=nano[2], width=width, height=height, seconds=frames / 8, fps=8.0)[0]
+    done = {**latent, "samples": sample(latent, steps=1)}
+    images, rate = frames_of(run("SoraDecodeVideo", vae=nano[2], latent=done)[0])
+    assert images.shape == (frames, height, width, 3)
+    assert rate == 8
+
+
+def test_file_shows_what_vae_decode_shows(run, nano, latent, frames_of):
+    images, rate = frames_of(run("SoraDecodeVideo", vae=nano[2], latent=latent, fps=12.5, batch_index=1)[0])
+    assert rate == 12.5
+    assert images.shape == (13, 48, 80, 3)
+    # Colour is stored at half resolution, so brightness is what can be compared; an untrained decoder paints noise.
+    grey = images.mean(-1).flatten()
+    first, second = (video.mean(-1).flatten() for video in whole(run, nano, latent).split(13))
+    assert torch.corrcoef(torch.stack([grey, second]))[0, 1] > 0.75
+    assert torch.corrcoef(torch.stack([grey, first]))[0, 1] < 0.5
+
+
+def test_latent_that_another_block_changed_is_not_cropped(run, nano, frames_of, grid):
+    latent = grid()
+    longer = {**latent, "samples": torch.randn(1, 16, 5, 8, 8)}
+    images, rate = frames_of(run("SoraDecodeVideo", vae=nano[2], latent=longer, fps=8.0)[0])
+    assert images.shape == (17, 64, 64, 3)
+    assert rate == 8
+
+
+def test_unknown_rate_and_index_are_refused(run, nano, latent):
+    with pytest.raises(ValueError, match="did not come from one: set fps"):
+        run("SoraDecodeVideo", vae=nano[2], latent=latent)
+    with pytest.raises(ValueError, match="batch_index is 2 and the latent holds 2: use 0 to 1"):
+        run("SoraDecodeVideo", vae=nano[2], latent=latent, fps=8.0, batch_index=2)
+
+
+def test_interrupted_decode_leaves_no_file(comfy, run, nano, latent):
+    from pathlib import Path
+
+    import folder_paths
+    from comfy.model_management import InterruptProcessingException
+
+    temp = Path(folder_paths.get_temp_directory())
+    before = set(temp.iterdir()) if temp.is_dir() else set()
+    comfy.interrupt_processing()
+    with pytest.raises(InterruptProcessingException):
+        run("SoraDecodeVideo", vae=nano[2], latent=latent, fps=8.0, chunk=1)
+    assert set(temp.iterdir() if temp.is_dir() else ()) == before
+
+
+@pytest.mark.parametrize(("frames", "cells"), [(1, 1), (2, 2), (7, 3), (9, 3)])
+def test_grid_of_a_foreign_video_vae_holds_every_frame(run, wan, frames_of, frames, cells):
+    latent = run("SoraNoiseGrid", vae=wan, width=40, height=24, seconds=frames / 8, fps=8.0)[0]
+    assert latent["samples"].shape == (1, 16, cells, 4, 6)
+    images, _ = frames_of(run("SoraDecodeVideo", vae=wan, latent=latent)[0])
+    assert images.shape == (frames, 24, 40, 3)
+
+
+def test_image_vae_gives_an_image_grid_and_refuses_video(run, image_vae, frames_of):
+    latent = run("SoraNoiseGrid", vae=image_vae, width=10, height=6, seconds=0.0)[0]
+    assert latent["samples"].shape == (1, 3, 6, 10)
+    assert frames_of(run("SoraDecodeVideo", vae=image_vae, latent=latent)[0])[0].shape == (1, 6, 10, 3)
+    with pytest.raises(ValueError, match="only knows images and cannot hold 16 frames: set seconds to 0"):
+        run("SoraNoiseGrid", vae=image_vae, seconds=2.0)

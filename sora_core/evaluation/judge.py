@@ -18,7 +18,7 @@ SIDE = 64
 """Pixels of the shorter side of what the judge sees."""
 SPACING = 0.25
 """Seconds between the frames that the judge sees, as nearly as the clip's frame rate allows."""
-MOST_FRAMES = 17
+MOST_FRAMES = 25
 """Frames that are read at once; longer clips are read in windows and the answers averaged."""
 MOVING = ("motion", "camera")
 """Attributes that a single frame does not show."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .attributes import COLOURS
@@ -215,8 +216,8 @@ def persistence(frames: Tensor, attributes: PainterAttributes, tolerance: float 
     """Whether marks stay: for each step from frame to frame (t-1, bool), at most `tolerance` of them is undone.
 
     Up to 0.2 % of the frame, which is the blur of an edge, is never counted. Works on pixels (t h w 3), rendered or
-    generated: paint that a brush covers is not undone, paint that shows the surface again is, and so is food where the
-    plate was seen before.
+    generated: paint that a brush covers is not undone, but where the surface shows after paint has been seen it is, and
+    so is a bite where food shows after the plate has been seen.
     """
     if attributes.activity == "paint":
         paint = PALETTE[attributes.colour]
@@ -227,6 +228,9 @@ def persistence(frames: Tensor, attributes: PainterAttributes, tolerance: float 
         food = attributes.food
         seen = nearest_colour(frames, [WHITE, PALETTE[attributes.colour], FOODS[food], _RIMS[food], _TOPPINGS[food]])
         mark, unmarked = seen == 0, seen >= 2
-    undone = (mark[:-1] & unmarked[1:]).flatten(1).sum(1)
-    allowed = (tolerance * mark[:-1].flatten(1).sum(1)).clamp(min=0.002 * mark[0].numel())
-    return undone <= allowed
+    # A mark's edge blends with its surroundings, and so does a brush's; only what lies within counts.
+    mark, unmarked = (~(F.max_pool2d((~m)[:, None].float(), 3, 1, 1)[:, 0] > 0) for m in (mark, unmarked))
+    marked_before = mark.cummax(0).values
+    undone = marked_before & unmarked
+    fresh = (undone[1:] & ~undone[:-1]).flatten(1).sum(1)
+    return fresh <= (tolerance * marked_before[:-1].flatten(1).sum(1)).clamp(min=0.002 * mark[0].numel())

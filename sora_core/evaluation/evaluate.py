@@ -69,7 +69,7 @@ class Evaluation:
 
     def vae(self) -> dict[str, Any]:
         """Reconstruction of held-out rendered clips and of real ones, and what the judge sees in reconstructions."""
-        prompts = described(max(2, self.clips // 2), held_out=True)
+        prompts = described(max(1, self.clips // 2), held_out=True)
         large = VideoShape(num_frames=17, height=128, width=128, fps=8.0)
         report = {"synthetic 64": reconstruction(self.model.vae, rendered(prompts, USUAL)),
                   "synthetic 128": reconstruction(self.model.vae, rendered(prompts, large))}  # fmt: skip
@@ -107,13 +107,13 @@ class Evaluation:
 
     def durations(self) -> dict[str, Any]:
         """The same prompts from a still image to six seconds."""
-        prompts = described(max(2, self.clips // 2), held_out=False, style="descriptive")
+        prompts = described(max(1, self.clips // 2), held_out=False, style="descriptive")
         shapes = [VideoShape(num_frames=n, height=64, width=64, fps=8.0) for n in DURATIONS]
         return {f"{shape.num_frames} frames": self.score(prompts, shape) for shape in shapes}
 
     def steps(self) -> dict[str, Any]:
         """The same prompts with more and fewer sampling steps."""
-        prompts = described(max(2, self.clips // 2), held_out=False, style="descriptive")
+        prompts = described(max(1, self.clips // 2), held_out=False, style="descriptive")
         return {f"{steps} steps": self.score(prompts, steps=steps) for steps in STEPS}
 
     def loss(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class Evaluation:
         """Prompts about nothing that the worlds hold: how rough the clips are, beside rendered clips and noise."""
         prompts = [Prompt(text, {}, i) for i, text in enumerate(OUTSIDE)]
         videos = [v for _, part in generated(self.model, prompts, USUAL, self.settings) for v in part]
-        real = [roughness(v[0]) for v in rendered(described(8, held_out=False), USUAL)]
+        real = [roughness(v[0]) for v in rendered(described(min(8, self.clips), held_out=False), USUAL)]
         noise = torch.rand(videos[0].shape, generator=torch.Generator().manual_seed(0))
         return {
             "prompts": {p.text: round(roughness(v), 4) for p, v in zip(prompts, videos, strict=True)},
@@ -179,10 +179,8 @@ def evaluate(
     model = Sora.load(checkpoint)
     evaluation = Evaluation(model, load_judge(judge), clips=clips, settings=settings, real=real, sentences=sentences,
                             say=say)  # fmt: skip
-    report: dict[str, Any] = {
-        "model": (checkpoint or BUNDLED).name, "clips": clips, "steps": settings.steps,
-        "guidance": settings.guidance, "sampler": settings.sampler,
-    }  # fmt: skip
+    sampling = {"steps": settings.steps, "guidance": settings.guidance, "sampler": settings.sampler}
+    report: dict[str, Any] = {"model": (checkpoint or BUNDLED).name, "clips": clips, "sampling": sampling}
     for part in PARTS:
         if part in wanted:
             started = time.process_time()

@@ -1,0 +1,33 @@
+"""Prompts of an evaluation: the same clips in every language and style, never those of training."""
+
+from __future__ import annotations
+
+import pytest
+
+from sora_core.data.worlds import HELD_OUT
+from sora_core.evaluation.prompts import described, paraphrases
+
+
+def test_languages_and_styles_describe_the_same_clips():
+    sets = [described(6, held_out=False, language=x, style=y) for x in ("en", "zh") for y in ("short", "descriptive")]
+    for prompts in zip(*sets, strict=True):
+        assert len({p.attributes for p in prompts}) == 1
+        assert len({p.text for p in prompts}) == 4
+    assert described(3, held_out=False) == sets[0][:3]
+
+
+def test_wanted_values_are_those_of_the_clip():
+    for prompt in described(20, held_out=True, style="descriptive"):
+        assert {"subject", "colour", "environment"} <= prompt.wanted.keys()
+        assert all(getattr(prompt.attributes, name) == value for name, value in prompt.wanted.items())
+        assert HELD_OUT(prompt.wanted["subject"], prompt.wanted["colour"], prompt.wanted["environment"])
+
+
+def test_paraphrases_are_read_and_thinned_evenly(tmp_path):
+    path = tmp_path / "sentences.txt"
+    path.write_text("".join(f"subject=ball;time=night\tsentence {i}\n" for i in range(10)), encoding="utf-8")
+    assert paraphrases(path)[3].wanted == {"subject": "ball", "time": "night"}
+    assert [p.text for p in paraphrases(path, 2)] == ["sentence 0", "sentence 5"]
+    path.write_text("no labels here\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="line 1"):
+        paraphrases(path)

@@ -6,6 +6,12 @@ from typing_extensions import override
 from . import folders
 from .comfy_model.family import register
 from .decode import SoraDecodeVideo
+from .editing_change import SoraEditVideo
+from .editing_connect import SoraConnectVideos, SoraPromptTimeline
+from .editing_extend import SoraExtendVideo, SoraJoinVideos
+from .editing_fit import SoraFitModel, SoraResampleSampler
+from .editing_loop import SoraDecodeLoop, SoraSeamlessLoop
+from .editing_place import SoraPlaceFrames
 from .grid import SoraNoiseGrid, SoraNoiseGridLike
 from .load import SoraLoadModel
 from .prompt import SoraTextEncode
@@ -19,6 +25,16 @@ BLOCKS: list[type[io.ComfyNode]] = [
     SoraSchedule,
     SoraSampler,
     SoraDecodeVideo,
+    SoraPlaceFrames,
+    SoraExtendVideo,
+    SoraJoinVideos,
+    SoraSeamlessLoop,
+    SoraDecodeLoop,
+    SoraEditVideo,
+    SoraConnectVideos,
+    SoraPromptTimeline,
+    SoraFitModel,
+    SoraResampleSampler,
 ]
 
 

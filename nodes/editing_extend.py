@@ -1,0 +1,178 @@
+"""The blocks that make a video longer and put its parts together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from sora_core.editing.connect import check_fps, check_pair
+from sora_core.editing.extend import Edit, extend, extend_latent
+from sora_core.editing.geometry import Geometry
+from sora_core.shapes import VideoShape
+
+from .editing_media import (
+    encoder,
+    fps_input,
+    geometry_of,
+    movie_input,
+    shape_of,
+    to_frames,
+    to_image,
+    to_latent,
+    to_video,
+)
+from .native import Latent, samples_of
+from .schema import schema
+
+DIRECTIONS = ("forward", "backward", "both")
+OVERLAPS = ("cross-fade", "from the first", "from the second")
+
+
+def extend_given_latent(geometry: Geometry, latent: Latent, after: int, fps: float) -> tuple[Edit, VideoShape]:
+    """Continue a LATENT as it is, without a detour over pixels."""
+    shape = shape_of(latent, geometry, fps)
+    return extend_latent(geometry, samples_of(latent).float(), after), shape
+
+
+class SoraExtendVideo(io.ComfyNode):
+    """More video before, after or on both sides."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="SoraExtendVideo",
+            display_name="Sora Extend Video",
+            description="Prepares a latent that holds a video and new time before it, after it or both. Sample it with"
+            " different seeds for different beginnings or endings. A sampled latent is continued forward without"
+            " encoding it again, so that colours do not drift.",
+            search_aliases=["continue video", "prequel", "longer video"],
+            inputs=[
+                io.Vae.Input("vae", tooltip="The VAE of the model that will be sampled, of any video model."),
+                movie_input(
+                    "video", "The video to extend: IMAGE, VIDEO, or (forward only) a sampled LATENT.", io.Latent
+                ),
+                io.Float.Input(
+                    "seconds",
+                    default=1.0,
+                    min=0.05,
+                    max=3600.0,
+                    step=0.05,
+                    tooltip="New time to add; on both sides, this much on each. Rounded up to whole latent frames.",
+                ),
+                io.Combo.Input(
+                    "direction",
+                    options=list(DIRECTIONS),
+                    default="forward",
+                    tooltip="Whether what comes after the video is made, what came before it, or both.",
+                ),
+                io.Float.Input(
+                    "context",
+                    default=0.0,
+                    min=0.0,
+                    max=3600.0,
+                    step=0.05,
+                    tooltip="How many seconds of the video next to the new part the model sees; 0 is all of it. Less"
+                    " is faster; join the result to the video with Sora Join Videos.",
+                ),
+                fps_input(),
+            ],
+            outputs=[
+                io.Latent.Output(display_name="latent", tooltip="For a sampler: the given frames are kept."),
+                io.Float.Output(
+                    display_name="overlap",
+                    tooltip="Seconds of the result that repeat the video, for Sora Join Videos.",
+                ),
+                io.String.Output(display_name="note", tooltip="Which frames are given and which are new."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, vae: io.Vae.Type, video: Any, seconds: float, direction: str, context: float, fps: float
+    ) -> io.NodeOutput:
+        geometry = geometry_of(vae)
+        if isinstance(video, dict):
+            if direction != "forward" or context:
+                raise ValueError(
+                    "a latent can only be extended forward and with all of it as context; decode it first for anything"
+                    " else"
+                )
+            shape = shape_of(video, geometry, fps)
+            edit, _ = extend_given_latent(geometry, video, max(1, round(seconds * shape.fps)), fps)
+        else:
+            frames, rate = to_frames(video, fps)
+            shape = VideoShape(num_frames=frames.shape[2], height=frames.shape[3], width=frames.shape[4], fps=rate)
+            new = max(1, round(seconds * rate))
+            before, after = new * (direction != "forward"), new * (direction != "backward")
+            edit = extend(geometry, encoder(vae), frames, before=before, after=after, context=round(context * rate))
+        whole = VideoShape(num_frames=edit.num_frames, height=shape.height, width=shape.width, fps=shape.fps)
+        note = f"frames {edit.kept.start} to {edit.kept.stop - 1} of {edit.num_frames} are given, the others are new"
+        return io.NodeOutput(to_latent(edit.known, whole), len(edit.kept) / shape.fps, note)
+
+
+def join(a: Tensor, b: Tensor, overlap: int, mode: str) -> Tensor:
+    """`1 3 t h w` twice as one; `overlap` frames are in both: the last of `a` and the first of `b`.
+
+    Raises ValueError for different sizes or an overlap longer than one of them.
+    """
+    check_pair(a, b)
+    shortest = min(a.shape[2], b.shape[2])
+    if overlap > shortest:
+        raise ValueError(
+            f"the overlap is {overlap} frames but the shorter video has {shortest}; give at most that many"
+        )
+    if not overlap:
+        return torch.cat([a, b], dim=2)
+    left, right = a[:, :, -overlap:], b[:, :, :overlap]
+    share = torch.arange(1, overlap + 1).to(a)[:, None, None] / (overlap + 1)
+    shared = {OVERLAPS[0]: left.lerp(right, share), OVERLAPS[1]: left, OVERLAPS[2]: right}[mode]
+    return torch.cat([a[:, :, :-overlap], shared, b[:, :, overlap:]], dim=2)
+
+
+class SoraJoinVideos(io.ComfyNode):
+    """Two videos that share frames become one."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="SoraJoinVideos",
+            display_name="Sora Join Videos",
+            description="Puts one video after another. Frames that both have, such as the context of an extension, are"
+            " shown once.",
+            search_aliases=["concatenate video", "append", "stitch"],
+            inputs=[
+                movie_input("first", "The video that comes first."),
+                movie_input("second", "The video that follows; it must have the same size and frame rate."),
+                io.Float.Input(
+                    "overlap",
+                    default=0.0,
+                    min=0.0,
+                    max=3600.0,
+                    step=0.01,
+                    tooltip="Seconds that are both at the end of the first and at the beginning of the second.",
+                ),
+                io.Combo.Input(
+                    "shared",
+                    options=list(OVERLAPS),
+                    default=OVERLAPS[0],
+                    tooltip="Whose frames are shown where both have them; a cross-fade hides small differences.",
+                ),
+                fps_input("the joined video"),
+            ],
+            outputs=[
+                io.Video.Output(display_name="video", tooltip="For Save Video."),
+                io.Image.Output(display_name="frames", tooltip="The same as images."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, first: Any, second: Any, overlap: float, shared: str, fps: float) -> io.NodeOutput:
+        (a, rate), (b, other) = to_frames(first, fps), to_frames(second, fps)
+        if not isinstance(first, Tensor) and not isinstance(second, Tensor):
+            check_fps(rate, other)
+        rate = other if isinstance(first, Tensor) else rate
+        images = to_image(join(a, b.to(a), round(overlap * rate), shared))
+        return io.NodeOutput(to_video(images, rate), images)

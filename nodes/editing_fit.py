@@ -1,0 +1,138 @@
+"""The block that lets any native model understand given frames, and a sampler for those that need more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_base
+import comfy.samplers
+import node_helpers
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from sora_core.editing.border import ramp
+from sora_core.editing.resample import resample
+from sora_core.randomness import generator
+
+from .editing_change import level_of
+from .editing_media import known_of
+from .editing_wrap import with_release
+from .native import Latent, samples_of
+from .schema import schema
+
+BORDERS = ("automatic", "hard", "soft")
+
+
+def knows_time_per_frame(model: Any) -> bool:
+    """Whether a model takes a noise level for each frame or patch, so that a hard border leaves no jump."""
+    return type(model.model).process_timestep is not comfy.model_base.BaseModel.process_timestep
+
+
+def check_model(model: Any, samples: Tensor) -> None:
+    """Raise ValueError when a latent is not of the kind that a model denoises."""
+    wanted = model.get_model_object("latent_format")
+    channels = getattr(wanted, "latent_channels", samples.shape[1])
+    if samples.ndim != 5 or samples.shape[1] != channels:
+        raise ValueError(
+            f"the latent is {tuple(samples.shape)} but this model's are (b, {channels}, t, h, w); use the VAE that"
+            " belongs to the model"
+        )
+
+
+class SoraFitModel(io.ComfyNode):
+    """Given frames for models other than Sora."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="SoraFitModel",
+            display_name="Sora Fit Model",
+            description="Goes between a latent with given frames and the sampler. Models"
+            " with image inputs (Wan and HunyuanVideo image to video) get the frames there too; models with one noise"
+            " level for all frames (Wan 2.1, HunyuanVideo, Mochi) get a soft border. Sora needs it only for frames"
+            " given at less than full strength, and for blends.",
+            search_aliases=["inpaint conditioning", "wan image to video", "hunyuan"],
+            inputs=[
+                io.Model.Input("model", tooltip="Any video model."),
+                io.Conditioning.Input("positive", tooltip="What to show."),
+                io.Conditioning.Input("negative", tooltip="What to avoid."),
+                io.Latent.Input("latent", tooltip="A latent of Sora Place Frames, Extend Video or Connect Videos."),
+                io.Combo.Input(
+                    "border",
+                    options=list(BORDERS),
+                    default="automatic",
+                    tooltip="hard keeps every given frame exactly; soft lets two latent frames next to the new ones"
+                    " adapt; automatic is soft only for models that need it.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="For the sampler."),
+                io.Conditioning.Output(display_name="positive", tooltip="For the sampler."),
+                io.Conditioning.Output(display_name="negative", tooltip="For the sampler."),
+                io.Latent.Output(display_name="latent", tooltip="For the sampler."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: io.Model.Type, positive: Any, negative: Any, latent: Latent, border: str) -> io.NodeOutput:
+        check_model(model, samples_of(latent))
+        known = known_of(latent)
+        if "noise_mask" not in latent:
+            return io.NodeOutput(model, positive, negative, latent)
+        # Image inputs see the given cells only; one channel, as some models mistake a mask of all channels for more.
+        image = torch.where(known.mask < 1, known.clean, 0)
+        given = {"concat_latent_image": image, "concat_mask": known.mask}
+        positive, negative = (node_helpers.conditioning_set_values(part, given) for part in (positive, negative))
+        mask = known.mask
+        if border == "soft" or (border == "automatic" and not knows_time_per_frame(model)):
+            mask = ramp(mask)
+        # Sora Edit Video has told its model already when each cell may change.
+        if bool(((mask > 0) & (mask < 1)).any()) and "denoise_mask_function" not in model.model_options:
+            original = model
+            model = with_release(model, 1.0, lambda strength: level_of(original, strength))
+        return io.NodeOutput(model, positive, negative, {**latent, "noise_mask": mask})
+
+
+class SoraResampleSampler(io.ComfyNode):
+    """A slower sampler without seams."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="SoraResampleSampler",
+            display_name="Sora Resample Sampler",
+            description="Takes every step several times with fresh noise, so that given and new frames find together"
+            " (RePaint). For models with one noise level for all frames and noise levels from 1 to 0.",
+            search_aliases=["repaint", "inpaint sampler"],
+            inputs=[
+                io.Int.Input(
+                    "repeats", default=4, min=1, max=32, tooltip="How often each step is taken; the cost rises as much."
+                ),
+            ],
+            outputs=[io.Sampler.Output(display_name="sampler", tooltip="For SamplerCustomAdvanced.")],
+        )
+
+    @classmethod
+    def execute(cls, repeats: int) -> io.NodeOutput:
+        def sample(
+            model: Any, x: Tensor, sigmas: Tensor, extra_args: dict | None = None, callback: Any = None,
+            disable: Any = None, **unused: Any,
+        ) -> Tensor:  # fmt: skip
+            extra = extra_args or {}
+            if float(sigmas.max()) > 1 + 1e-3:
+                raise ValueError(
+                    f"this sampler is for noise levels from 1 to 0 and these begin at {float(sigmas.max()):g}; use a"
+                    " stock sampler for this model"
+                )
+
+            def report(info: dict[str, Any]) -> None:
+                if callback is not None:
+                    callback({"i": info["step"], "sigma": info["sigma"], "x": info["x"], "denoised": info["denoised"]})
+
+            return resample(
+                lambda y, sigma: model(y, sigma, **extra), x, sigmas, generator(extra.get("seed") or 0, "resample"),
+                repeats=repeats, callback=report,
+            )  # fmt: skip
+
+        return io.NodeOutput(comfy.samplers.KSAMPLER(sample))

@@ -1,0 +1,114 @@
+"""The blocks for seamless loops: one around the model, one for decoding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from sora_core.editing.loop import CONTEXT, check_loop, loop_frames, wrapped
+
+from .comfy_model.vae import SoraVAE
+from .decode import frame_rate, one_video
+from .editing_media import geometry_of, shape_of, to_video
+from .editing_wrap import with_rolling
+from .native import Latent, samples_of, size_of
+from .schema import advanced, schema
+
+
+class SoraSeamlessLoop(io.ComfyNode):
+    """The model that makes loops."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="SoraSeamlessLoop",
+            display_name="Sora Seamless Loop",
+            description="Makes any video model generate a loop whose last frame runs into its first: at every step it"
+            " sees the video from another beginning. Use 20 steps or more, and decode with Sora Decode Loop.",
+            search_aliases=["infinite loop", "cinemagraph", "perfect loop"],
+            inputs=[
+                io.Model.Input("model", tooltip="Any video model."),
+                io.Latent.Input("latent", tooltip="The grid to fill, at least two latent frames long."),
+                advanced(
+                    io.Int,
+                    "stride",
+                    default=1,
+                    min=1,
+                    max=64,
+                    tooltip="Latent frames by which the beginning moves at each step; all values work about equally.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="For the sampler."),
+                io.Latent.Output(display_name="latent", tooltip="The grid, for the sampler."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: io.Model.Type, latent: Latent, stride: int) -> io.NodeOutput:
+        samples = samples_of(latent)
+        if samples.ndim != 5:
+            raise ValueError("a loop needs a video latent; this one is an image's: set seconds above 0")
+        check_loop(samples.shape[2])
+        return io.NodeOutput(with_rolling(model, stride), latent)
+
+
+class SoraDecodeLoop(io.ComfyNode):
+    """The decoder that closes the loop."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="SoraDecodeLoop",
+            display_name="Sora Decode Loop",
+            description="Decodes the latent of a loop so that its first frame follows its last like any frame the one"
+            " before it. Every latent frame gives the same number of frames.",
+            search_aliases=["vae decode loop", "circular decode"],
+            inputs=[
+                io.Vae.Input("vae", tooltip="The VAE that belongs to the latent, of any video model."),
+                io.Latent.Input("latent", tooltip="What was sampled with the model of Sora Seamless Loop."),
+                io.Int.Input(
+                    "repeats", default=1, min=1, max=64, tooltip="How often the loop runs in the video that comes out."
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=0.0,
+                    min=0.0,
+                    max=240.0,
+                    step=0.1,
+                    tooltip="Frames per second of the video; 0 takes the rate of the noise grid.",
+                ),
+                advanced(
+                    io.Int,
+                    "context",
+                    default=0,
+                    min=0,
+                    max=64,
+                    tooltip="Latent frames decoded again before the first, so that nothing remembers a beginning; 0"
+                    " takes what Sora's decoder needs exactly, and 2 for others.",
+                ),
+                io.Int.Input(
+                    "batch_index", default=0, min=0, max=4095, tooltip="Which video of a batch to decode, from 0."
+                ),
+            ],
+            outputs=[
+                io.Video.Output(display_name="video", tooltip="The loop, for Save Video."),
+                io.Image.Output(display_name="frames", tooltip="One round of the loop as images."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, vae: io.Vae.Type, latent: Latent, repeats: int, fps: float, context: int, batch_index: int
+    ) -> io.NodeOutput:
+        geometry = geometry_of(vae)
+        rate = frame_rate(fps, size_of(latent))
+        shape = shape_of(latent, geometry, rate)
+        video = one_video(samples_of(latent), batch_index)
+        context = context or (vae.first_stage_model.context if isinstance(vae, SoraVAE) else CONTEXT)
+        frames: Any = vae.decode(wrapped(video, context))
+        frames = frames.reshape(-1, *frames.shape[-3:])[-loop_frames(geometry, video.shape[2], context) :]
+        frames = frames[:, : shape.height, : shape.width, :3]
+        return io.NodeOutput(to_video(torch.cat([frames] * repeats), rate), frames)

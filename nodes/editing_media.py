@@ -1,0 +1,142 @@
+"""What the editing blocks share: images, videos and latents in, latents with given cells out, for any native VAE."""
+
+from __future__ import annotations
+
+import copy
+from fractions import Fraction
+from typing import Any
+
+import comfy.model_management
+import comfy.utils
+import torch
+from comfy_api.latest import InputImpl, Types, io
+from torch import Tensor
+
+from sora_core.diffusion.conditioning import Known
+from sora_core.editing.geometry import Geometry
+from sora_core.editing.place import Encode, check_channels
+from sora_core.shapes import VideoShape
+
+from .native import PATCH, Latent, compression, samples_of, size_of, with_size
+
+MOVIE = (io.Image, io.Video)
+"""Kinds of input that hold frames."""
+
+
+def movie_input(name: str, tooltip: str, *more: Any, optional: bool = False) -> Any:
+    """An input for frames as IMAGE or VIDEO, or other kinds too."""
+    return io.MultiType.Input(name, [*MOVIE, *more], tooltip=tooltip, optional=optional)
+
+
+def fps_input(what: str = "the video") -> Any:
+    """The frame rate of frames that do not know their own."""
+    return io.Float.Input(
+        "fps",
+        default=0.0,
+        min=0.0,
+        max=240.0,
+        step=0.1,
+        tooltip=f"Frames per second of {what}; 0 takes the rate that a VIDEO or a Sora latent knows, 8 for images.",
+    )
+
+
+def geometry_of(vae: Any) -> Geometry:
+    """The cells of a native VAE. Raises ValueError for one that does not know video."""
+    if vae.latent_dim != 3:
+        raise ValueError("this VAE only knows images; connect the VAE of a video model")
+    up, down = vae.upscale_ratio[0], vae.downscale_ratio[0]
+    return Geometry(
+        channels=vae.latent_channels, space=compression(vae).space, patch=PATCH[1],
+        to_latent=lambda frames: int(down(frames)), to_frames=lambda cells: int(up(cells)),
+    )  # fmt: skip
+
+
+def encoder(vae: Any) -> Encode:
+    """Encodes `b 3 t h w` in [0, 1] with a native VAE, each video of the batch by itself."""
+
+    def encode(video: Tensor) -> Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        frames = video.movedim(1, -1)  # b t h w 3
+        if not vae.not_video:
+            return torch.cat([vae.encode(one) for one in frames]).float()
+        # Such VAEs take a batch of frames for images; with five dimensions they would crop time like space.
+        whole = copy.copy(vae)
+        whole.crop_input = False
+        return torch.cat([whole.encode(one[None]) for one in frames]).float()
+
+    return encode
+
+
+def to_frames(movie: Any, fps: float) -> tuple[Tensor, float]:
+    """Frames `1 3 t h w` in [0, 1] and the frame rate of an IMAGE or a VIDEO."""
+    rate = fps
+    if not isinstance(movie, Tensor):
+        components = movie.get_components()
+        movie, rate = components.images, fps or float(components.frame_rate)
+    return movie[..., :3].float().movedim(-1, 0)[None], rate or 8.0
+
+
+def to_image(video: Tensor) -> Tensor:
+    """`1 3 t h w` as ComfyUI's IMAGE, `t h w 3`."""
+    return video[0].movedim(0, -1)
+
+
+def to_video(images: Tensor, fps: float) -> Any:
+    """An IMAGE batch as ComfyUI's VIDEO."""
+    rate = Fraction(fps).limit_denominator(1001)
+    return InputImpl.VideoFromComponents(Types.VideoComponents(images=images, frame_rate=rate))
+
+
+def fitted(video: Tensor, height: int, width: int) -> Tensor:
+    """`1 3 t h w` resized to cover `height` x `width` and cropped in the middle."""
+    if video.shape[3:] == (height, width):
+        return video
+    return comfy.utils.common_upscale(video[0].movedim(1, 0), width, height, "lanczos", "center").movedim(0, 1)[None]
+
+
+def shape_of(latent: Latent, geometry: Geometry, fps: float) -> VideoShape:
+    """The video that a LATENT will become: what its grid was asked for, or all that its cells hold.
+
+    Raises ValueError for several streams, images, wrong channels, or an odd size.
+    """
+    samples = samples_of(latent)
+    check_channels(geometry, samples)
+    height, width = (size * geometry.space for size in samples.shape[3:])
+    if samples.shape[3] % geometry.patch or samples.shape[4] % geometry.patch:
+        step = geometry.patch * geometry.space
+        raise ValueError(
+            f"the latent is {width}x{height} pixels; make width and height multiples of {step}, or make it with Sora"
+            " Noise Grid, which takes any size"
+        )
+    size = size_of(latent)
+    if size is not None and geometry.latent_frames(size.num_frames) == samples.shape[2]:
+        return VideoShape(num_frames=size.num_frames, height=size.height, width=size.width, fps=fps or size.fps)
+    return VideoShape(num_frames=geometry.num_frames(samples.shape[2]), height=height, width=width, fps=fps or 8.0)
+
+
+def known_of(latent: Latent) -> Known:
+    """What a LATENT gives already: its samples and its noise mask as `b 1 t h w`."""
+    samples = samples_of(latent).float()
+    mask = latent.get("noise_mask")
+    if mask is None:
+        mask = torch.ones(1, 1, *samples.shape[2:], device=samples.device)
+    mask = comfy.utils.reshape_mask(mask.float(), (samples.shape[0], 1, *samples.shape[2:]))
+    return Known(samples, mask.to(samples))
+
+
+def expanded(known: Known, batch: int) -> Known:
+    """The same given for each video of a batch."""
+    return Known(*(part.expand(batch, *part.shape[1:]) for part in (known.clean, known.mask)))
+
+
+def to_latent(known: Known, shape: VideoShape) -> Latent:
+    """A LATENT with given cells that remembers the exact size of its video."""
+    return {**with_size(known.clean, shape), "noise_mask": known.mask}
+
+
+def region_of(mask: Tensor | None, height: int, width: int) -> Tensor | None:
+    """A MASK (`h w` or `b h w`) as `1 h w` over the pixels of a video."""
+    if mask is None:
+        return None
+    mask = mask.reshape(-1, 1, *mask.shape[-2:])[:1].float()
+    return comfy.utils.common_upscale(mask, width, height, "bilinear", "center")[:, 0].clamp(0, 1)

@@ -174,6 +174,22 @@ def test_preview_shows_every_frame(nano):
     assert (means - means[0]).abs().argmax() == 4
 
 
+@pytest.mark.parametrize("block", ["KSampler", "SoraSampler"])
+def test_samplers_send_the_preview_at_every_step(run, nano, prompts, grid, monkeypatch, block):
+    import comfy.cli_args
+    import comfy.utils
+
+    sent = []
+    monkeypatch.setattr(comfy.cli_args.args, "preview_method", comfy.cli_args.LatentPreviewMethod.Auto)
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda *report, **_: sent.append(report))
+    settings = {"model": nano[0], "positive": prompts[0], "negative": prompts[1], "seed": 1, "steps": 3}
+    latent = {"latent_image" if block == "KSampler" else "latent": grid()}
+    run(block, **settings, **latent)
+    pictures = [report[2] for report in sent if report[2] is not None]
+    assert len(pictures) == 3
+    assert pictures[0][1].size == (2 * 10 * 19, 2 * 6 * 19)  # four frames of 6x10 cells, enlarged
+
+
 def test_preview_colours_are_those_of_the_vae(nano, core):
     factors, bias = core.vae.latent_rgb()
     form = nano[0].model.latent_format

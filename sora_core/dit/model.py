@@ -33,12 +33,14 @@ def noise_features(sigma: Tensor, dim: int = 256) -> Tensor:
 def _row_order(lengths: tuple[int, ...], text_tokens: int) -> tuple[Tensor, Tensor]:
     """How [all text | all patches] is interleaved to [text 0, patches 0, text 1, ...], and where patches end up."""
     text_total, order, patches, start, place = text_tokens * len(lengths), [], [], 0, 0
-    for i, length in enumerate(lengths):
-        order += [torch.arange(i * text_tokens, (i + 1) * text_tokens)]
-        order += [torch.arange(text_total + start, text_total + start + length)]
-        patches += [torch.arange(place + text_tokens, place + text_tokens + length)]
-        start, place = start + length, place + text_tokens + length
-    return torch.cat(order), torch.cat(patches)
+    # What is kept here must serve training too, even when sampling asked for it first.
+    with torch.inference_mode(False):
+        for i, length in enumerate(lengths):
+            order += [torch.arange(i * text_tokens, (i + 1) * text_tokens)]
+            order += [torch.arange(text_total + start, text_total + start + length)]
+            patches += [torch.arange(place + text_tokens, place + text_tokens + length)]
+            start, place = start + length, place + text_tokens + length
+        return torch.cat(order), torch.cat(patches)
 
 
 class DiT(nn.Module):

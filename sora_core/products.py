@@ -1,0 +1,84 @@
+"""Float32 products for inference on processors where PyTorch's default library leaves half of the machine unused.
+
+PyTorch multiplies float32 matrices with MKL, which keeps AMD processors on their AVX2 units. oneDNN, which PyTorch also
+carries, uses AVX-512 there: the same exact float32 products, twice as fast (benchmarks/denoiser.py prints both).
+"""
+
+from __future__ import annotations
+
+import platform
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_ROWS = 256
+"""Queries whose scores are computed at once: small enough for the cache, large enough for a full-speed product."""
+_LONG = 512
+"""Tokens from which products by tiles beat PyTorch's own attention."""
+
+
+@lru_cache(maxsize=1)
+def outruns_default() -> bool:
+    """Whether oneDNN is the faster library here. Decided by what the processor is, so that runs repeat exactly."""
+    if torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available():
+        return False
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    described = Path("/proc/cpuinfo")
+    return "AuthenticAMD" in (described.read_text() if described.is_file() else platform.processor())
+
+
+def applies(*tensors: Tensor | None) -> bool:
+    """Whether these tensors can take the fast route: plain float32 on the CPU, nothing to differentiate or trace."""
+    if torch.compiler.is_compiling() or not outruns_default():
+        return False
+    for x in tensors:
+        if x is not None:
+            if x.device.type != "cpu" or x.dtype != torch.float32 or (x.requires_grad and torch.is_grad_enabled()):
+                return False
+    return not torch.is_autocast_enabled("cpu")
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear`, `... d` -> `... out`, through the faster library where that is possible."""
+    if applies(x, weight, bias):
+        return _product(x, weight, bias)
+    return F.linear(x, weight, bias)
+
+
+def dense_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Full attention within each sequence, `b heads n d` -> `b heads n d`, exact.
+
+    Long sequences on a fast-route processor go by tiles of queries, as in FlashAttention (Dao et al., 2022), but with
+    all keys of a tile at once, so that each tile is two plain products.
+    """
+    if q.shape[-2] < _LONG or not applies(q, k, v):
+        return F.scaled_dot_product_attention(q, k, v)
+    b, heads, n, d = q.shape
+    q, k = (q * d**-0.5).contiguous().view(-1, n, d), k.contiguous().view(b * heads, -1, d)
+    v = v.transpose(-1, -2).contiguous().view(b * heads, d, -1)
+    out = q.new_empty(b, n, heads, d)
+    for i in range(b * heads):
+        target = out[i // heads, :, i % heads]
+        for start in range(0, n, _ROWS):
+            rows = slice(start, start + _ROWS)
+            scores = _product(q[i, rows], k[i])
+            torch.softmax(scores, dim=-1, out=scores)
+            target[rows] = _product(scores, v[i])
+    return out.transpose(1, 2)
+
+
+def keep_pages() -> None:
+    """Let the allocator keep the memory of large temporary tensors instead of returning it after every operation.
+
+    glibc raises its limits to the size of the largest block that was ever given back; without that, two live
+    temporaries of a megabyte make elementwise operations ten times slower by page faults. Costs nothing elsewhere.
+    """
+    torch.empty(31 << 20, dtype=torch.uint8)

@@ -24,41 +24,44 @@ MOVING = ("motion", "camera")
 """Attributes that a single frame does not show."""
 
 
-def shift_in_time(x: Tensor) -> Tensor:
-    """Give a quarter of the channels to the next frame and a quarter to the previous one, `b t c h w`.
+def shift_in_time(x: Tensor, reach: int = 1) -> Tensor:
+    """Give a quarter of the channels to `reach` frames later and a quarter to as many frames earlier, `b t c h w`.
 
-    Frames at the ends keep their own, so a still clip of any length looks like one frame. (Lin et al., TSM, 2019)
+    Beyond the ends the first and the last frame go on, so a still clip of any length looks like one frame.
+    (Lin et al., TSM, 2019)
     """
     if x.shape[1] == 1:
         return x
-    part = x.shape[2] // 4
-    later = torch.cat([x[:, :1, :part], x[:, :-1, :part]], 1)
-    earlier = torch.cat([x[:, 1:, part : 2 * part], x[:, -1:, part : 2 * part]], 1)
+    part, at, last = x.shape[2] // 4, torch.arange(x.shape[1], device=x.device), x.shape[1] - 1
+    later = x[:, (at - reach).clamp(min=0), :part]
+    earlier = x[:, (at + reach).clamp(max=last), part : 2 * part]
     return torch.cat([later, earlier, x[:, :, 2 * part :]], 2)
 
 
 class Block(nn.Module):
     """A residual 3x3 convolution of every frame after its channels have been exchanged with its neighbours."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, reach: int):
         super().__init__()
+        self.reach = reach
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """`b*t c h w` -> the same."""
-        mixed = shift_in_time(F.relu(x).unflatten(0, (-1, frames))).flatten(0, 1)
+        mixed = shift_in_time(F.relu(x).unflatten(0, (-1, frames)), self.reach).flatten(0, 1)
         return x + self.conv(mixed.contiguous(memory_format=torch.channels_last))
 
 
 class Judge(nn.Module):
     """Clips of any length and aspect, 64 pixels on the shorter side, to one set of logits per attribute."""
 
-    def __init__(self, fine: int = 48, coarse: int = 96, depth: tuple[int, int] = (1, 4)):
+    def __init__(self, fine: int = 48, coarse: int = 96):
         super().__init__()
         self.entry = nn.Conv2d(8, fine, 7, stride=4, padding=3)
-        self.fine = nn.ModuleList(Block(fine) for _ in range(depth[0]))
+        self.fine = nn.ModuleList([Block(fine, 1)])
         self.down = nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
-        self.coarse = nn.ModuleList(Block(coarse) for _ in range(depth[1]))
+        # A slow zoom shows only between frames that are far apart.
+        self.coarse = nn.ModuleList(Block(coarse, reach) for reach in (1, 2, 4, 1))
         self.where_embed = nn.Conv2d(coarse, len(ATTRIBUTES), 1)
         self.heads = nn.ModuleList(nn.Linear(2 * coarse, len(values)) for values in ATTRIBUTES.values())
 
@@ -151,4 +154,4 @@ def load_judge(path: Path = BUNDLED) -> Judge:
     if {name: value.shape for name, value in weights.items()} != expected:
         raise ValueError(f"{path.name} holds no judge of this version; train one with: sora train judge")
     judge.load_state_dict(weights, assign=True)
-    return judge.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return judge.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -14,8 +14,8 @@ def psnr(video: Tensor, reference: Tensor) -> float:
 
 def ssim(video: Tensor, reference: Tensor) -> float:
     """Mean structural similarity of the frames of two clips `3 t h w` (Wang et al., 2004; 11 px window)."""
-    frames = [x.float().transpose(0, 1) for x in (video, reference)]
-    return float(kornia.metrics.ssim(*frames, 11).mean())
+    frames, others = (x.float().transpose(0, 1) for x in (video, reference))
+    return float(kornia.metrics.ssim(frames, others, 11).mean())
 
 
 def flicker(video: Tensor, reference: Tensor) -> float:

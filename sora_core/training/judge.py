@@ -38,7 +38,7 @@ class JudgeTask:
         if not self.shards:
             raise ValueError("the folder holds no sandbox clips to train a judge on; make some with: sora worlds")
         self.store, self.seed, self.clips, self.images, self.vae = store, seed, clips, images, vae
-        self.module = Judge().to(memory_format=torch.channels_last)
+        self.module = Judge().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.module.initialise(generator(seed, "judge"))
 
     def batch(self, step: int, shards: list[Shard]) -> tuple[Tensor, Tensor]:

@@ -74,6 +74,6 @@ def render(
     """
     canvas = Canvas(num_frames, height, width, BACKDROPS[scene.attributes.backdrop])
     times = [start + index / fps for index in range(num_frames)]
-    game = {"bricks": bricks.play, "runner": runner.play}[scene.attributes.game]
-    state = game(canvas, scene.numbers, scene.colour, times)
+    play = bricks.play if scene.attributes.game == "bricks" else runner.play
+    state = play(canvas, scene.numbers, scene.colour, times)
     return ArcadeClip(canvas.frames(), fps, scene.attributes, state if want_truth else None)

@@ -167,7 +167,8 @@ def _paint(canvas: Canvas, scene: PainterScene, times: Tensor) -> tuple[Tensor, 
     done = (scene.begin + times / scene.tempo).clamp(0, 1)
     arrival = torch.full(canvas.u.shape[1:], 2.0)
     for i in range(len(path) - 1, -1, -1):  # backwards, so that the earliest visit remains
-        arrival[canvas.disc(*path[i].tolist(), scene.radius)[0]] = i / (len(path) - 1)
+        u, v = path[i].tolist()
+        arrival[canvas.disc(u, v, scene.radius)[0]] = i / (len(path) - 1)
     marked = arrival[None] <= done
     canvas.lay(marked, scene.colour)
     tip = path[(done * (len(path) - 1)).round().long().flatten()]

@@ -83,6 +83,9 @@ def test_shift_moves_quarters_of_the_channels_one_frame():
     assert shifted[:, 0].tolist() == [0, 0, 1, 2]
     assert shifted[:, 2].tolist() == [1, 2, 3, 3]
     assert shifted[:, 7].tolist() == [0, 1, 2, 3]
+    further = shift_in_time(x, 9)[0, :, :, 0, 0]
+    assert further[:, 0].tolist() == [0, 0, 0, 0]
+    assert further[:, 2].tolist() == [3, 3, 3, 3]
 
 
 def test_saved_judges_come_back(judge, tmp_path):

@@ -35,10 +35,11 @@ def applies(*tensors: Tensor | None) -> bool:
     """Whether these tensors can take the fast route: plain float32 on the CPU, nothing to differentiate or trace."""
     if torch.compiler.is_compiling() or not outruns_default():
         return False
-    for x in tensors:
-        if x is not None:
-            if x.device.type != "cpu" or x.dtype != torch.float32 or (x.requires_grad and torch.is_grad_enabled()):
-                return False
+    given = [x for x in tensors if x is not None]
+    if torch.is_grad_enabled() and any(x.requires_grad for x in given):
+        return False
+    if any(x.device.type != "cpu" or x.dtype != torch.float32 for x in given):
+        return False
     return not torch.is_autocast_enabled("cpu")
 
 

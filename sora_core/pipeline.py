@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,8 @@ class Sora:
             raise ValueError(f"there are {len(prompts)} prompts and {len(seeds)} seeds; give one seed per prompt")
         if sampler not in SAMPLERS:
             raise ValueError(f"there is no sampler {sampler!r}; choose {', '.join(SAMPLERS)}")
+        if not math.isfinite(guidance):
+            raise ValueError(f"guidance is {guidance}; it must be a finite number, for instance {DEFAULT_GUIDANCE}")
         latent = self.latent_shape(shape)
         patch = self.config.dit.patch
         t, h, w = latent.grid(patch)

@@ -40,12 +40,12 @@ def heun(model: Denoiser, x: Tensor, sigmas: Tensor, callback: Callback | None =
         here, there = _levels(sigmas[i], x), _levels(sigmas[i + 1], x)
         denoised = model(x, here)
         _report(callback, i, sigmas, x, denoised)
+        if sigmas[i + 1] == 0:
+            return denoised  # exactly, so that given frames stay what they are
         velocity = to_velocity(x, denoised, here)
         ahead = x + (sigmas[i + 1] - sigmas[i]) * velocity
-        if sigmas[i + 1] > 0:
-            velocity = (velocity + to_velocity(ahead, model(ahead, there), there)) / 2
-            ahead = x + (sigmas[i + 1] - sigmas[i]) * velocity
-        x = ahead
+        velocity = (velocity + to_velocity(ahead, model(ahead, there), there)) / 2
+        x = x + (sigmas[i + 1] - sigmas[i]) * velocity
     return x
 
 

@@ -1,0 +1,85 @@
+"""The whole system on the nano model: exact sizes, repeatable videos, streamed decoding, refused requests."""
+
+import pytest
+import torch
+
+from sora_core.diffusion.conditioning import Known
+from sora_core.shapes import VideoShape
+
+SHAPE = VideoShape(num_frames=7, height=47, width=65)
+
+
+def sample(nano, prompts, seeds, **options):
+    return nano.sample(prompts, SHAPE, seeds, steps=3, **options)
+
+
+def frames(nano, latent, **options):
+    return torch.cat(list(nano.decode(latent, SHAPE, **options)), dim=1)
+
+
+def test_odd_sizes_come_out_exactly_in_any_chunks(nano):
+    latent = sample(nano, ["a red ball"], [1])
+    assert latent.shape == (1, 16, 3, 6, 10)
+    video = frames(nano, latent)
+    assert video.shape == (3, 7, 47, 65)
+    assert 0 <= video.min() < video.max() <= 1
+    for chunk in (1, 2):
+        assert (frames(nano, latent, chunk=chunk) - video).abs().max() < 1e-5
+
+
+def test_the_same_seed_is_the_same_video_in_any_batch(nano):
+    alone = sample(nano, ["a red ball"], [5])
+    batch = sample(nano, ["a blue car", "a red ball", "雪人"], [4, 5, 6])
+    assert (batch[1:2] - alone).abs().max() < 1e-4
+    assert (batch[:1] - alone).abs().max() > 0.1
+    assert torch.equal(sample(nano, ["a red ball"], [5]), alone)
+
+
+def test_the_same_seed_is_the_same_video_with_any_number_of_threads(nano):
+    threads = torch.get_num_threads()
+    videos = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            videos.append(frames(nano, sample(nano, ["a red ball"], [5])))
+    finally:
+        torch.set_num_threads(threads)
+    assert (videos[0] - videos[1]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("change", [{"seeds": [6]}, {"prompts": ["snow"]}, {"guidance": 1.0}, {"negative": "night"}])
+def test_every_input_changes_the_video(nano, change):
+    base = {"prompts": ["a red ball"], "seeds": [5]}
+    assert (sample(nano, **base) - sample(nano, **{**base, **change})).abs().max() > 1e-3
+
+
+def test_known_frames_are_returned_unchanged(nano, draws):
+    clean, mask = torch.randn(1, 16, 3, 6, 10, generator=draws), torch.ones(1, 1, 3, 6, 10)
+    mask[:, :, 0] = 0
+    latent = sample(nano, ["a red ball"], [5], known=Known(clean, mask))
+    assert torch.equal(latent[:, :, 0], clean[:, :, 0])
+    assert (latent - sample(nano, ["a red ball"], [5])).abs()[:, :, 1:].max() > 1e-3
+
+
+def test_a_loop_rolls_with_its_noise(nano, draws):
+    noise = torch.randn(1, 16, 4, 4, 4, generator=draws)
+    denoise, sigma = nano.denoiser(["a red ball"], fps=8.0, circular=True), torch.tensor([0.8])
+    with torch.inference_mode():
+        assert (denoise(noise.roll(1, 2), sigma) - denoise(noise, sigma).roll(1, 2)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"seeds": [1, 2]}, "there are 1 prompts and 2 seeds"),
+        ({"sampler": "magic"}, "no sampler 'magic'; choose euler, heun, dpmpp_2m"),
+        ({"steps": 0}, "steps is 0; sampling needs at least 1"),
+        ({"guidance": float("nan")}, "guidance is nan; it must be a finite number"),
+        ({"shape": VideoShape(num_frames=1, height=10**6, width=10**6)}, "above the limit of 1,000,000: one frame of"),
+    ],
+)
+def test_impossible_requests_get_one_sentence(nano, change, sentence):
+    request = {"prompts": ["a"], "shape": SHAPE, "seeds": [1], **change}
+    with pytest.raises(ValueError, match=sentence) as caught:
+        nano.sample(**request)
+    assert "\n" not in str(caught.value)

@@ -96,12 +96,12 @@ class Native:
         states = torch.randn(1, 6, self.text_width, generator=torch.Generator().manual_seed(seed))
         return [[states, dict(self.options)]]
 
-    def grid(self, pack: Any, num_frames: int = 17, batch: int = 1) -> dict:
-        from comfy_api.latest import io
-
-        assert io is not None
-        shape = pack.VideoShape(num_frames=num_frames, height=4 * self.step, width=4 * self.step, fps=8)
-        return pack.noise_grid(self.vae, shape, batch)[0]
+    def grid(self, run: Any, num_frames: int = 17, batch: int = 1) -> dict:
+        """A noise grid of 4 x 4 latent cells at 8 fps."""
+        size = 4 * self.step
+        return run(
+            "SoraNoiseGrid", vae=self.vae, width=size, height=size, seconds=num_frames / 8, fps=8.0, batch=batch
+        )[0]
 
     def clip(self, num_frames: int, seed: int = 0) -> torch.Tensor:
         """A smooth moving IMAGE batch `t h w 3`."""
@@ -157,7 +157,9 @@ def wan22() -> Native:
 def ltx() -> Native:
     unet = {"image_model": "ltxv", "in_channels": 128, "cross_attention_dim": 128, "attention_head_dim": 64,
             "num_attention_heads": 2, "caption_channels": 32, "num_layers": 1}  # fmt: skip
-    return Native("ltx", built("LTXV", unet), cell_vae(128, 8, 32), 32, {"attention_mask": torch.ones(1, 6)})
+    return Native(
+        "ltx", built("LTXV", unet), cell_vae(128, 8, 32), 32, {"attention_mask": torch.ones(1, 6, dtype=torch.long)}
+    )
 
 
 def hunyuan() -> Native:
@@ -192,63 +194,18 @@ def cosmos2() -> Native:
 FAMILIES = {make.__name__: make for make in (wan21, ltx, hunyuan, wan22, wan21_i2v, hunyuan15, cosmos, cosmos2)}
 
 
-@dataclass
-class Blocks:
-    """What tests call of the pack, imported as ComfyUI imported it."""
-
-    nodes: dict[str, Any]
-    noise_grid: Any
-    VideoShape: Any
-
-    def run(self, name: str, **inputs: Any) -> tuple:
-        """What a block gives, run as ComfyUI runs it: within inference mode, with defaults for what is not named."""
-        block = self.nodes[name]
-        defaults = {
-            spec.id: spec.default for spec in block.define_schema().inputs if getattr(spec, "default", None) is not None
-        }
-        optional = {spec.id for spec in block.define_schema().inputs if spec.optional}
-        with torch.inference_mode():
-            unset = {key: value for key, value in defaults.items() if key not in inputs and key not in optional}
-            return block.execute(**unset, **inputs).result
-
-
-@pytest.fixture(scope="session")
-def blocks(comfy, pack) -> Blocks:
-    import sys
-
-    from sora_core.shapes import VideoShape
-
-    grid = sys.modules[f"{pack.__name__}.nodes.grid"]
-    return Blocks(comfy.NODE_CLASS_MAPPINGS, grid.noise_grid, VideoShape)
-
-
-@pytest.fixture(scope="session")
-def nano(blocks, pack, tmp_path_factory) -> Native:
-    """Sora nano with random weights, through the pack's own loader."""
-    import sys
-
-    from sora_core.checkpoint import build_parts, save_checkpoint
-    from sora_core.config import preset
-
-    config = preset("nano")
-    parts = {name: fill(network).state_dict() for name, network in build_parts(config).items()}
-    path = tmp_path_factory.mktemp("models") / "nano.safetensors"
-    save_checkpoint(path, config, parts, dtype=torch.float32)
-    model, clip, vae = sys.modules[f"{pack.__name__}.nodes.comfy_model.loading"].load(path, "float32")
-    native = Native("nano", model, vae, config.text.width)
-    native.clip_model = clip
-    return native
-
-
 @pytest.fixture(scope="session", params=["nano", *FAMILIES])
-def native(request, blocks, comfy) -> Native:
+def native(request, nano, comfy) -> Native:
     """Every kind of model in turn."""
-    return request.getfixturevalue("nano") if request.param == "nano" else FAMILIES[request.param]()
+    if request.param != "nano":
+        return FAMILIES[request.param]()
+    model, _, vae = nano
+    return Native("nano", model, vae, model.model.diffusion_model.config.text_width)
 
 
 @pytest.fixture(scope="session")
-def sample(comfy):
-    """Sampling as stock blocks do it: `sample(model, positive, negative, latent, seed=0, steps=3, sigmas=None)`."""
+def stock_sample(comfy):
+    """Sampling as stock blocks do it: `stock_sample(model, positive, negative, latent, sigmas=None)` and settings."""
     import comfy.sample
     import comfy.samplers
 

@@ -13,40 +13,40 @@ def kept(latent_in, latent_out):
     return float(difference[mask == 0].max())
 
 
-def test_an_image_is_animated_and_its_latent_kept(native, blocks, sample):
-    (latent,) = blocks.run("SoraPlaceFrames", vae=native.vae, latent=native.grid(blocks), frames=native.clip(1))
-    fitted = blocks.run(
+def test_an_image_is_animated_and_its_latent_kept(native, run, stock_sample):
+    (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=native.grid(run), frames=native.clip(1))
+    fitted = run(
         "SoraFitModel", model=native.model, positive=native.prompt(0), negative=native.prompt(1), latent=latent
     )
-    out = sample(*fitted)
-    assert out["samples"].shape == native.grid(blocks)["samples"].shape
+    out = stock_sample(*fitted)
+    assert out["samples"].shape == native.grid(run)["samples"].shape
     assert torch.isfinite(out["samples"]).all()
     assert kept(latent, out) < 1e-5
 
 
-def test_first_and_last_images_of_a_batch_are_kept(native, blocks, sample):
-    latent = native.grid(blocks, 17, batch=2)
+def test_first_and_last_images_of_a_batch_are_kept(native, run, stock_sample):
+    latent = native.grid(run, 17, batch=2)
     for at, seed in ((0.0, 1), (-0.01, 2)):
-        (latent,) = blocks.run(
+        (latent,) = run(
             "SoraPlaceFrames", vae=native.vae, latent=latent, frames=native.clip(1, seed), at=at
         )  # fmt: skip
     assert len(latent["noise_mask"]) == 2
-    fitted = blocks.run(
+    fitted = run(
         "SoraFitModel", model=native.model, positive=native.prompt(0), negative=native.prompt(1), latent=latent
     )
-    assert kept(latent, sample(*fitted)) < 1e-5
+    assert kept(latent, stock_sample(*fitted)) < 1e-5
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "both"])
-def test_a_video_is_extended_and_its_own_part_kept(native, blocks, sample, direction):
-    latent, overlap, note = blocks.run(
+def test_a_video_is_extended_and_its_own_part_kept(native, run, stock_sample, direction):
+    latent, overlap, note = run(
         "SoraExtendVideo", vae=native.vae, video=native.clip(17), seconds=1.0, direction=direction, fps=8.0
     )
-    fitted = blocks.run(
+    fitted = run(
         "SoraFitModel", model=native.model, positive=native.prompt(0), negative=native.prompt(1), latent=latent,
         border="hard",
     )  # fmt: skip
-    out = sample(*fitted)
+    out = stock_sample(*fitted)
     assert kept(latent, out) < 1e-5
     frames = latent["sora_size"]["num_frames"]
     assert frames >= 25
@@ -57,103 +57,103 @@ def test_a_video_is_extended_and_its_own_part_kept(native, blocks, sample, direc
 
 
 @pytest.mark.parametrize("mode", ["bridge", "blend"])
-def test_two_videos_are_connected_and_both_ends_kept(native, blocks, sample, mode):
-    latent, positive, first, second = blocks.run(
+def test_two_videos_are_connected_and_both_ends_kept(native, run, stock_sample, mode):
+    latent, positive, first, second = run(
         "SoraConnectVideos", vae=native.vae, first=native.clip(33, 1), second=native.clip(33, 2), mode=mode,
         positive_first=native.prompt(0), positive_second=native.prompt(2), fps=8.0,
     )  # fmt: skip
-    fitted = blocks.run(
+    fitted = run(
         "SoraFitModel", model=native.model, positive=positive, negative=native.prompt(1), latent=latent, border="hard"
     )
-    assert kept(latent, sample(*fitted)) < 1e-5
+    assert kept(latent, stock_sample(*fitted)) < 1e-5
     assert first > 0
     assert second == 1
 
 
-def test_editing_at_strength_0_returns_the_video_and_at_1_generates(native, blocks, sample):
+def test_editing_at_strength_0_returns_the_video_and_at_1_generates(native, run, stock_sample):
     inputs = {"vae": native.vae, "video": native.clip(17), "steps": 3, "fps": 8.0}
     prompts = native.prompt(0), native.prompt(1)
-    model, latent, sigmas = blocks.run(
+    model, latent, sigmas = run(
         "SoraEditVideo", model=native.model, strength_start=0.0, strength_end=0.0, **inputs
     )  # fmt: skip
-    assert torch.equal(sample(model, *prompts, latent, sigmas=sigmas)["samples"], latent["samples"])
-    model, latent, sigmas = blocks.run(
+    assert torch.equal(stock_sample(model, *prompts, latent, sigmas=sigmas)["samples"], latent["samples"])
+    model, latent, sigmas = run(
         "SoraEditVideo", model=native.model, strength_start=1.0, strength_end=1.0, **inputs
     )  # fmt: skip
     assert "noise_mask" not in latent
     assert len(sigmas) == 4
-    edited = sample(model, *prompts, latent, sigmas=sigmas)["samples"]
+    edited = stock_sample(model, *prompts, latent, sigmas=sigmas)["samples"]
     empty = {**latent, "samples": torch.zeros_like(latent["samples"])}
-    generated = sample(native.model, *prompts, empty, sigmas=sigmas)["samples"]
+    generated = stock_sample(native.model, *prompts, empty, sigmas=sigmas)["samples"]
     # Families whose noise levels begin above 1 never lose the start entirely.
     tolerance = 0 if float(sigmas[0]) == 1 else 0.2
     assert (edited - generated).abs().max() <= tolerance
 
 
-def test_a_ramp_of_strength_changes_later_frames_only_as_far_as_it_says(native, blocks, sample):
-    model, latent, sigmas = blocks.run(
+def test_a_ramp_of_strength_changes_later_frames_only_as_far_as_it_says(native, run, stock_sample):
+    model, latent, sigmas = run(
         "SoraEditVideo", model=native.model, vae=native.vae, video=native.clip(33), strength_start=0.0,
         strength_end=0.9, steps=4, fps=8.0,
     )  # fmt: skip
-    fitted = blocks.run(
+    fitted = run(
         "SoraFitModel", model=model, positive=native.prompt(0), negative=native.prompt(1), latent=latent, border="hard"
     )
-    out = sample(*fitted, sigmas=sigmas)["samples"]
+    out = stock_sample(*fitted, sigmas=sigmas)["samples"]
     change = (out - latent["samples"]).square().mean((0, 1, 3, 4))
     assert change[0] < 1e-10
     assert change[-1] > 1e-4
 
 
-def test_an_edit_stays_within_its_mask(native, blocks, sample):
+def test_an_edit_stays_within_its_mask(native, run, stock_sample):
     mask = torch.zeros(1, 4 * native.step, 4 * native.step)
     mask[:, :, 2 * native.step :] = 1
-    model, latent, sigmas = blocks.run(
+    model, latent, sigmas = run(
         "SoraEditVideo", model=native.model, vae=native.vae, video=native.clip(17), steps=3, fps=8.0, mask=mask
     )  # fmt: skip
-    fitted = blocks.run(
+    fitted = run(
         "SoraFitModel", model=model, positive=native.prompt(0), negative=native.prompt(1), latent=latent, border="hard"
     )
-    out = sample(*fitted, sigmas=sigmas)["samples"]
+    out = stock_sample(*fitted, sigmas=sigmas)["samples"]
     change = (out - latent["samples"]).abs()
     assert change[..., :2].max() < 1e-5
     assert change[..., 2:].max() > 1e-3
 
 
-def test_a_loop_is_denoised_from_every_beginning(native, blocks, sample):
+def test_a_loop_is_denoised_from_every_beginning(native, run, stock_sample):
     """Rolling the noise by one latent frame and shifting the steps by one rolls the video: nothing is the first."""
-    grid = native.grid(blocks, 33)
-    model, latent = blocks.run("SoraSeamlessLoop", model=native.model, latent=grid)
-    out = sample(model, native.prompt(0), native.prompt(1), latent, steps=4)
+    grid = native.grid(run, 33)
+    model, latent = run("SoraSeamlessLoop", model=native.model, latent=grid)
+    out = stock_sample(model, native.prompt(0), native.prompt(1), latent, steps=4)
     assert torch.isfinite(out["samples"]).all()
-    video, frames = blocks.run("SoraDecodeLoop", vae=native.vae, latent=out, repeats=2, fps=8.0)
+    video, frames = run("SoraDecodeLoop", vae=native.vae, latent=out, repeats=2, fps=8.0)
     cell = native.vae.upscale_ratio[0](3) - native.vae.upscale_ratio[0](2)
     assert frames.shape == (cell * latent["samples"].shape[2], 4 * native.step, 4 * native.step, 3)
     assert len(video.get_components().images) == 2 * len(frames)
 
 
-def test_decoding_a_rolled_loop_gives_the_rolled_video(native, blocks):
+def test_decoding_a_rolled_loop_gives_the_rolled_video(native, run):
     channels = native.vae.latent_channels
     samples = torch.randn(1, channels, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     t = samples.shape[2]
     frames = [
-        blocks.run("SoraDecodeLoop", vae=native.vae, latent={"samples": samples.roll(k, 2)}, fps=8.0, context=36)[1]
+        run("SoraDecodeLoop", vae=native.vae, latent={"samples": samples.roll(k, 2)}, fps=8.0, context=36)[1]
         for k in (0, 1)
     ]
     assert (frames[0].roll(len(frames[0]) // t, 0) - frames[1]).abs().max() < 1e-4
 
 
-def test_a_timeline_mixes_prompts_in_time(native, blocks, sample):
+def test_a_timeline_mixes_prompts_in_time(native, run, stock_sample, comfy):
     """Mixed by hand at the first step: each latent frame follows the prompt that holds then."""
     from sora_core.editing.timed import timeline_weights
     from sora_core.text.timeline import parse
 
-    grid = native.grid(blocks, 33)
-    connect = blocks.nodes["SoraPromptTimeline"].execute.__globals__
+    grid = native.grid(run, 33)
+    connect = comfy.NODE_CLASS_MAPPINGS["SoraPromptTimeline"].execute.__globals__
     geometry = connect["geometry_of"](native.vae)
     weights = timeline_weights(parse("[0-2s] a\n[2-9s] b"), geometry, grid["samples"].shape[2], 8, 0.5)
     both = connect["timed_conditioning"]([(native.prompt(0), weights[0]), (native.prompt(2), weights[1])])
     outs = [
-        sample(native.model, positive, native.prompt(1), grid, steps=1)["samples"]
+        stock_sample(native.model, positive, native.prompt(1), grid, steps=1)["samples"]
         for positive in (native.prompt(0), native.prompt(2), both)
     ]
     mixed = sum(w[:, None, None] * out for w, out in zip(weights, outs[:2], strict=True))
@@ -161,25 +161,25 @@ def test_a_timeline_mixes_prompts_in_time(native, blocks, sample):
     assert torch.allclose(outs[2], mixed, atol=1e-4)
 
 
-def test_resampling_keeps_what_is_given(native, blocks, sample):
-    (latent,) = blocks.run("SoraPlaceFrames", vae=native.vae, latent=native.grid(blocks), frames=native.clip(1))
-    fitted = blocks.run(
+def test_resampling_keeps_what_is_given(native, run, stock_sample):
+    (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=native.grid(run), frames=native.clip(1))
+    fitted = run(
         "SoraFitModel", model=native.model, positive=native.prompt(0), negative=native.prompt(1), latent=latent
     )
-    (sampler,) = blocks.run("SoraResampleSampler", repeats=2)
+    (sampler,) = run("SoraResampleSampler", repeats=2)
     if native.name in ("cosmos", "cosmos2"):
         with pytest.raises(ValueError, match="is for noise levels from 1 to 0"):
-            sample(*fitted, sampler=sampler)
+            stock_sample(*fitted, sampler=sampler)
     else:
-        assert kept(latent, sample(*fitted, sampler=sampler)) < 1e-5
+        assert kept(latent, stock_sample(*fitted, sampler=sampler)) < 1e-5
 
 
-def test_long_given_parts_get_a_soft_border_only_where_the_model_needs_it(native, blocks, sample):
-    latent, *_ = blocks.run("SoraExtendVideo", vae=native.vae, video=native.clip(65), seconds=1.0, fps=8.0)
-    model, positive, negative, fitted = blocks.run(
+def test_long_given_parts_get_a_soft_border_only_where_the_model_needs_it(native, run, stock_sample):
+    latent, *_ = run("SoraExtendVideo", vae=native.vae, video=native.clip(65), seconds=1.0, fps=8.0)
+    model, positive, negative, fitted = run(
         "SoraFitModel", model=native.model, positive=native.prompt(0), negative=native.prompt(1), latent=latent
     )
     soft = not torch.equal(fitted["noise_mask"], latent["noise_mask"])
     assert soft == (native.name in ("wan21", "wan21_i2v", "hunyuan", "hunyuan15", "cosmos"))
-    out = sample(model, positive, negative, fitted, steps=4)
+    out = stock_sample(model, positive, negative, fitted, steps=4)
     assert (out["samples"] - latent["samples"])[:, :, :2].abs().max() < 1e-5

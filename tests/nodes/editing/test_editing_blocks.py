@@ -1,0 +1,213 @@
+"""The editing blocks on Sora nano: inputs of every kind, what is handed over, and one sentence for what cannot be."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def video(run, nano):
+    """A VIDEO of 17 frames of 32x32 at 8 fps."""
+    frames = torch.rand(17, 4, 4, 3, generator=torch.Generator().manual_seed(0)).repeat_interleave(8, 1)
+    return run("CreateVideo", images=frames.repeat_interleave(8, 2), fps=8.0)[0]
+
+
+@pytest.fixture(scope="module")
+def even_grid(run, nano):
+    return run("SoraNoiseGrid", vae=nano[2], width=32, height=32, seconds=2.125, fps=8.0)[0]
+
+
+def test_a_video_and_its_frames_give_the_same(run, nano, video):
+    frames = video.get_components().images
+    first, second = (run("SoraExtendVideo", vae=nano[2], video=movie, fps=0.0)[0] for movie in (video, frames))
+    assert torch.equal(first["samples"], second["samples"])
+    assert first["sora_size"] == second["sora_size"]
+
+
+def test_a_latent_is_continued_bit_for_bit_and_remembers_its_size(run, nano, even_grid, sample):
+    samples = sample(even_grid)
+    given = {**even_grid, "samples": samples}
+    longer, overlap, _ = run("SoraExtendVideo", vae=nano[2], video=given, seconds=1.0)
+    assert torch.equal(longer["samples"][:, :, :5], samples)
+    assert longer["sora_size"]["num_frames"] == 25
+    assert overlap == 17 / 8
+    again = sample(longer)
+    assert (again[:, :, :5] - samples).abs().max() < 1e-5
+    movie = run("SoraDecodeVideo", vae=nano[2], latent={**longer, "samples": again})[0]
+    assert len(movie.get_components().images) == 25
+
+
+def test_images_of_another_size_are_cropped_to_the_grid(run, nano, grid):
+    image = torch.rand(1, 90, 30, 3, generator=torch.Generator().manual_seed(0))
+    (latent,) = run("SoraPlaceFrames", vae=nano[2], latent=grid(), frames=image)
+    assert latent["samples"].shape == grid()["samples"].shape
+    assert latent["sora_size"] == grid()["sora_size"]
+
+
+def test_placing_changes_no_input(run, nano, even_grid):
+    before = {key: value.clone() if hasattr(value, "clone") else dict(value) for key, value in even_grid.items()}
+    run("SoraPlaceFrames", vae=nano[2], latent=even_grid, frames=torch.rand(1, 32, 32, 3))
+    assert set(even_grid) == set(before)
+    assert torch.equal(even_grid["samples"], before["samples"])
+
+
+def test_frames_at_less_strength_are_a_start_and_not_a_ghost(run, nano, prompts, even_grid):
+    (latent,) = run("SoraPlaceFrames", vae=nano[2], latent=even_grid, frames=torch.rand(1, 32, 32, 3), strength=0.4)
+    assert latent["noise_mask"][0, 0, :, 0, 0].tolist() == pytest.approx([0.6, 1, 1, 1, 1])
+    model, *_, fitted = run(
+        "SoraFitModel", model=nano[0], positive=prompts[0], negative=prompts[1], latent=latent, border="automatic"
+    )
+    assert "denoise_mask_function" in model.model_options
+    assert "denoise_mask_function" not in nano[0].model_options
+    assert torch.equal(fitted["noise_mask"], latent["noise_mask"])
+
+
+def test_a_latent_without_given_frames_passes_through(run, nano, prompts, even_grid):
+    model, positive, _, latent = run(
+        "SoraFitModel", model=nano[0], positive=prompts[0], negative=prompts[1], latent=even_grid
+    )
+    assert model is nano[0]
+    assert positive is prompts[0]
+    assert latent is even_grid
+
+
+def test_a_beginning_and_its_video_join_to_one(run, nano, video):
+    latent, overlap, _ = run("SoraExtendVideo", vae=nano[2], video=video, seconds=1.0, direction="backward")
+    beginning = run("SoraDecodeVideo", vae=nano[2], latent=latent)[0]
+    joined, frames = run("SoraJoinVideos", first=beginning, second=video, overlap=overlap, shared="from the second")
+    assert len(frames) == 9 + 17
+    assert torch.equal(frames[9:], video.get_components().images)
+    assert float(joined.get_components().frame_rate) == 8
+
+
+def test_a_cross_fade_goes_from_one_to_the_other(run):
+    black, white = torch.zeros(4, 8, 8, 3), torch.ones(4, 8, 8, 3)
+    _, frames = run("SoraJoinVideos", first=black, second=white, overlap=0.375)
+    assert frames[:, 0, 0, 0].tolist() == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_a_timeline_is_sampled_and_differs_from_its_first_prompt(run, nano, even_grid, sample, prompts):
+    lines = "[0-1s] a red ball rolls left\n[1-3s] a blue cube in the snow"
+    (positive,) = run("SoraPromptTimeline", clip=nano[1], vae=nano[2], latent=even_grid, timeline=lines, blend=0.0)
+    plain = run(
+        "SoraPromptTimeline", clip=nano[1], vae=nano[2], latent=even_grid, timeline="[0-3s] a red ball rolls left"
+    )
+    assert (sample(even_grid, positive=positive) - sample(even_grid)).abs().max() > 1e-4
+    assert torch.allclose(sample(even_grid, positive=plain[0]), sample(even_grid), atol=1e-4)
+
+
+def test_a_preview_is_finished_at_a_larger_size(run, nano, video, sample):
+    model, latent, sigmas = run(
+        "SoraEditVideo", model=nano[0], vae=nano[2], video=video, steps=3, width=64, height=64
+    )  # fmt: skip
+    assert latent["samples"].shape[3:] == (8, 8)
+    assert latent["sora_size"]["width"] == 64
+    assert float(sigmas[0]) == pytest.approx(0.6)
+    assert sample(latent, model=model, sigmas=sigmas).shape == latent["samples"].shape
+
+
+def test_an_edited_latent_is_not_encoded_again(run, nano, even_grid, sample):
+    given = {**even_grid, "samples": sample(even_grid)}
+    _, latent, sigmas = run(
+        "SoraEditVideo", model=nano[0], vae=nano[2], video=given, strength_start=0.0, strength_end=0.0
+    )  # fmt: skip
+    assert torch.equal(latent["samples"], given["samples"])
+    assert len(sigmas) == 0
+
+
+def test_loops_and_edits_compose_with_what_is_on_the_model(run, nano, even_grid, sample):
+    """A wrapper that was there is called inside, once per evaluation, with the rolled input."""
+    calls = []
+
+    def count(apply, call):
+        calls.append(call["input"].clone())
+        return apply(call["input"], call["timestep"], **call["c"])
+
+    model = nano[0].clone()
+    model.set_model_unet_function_wrapper(count)
+    looped, _ = run("SoraSeamlessLoop", model=model, latent=even_grid)
+    sample(even_grid, model=looped)
+    assert len(calls) == 4
+    assert nano[0].model_options.get("model_function_wrapper") is None
+
+
+REFUSED = {
+    "keyframe beyond the end": (
+        "SoraPlaceFrames", {"frames": torch.rand(1, 32, 32, 3), "at": 9.0}, r"the time 9 s is outside the video"),
+    "clip that does not fit": (
+        "SoraPlaceFrames", {"frames": torch.rand(9, 32, 32, 3), "at": -0.01}, "does not fit in a video of 17 frames"),
+    "context longer than the clip": (
+        "SoraExtendVideo", {"video": torch.rand(9, 32, 32, 3), "context": 5.0},
+        "context is 40 frames but the video has 9"),
+    "wrong channels": (
+        "SoraExtendVideo", {"video": {"samples": torch.zeros(1, 4, 3, 4, 4)}}, "use the VAE that belongs to the model"),
+    "odd latent": (
+        "SoraPlaceFrames", {"latent": {"samples": torch.zeros(1, 16, 3, 5, 4)}, "frames": torch.rand(1, 32, 32, 3)},
+        "make width and height multiples of 16"),
+    "latent backward": (
+        "SoraExtendVideo", {"video": {"samples": torch.zeros(1, 16, 3, 4, 4)}, "direction": "backward"},
+        "a latent can only be extended forward"),
+    "enlarged latent": (
+        "SoraEditVideo", {"video": {"samples": torch.zeros(1, 16, 3, 4, 4)}, "width": 64},
+        "a latent cannot be enlarged"),
+    "another shape": (
+        "SoraEditVideo", {"video": torch.rand(5, 32, 32, 3), "width": 128, "height": 64}, "of another shape"),
+    "loop of one frame": (
+        "SoraSeamlessLoop", {"latent": {"samples": torch.zeros(1, 16, 1, 4, 4)}}, "a still image"),
+    "different sizes": (
+        "SoraJoinVideos", {"first": torch.rand(5, 32, 32, 3), "second": torch.rand(5, 32, 48, 3)},
+        "the videos are 32x32 and 48x32"),
+    "overlap too long": (
+        "SoraJoinVideos", {"first": torch.rand(5, 8, 8, 3), "second": torch.rand(5, 8, 8, 3), "overlap": 1.0},
+        "overlap is 8 frames but the shorter video has 5"),
+    "line of a timeline": (
+        "SoraPromptTimeline", {"timeline": "a red ball"}, "line 1 is"),
+    "prompt after the end": (
+        "SoraPromptTimeline", {"timeline": "[0-5s] a\n[5-6s] b"}, "begins at 5 s but the video lasts"),
+    "other model's latent": (
+        "SoraFitModel", {"latent": {"samples": torch.zeros(1, 4, 3, 4, 4)}}, "use the VAE that belongs to the model"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_gets_one_sentence(run, nano, prompts, even_grid, case):
+    block, inputs, message = REFUSED[case]
+    known = {
+        "model": nano[0], "clip": nano[1], "vae": nano[2], "latent": even_grid, "positive": prompts[0],
+        "negative": prompts[1],
+    }  # fmt: skip
+    import nodes
+
+    wanted = nodes.NODE_CLASS_MAPPINGS[block].INPUT_TYPES()["required"]
+    with pytest.raises(ValueError, match=message) as caught:
+        run(block, **({key: value for key, value in known.items() if key in wanted} | inputs))
+    assert "\n" not in str(caught.value)
+
+
+def test_videos_of_different_rates_get_one_sentence(run, nano, prompts, video):
+    other = run("CreateVideo", images=video.get_components().images, fps=24.0)[0]
+    both = {"positive_first": prompts[0], "positive_second": prompts[0]}
+    with pytest.raises(ValueError, match="run at 8 and 24 fps"):
+        run("SoraConnectVideos", vae=nano[2], first=video, second=other, **both)
+    with pytest.raises(ValueError, match="run at 8 and 24 fps"):
+        run("SoraJoinVideos", first=video, second=other)
+
+
+def test_latents_of_several_streams_are_refused(run, nano, prompts):
+    from comfy.nested_tensor import NestedTensor
+
+    both = {"samples": NestedTensor((torch.zeros(1, 16, 3, 4, 4), torch.zeros(1, 8, 20)))}
+    for block, inputs in (
+        ("SoraSeamlessLoop", {"model": nano[0]}),
+        ("SoraPlaceFrames", {"vae": nano[2], "frames": torch.rand(1, 32, 32, 3)}),
+        ("SoraFitModel", {"model": nano[0], "positive": prompts[0], "negative": prompts[1]}),
+    ):
+        with pytest.raises(ValueError, match="holds several streams"):
+            run(block, latent=both, **inputs)
+
+
+def test_a_vae_for_images_is_refused(run, even_grid):
+    import comfy.sd
+
+    vae = comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)})
+    with pytest.raises(ValueError, match="only knows images"):
+        run("SoraPlaceFrames", vae=vae, latent=even_grid, frames=torch.rand(1, 32, 32, 3))

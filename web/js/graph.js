@@ -1,0 +1,31 @@
+/** Reading and setting widgets of nodes, through connections where there are any. */
+
+import { app } from "../../../scripts/app.js";
+
+export function widgetOf(node, name) {
+  return node.widgets?.find((widget) => widget.name === name);
+}
+
+/** The node connected to an input, behind any reroutes. */
+export function upstream(node, name) {
+  const slot = node.inputs?.findIndex((input) => input.name === name) ?? -1;
+  let source = slot < 0 ? null : node.getInputNode(slot);
+  for (let i = 0; source?.type === "Reroute" && i < 64; i++) source = source.getInputNode(0);
+  return source;
+}
+
+/** The value that an input will have; undefined when a connected node only knows it once it runs. */
+export function valueOf(node, name) {
+  const linked = node.inputs?.find((input) => input.name === name && input.link != null);
+  if (!linked) return widgetOf(node, name)?.value;
+  const source = upstream(node, name);
+  return /^Primitive/.test(source?.type ?? "") ? source.widgets?.[0]?.value : undefined;
+}
+
+/** Set a widget as if a person had done so. */
+export function setValue(node, name, value) {
+  const widget = widgetOf(node, name);
+  widget.value = value;
+  widget.callback?.(value, app.canvas, node);
+  node.setDirtyCanvas(true, true);
+}

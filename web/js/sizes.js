@@ -1,0 +1,66 @@
+/**
+ * Sizes and times as the blocks compute them, for what is shown while values are being set.
+ * The blocks themselves never ask this file: what it says is a preview, what they say is binding.
+ */
+
+/** Frames and pixels per latent cell, and latent cells per token, of the bundled model. */
+export const BUNDLED_CELLS = { time: 4, space: 8, patch: 2 };
+
+export const MAX_TOKENS = 1_000_000;
+
+/** Round to the nearest whole number, halves to the even one, as Python does. */
+export function round(x) {
+  const low = Math.floor(x);
+  const rest = x - low;
+  if (rest !== 0.5) return Math.round(x);
+  return low % 2 ? low + 1 : low;
+}
+
+/** Width and height as they are, or of the same area in an aspect such as "16:9", on whole tokens. */
+export function sized(width, height, aspect, step) {
+  const ratio = /^(\d+):(\d+)$/.exec(aspect);
+  if (!ratio) return [width, height];
+  const area = width * height;
+  const share = ratio[1] / ratio[2];
+  return [Math.sqrt(area * share), Math.sqrt(area / share)].map((side) => Math.max(step, round(side / step) * step));
+}
+
+/** What a noise grid holds; without cells only frames and pixels are known. */
+export function gridOf({ width, height, aspect, seconds, fps }, cells) {
+  const frames = Math.max(1, round(seconds * fps));
+  const step = cells ? cells.space * cells.patch : 16;
+  const [w, h] = sized(width, height, aspect, step);
+  const grid = { frames, width: w, height: h, fps };
+  if (!cells) return grid;
+  const up = (side) => Math.ceil(side / step) * cells.patch;
+  const latent = [1 + Math.ceil((frames - 1) / cells.time), up(h), up(w)];
+  const tokens = (latent[0] * latent[1] * latent[2]) / cells.patch ** 2;
+  return { ...grid, latent, tokens };
+}
+
+/** The frame at a time in seconds; below 0 counts from the end. Null when the video has no such frame. */
+export function frameAt(seconds, frames, fps) {
+  const frame = seconds >= 0 ? round(seconds * fps) : frames - Math.max(1, round(-seconds * fps));
+  return frame >= 0 && frame < frames ? frame : null;
+}
+
+const NUMBER = String.raw`(\d+(?:\.\d*)?|\.\d+)`;
+const UNIT = String.raw`\s*(?:s|sec|seconds?|秒)?\s*`;
+const LINE = new RegExp(
+  String.raw`^[\[［【]\s*${NUMBER}${UNIT}[-–—~～至到]\s*${NUMBER}${UNIT}[\]］】]\s*[:：]?\s*(.*)$`,
+  "i",
+);
+
+/** The segments of a prompt timeline up to the first line that does not follow, and that line's number (or 0). */
+export function timelineOf(text) {
+  const segments = [];
+  for (const [i, line] of text.split("\n").entries()) {
+    if (!line.trim()) continue;
+    const match = LINE.exec(line.trim());
+    const [start, end] = match ? [Number(match[1]), Number(match[2])] : [0, 0];
+    const expected = segments.at(-1)?.end ?? 0;
+    if (!match || !match[3].trim() || end <= start || start !== expected) return { segments, wrong: i + 1 };
+    segments.push({ start, end, prompt: match[3].trim() });
+  }
+  return { segments, wrong: segments.length ? 0 : 1 };
+}

@@ -1,0 +1,127 @@
+/** What the panels are drawn with: lines of text, strips of parts, and pickers. Text is only ever set as text. */
+
+function element(kind, style, text = "") {
+  const made = document.createElement(kind);
+  Object.assign(made.style, style);
+  made.textContent = text;
+  return made;
+}
+
+const COLOURS = {
+  given: "rgb(64 132 96)",
+  new: "repeating-linear-gradient(45deg, rgb(72 92 160) 0 6px, rgb(86 108 180) 6px 12px)",
+  mixed: "linear-gradient(90deg, rgb(64 132 96), rgb(86 108 180) 50%, rgb(64 132 96))",
+};
+
+/** The empty panel of a node. */
+export function panel() {
+  const made = element("div", {
+    display: "flex",
+    flexDirection: "column",
+    gap: "4px",
+    padding: "2px 4px",
+    boxSizing: "border-box",
+    width: "100%",
+    overflow: "hidden",
+    fontSize: "11px",
+    lineHeight: "16px",
+    color: "var(--input-text, #ddd)",
+  });
+  made.className = "sora-panel";
+  return made;
+}
+
+/** One line of text. */
+export function line(text) {
+  return element("div", { whiteSpace: "nowrap", overflow: "hidden", textOverflow: "ellipsis" }, text);
+}
+
+/** Parts side by side, each `{ kind, size, text }` as wide as its size. */
+export function strip(parts) {
+  const made = element("div", { display: "flex", gap: "2px", height: "20px", flexShrink: "0" });
+  for (const { kind, size, text } of parts) {
+    const part = element(
+      "div",
+      {
+        flex: `${Math.max(size, 1e-3)} 1 0`,
+        minWidth: "4px",
+        overflow: "hidden",
+        whiteSpace: "nowrap",
+        textOverflow: "ellipsis",
+        padding: "2px 3px",
+        boxSizing: "border-box",
+        borderRadius: "3px",
+        background: COLOURS[kind],
+        color: "#fff",
+      },
+      text,
+    );
+    part.title = text;
+    part.dataset.kind = kind;
+    made.append(part);
+  }
+  return made;
+}
+
+/** A ruler from 0 to `seconds` with spans `{ start, end, kind, text }`; those beyond its end are not drawn. */
+export function ruler(seconds, spans) {
+  const made = element("div", { flexShrink: "0" });
+  const track = element("div", {
+    position: "relative",
+    height: "20px",
+    borderRadius: "3px",
+    background: "rgb(128 128 128 / 0.25)",
+  });
+  for (const { start, end, kind, text } of spans) {
+    if (start >= seconds) continue;
+    const bar = strip([{ kind, size: 1, text }]);
+    const share = (time) => `${(100 * Math.min(time, seconds)) / seconds}%`;
+    Object.assign(bar.style, {
+      position: "absolute",
+      left: share(start),
+      width: `calc(${share(end)} - ${share(start)})`,
+      minWidth: "4px",
+    });
+    track.append(bar);
+  }
+  const scale = element("div", { display: "flex", justifyContent: "space-between", opacity: "0.7" });
+  for (const share of [0, 0.25, 0.5, 0.75, 1]) scale.append(element("span", {}, `${short(share * seconds)}s`));
+  made.append(track, scale);
+  return made;
+}
+
+/** A row of buttons in the shapes of aspects such as "16:9"; `choose` is called with the one that was pressed. */
+export function aspectPicker(aspects, chosen, label, choose) {
+  const row = element("div", { display: "flex", gap: "3px", height: "24px", flexShrink: "0" });
+  for (const aspect of aspects) {
+    const [w, h] = aspect.split(":").map(Number);
+    const scale = 16 / Math.max(w || 1, h || 1);
+    const button = element("button", {
+      flex: "1 1 0",
+      minWidth: "0",
+      padding: "0",
+      display: "flex",
+      alignItems: "center",
+      justifyContent: "center",
+      cursor: "pointer",
+      borderRadius: "3px",
+      border: `1px solid ${aspect === chosen ? "rgb(86 160 220)" : "var(--border-color, #555)"}`,
+      background: "var(--comfy-input-bg, #222)",
+      color: "inherit",
+    });
+    button.type = "button";
+    button.title = label(aspect);
+    button.ariaLabel = label(aspect);
+    button.ariaPressed = String(aspect === chosen);
+    const size = h ? { width: `${w * scale}px`, height: `${h * scale}px`, border: "1.5px solid currentColor" } : {};
+    button.append(element("span", { boxSizing: "border-box", ...size }, h ? "" : "↔"));
+    button.addEventListener("click", () => choose(aspect));
+    row.append(button);
+  }
+  return row;
+}
+
+/** A number with at most two decimals. */
+export function short(number) {
+  return String(Math.round(number * 100) / 100);
+}

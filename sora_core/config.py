@@ -111,6 +111,9 @@ class SoraConfig:
             raise ValueError(f"the VAE has {self.vae.channels} latent channels but the transformer {self.dit.channels}")
 
 
+# Three times the channels of the usual 4x8x8 cell: at the sizes a small model works at, a cell holds whole edges,
+# and a transformer that predicts clean patches does not mind their number.
+_VAE_MINI = VAEConfig(channels=48)
 _VAE_BASE = VAEConfig(
     channels=32, wavelet=(2, 8, 8), encoder_width=(128, 384), decoder_width=(192, 512),
     encoder_depth=(3, 4), decoder_depth=(4, 6),
@@ -139,8 +142,8 @@ def preset(name: str) -> SoraConfig:
             text=TextConfig(buckets=1024, embedding=32, width=64, heads=1),
             dit=DiTConfig(width=128, depth=6, heads=2, hidden=384, text_width=64),
         ),
-        "mini": lambda: _scaled("mini", VAEConfig(), 256, 10, 4, 192),
-        "S": lambda: _scaled("S", VAEConfig(), 768, 16, 12, 192),
+        "mini": lambda: _scaled("mini", _VAE_MINI, 256, 10, 4, 192),
+        "S": lambda: _scaled("S", _VAE_MINI, 768, 16, 12, 192),
         "B": lambda: _scaled("B", _VAE_BASE, 1536, 28, 12, 4096),
         "L": lambda: _scaled("L", _VAE_BASE, 2048, 32, 16, 4096),
         "XL": lambda: _scaled("XL", _VAE_HD, 3072, 36, 24, 4096),
@@ -152,13 +155,13 @@ def preset(name: str) -> SoraConfig:
 
 
 PARAMETERS: dict[str, tuple[int, int]] = {
-    "nano": (1_801_920, 172_304),
-    "mini": (10_032_192, 6_267_920),
-    "S": (130_484_544, 6_267_920),
-    "B": (866_537_088, 87_987_392),
-    "L": (1_746_827_392, 87_987_392),
-    "XL": (4_359_113_216, 795_517_952),
-    "XXL": (10_170_327_552, 795_517_952),
+    "nano": (1_801_920, 172_416),
+    "mini": (10_097_856, 6_492_384),
+    "S": (130_681_280, 6_492_384),
+    "B": (866_537_088, 87_987_808),
+    "L": (1_746_827_392, 87_987_808),
+    "XL": (4_359_113_216, 795_521_152),
+    "XXL": (10_170_327_552, 795_521_152),
 }
 """Parameters of the transformer and of the compression network of each family member."""
 PRESETS = tuple(PARAMETERS)

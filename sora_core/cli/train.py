@@ -5,6 +5,7 @@ examples:
   sora train vae  --data data/sandbox --out runs/vae  --steps 30000
   sora train text --out runs/text --steps 10000
   sora train dit  --data data/sandbox --vae runs/vae --text runs/text --out runs/dit --steps 100000
+  sora train dit  --data data/sandbox --out runs/dit --steps 100000     (on the parts of the bundled model)
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from ..config import SoraConfig
+    from ..data.store import ClipStore
     from ..training.loop import Task
 
 RATES = {"vae": 1e-3, "text": 1e-3, "dit": 1e-3}
@@ -26,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="shards of clips, as `sora worlds` makes them")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run: state, log, contact sheets")
     parser.add_argument("--steps", type=int, required=True, metavar="N", help="length of the whole run")
+    parser.add_argument("--vae", type=Path, metavar="RUN", help="for dit: folder of the vae training")
+    parser.add_argument("--text", type=Path, metavar="RUN", help="for dit: folder of the text training")
     parser.add_argument("--preset", default="mini", metavar="NAME", help="nano, mini, S, B, L, XL, XXL (default: mini)")
     parser.add_argument("--lr", type=float, metavar="RATE", help="peak learning rate (default: 1e-3)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
@@ -69,7 +76,35 @@ def build_task(arguments: argparse.Namespace) -> Task:
         raise ValueError(f"training the {arguments.part} needs --data DIR; make some with: sora worlds --out DIR")
 
     from ..data.store import pinned_store
-    from ..training.vae import VAETask
 
     store = pinned_store(arguments.data, arguments.out)
+    if arguments.part == "dit":
+        return dit_task(arguments, model, store)
+
+    from ..training.vae import VAETask
+
     return VAETask(model.vae, store, seed=arguments.seed, compile=arguments.compile)
+
+
+def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore) -> Task:
+    """Encode the clips with the trained VAE, once, and train on their latents."""
+    from ..data.latents import LatentShard, encode_store
+    from ..training.dit import DiTTask
+    from ..training.export import trained_parts
+
+    vae, text = trained_parts(model, arguments.vae, arguments.text)
+    # Latents of another VAE must never be taken for this one's.
+    latents = arguments.out / f"latents_{fingerprint(vae)}"
+    encode_store(vae, store, latents)
+    shards = [LatentShard.load(latents / shard.path.name) for shard in store.shards]
+    return DiTTask(model, shards, text, vae, seed=arguments.seed, compile=arguments.compile)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """A short name of a network's weights."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for value in module.state_dict().values():
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]

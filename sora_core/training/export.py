@@ -1,4 +1,4 @@
-"""From training states to one model file: the averaged weights of the three parts in half precision."""
+"""From training states to trained parts, and to one model file with the averaged weights in half precision."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..checkpoint import build_parts, check_weights, save_checkpoint
-from ..config import preset
+from ..checkpoint import BUNDLED, build_parts, check_weights, read_checkpoint, save_checkpoint
+from ..config import SoraConfig, preset
+from ..text.encoder import TextEncoder
+from ..vae import VideoVAE
 
 
 def averaged_weights(state: Path, inner: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -31,6 +33,27 @@ def averaged_weights(state: Path, inner: str = "") -> tuple[dict[str, Tensor], d
     if "step" not in metadata or not weights:
         raise ValueError(f"{state} is not a training state: it holds no averaged weights {prefix}*")
     return weights, {"step": int(metadata["step"]), **json.loads(metadata.get("about", "{}"))}
+
+
+def trained_parts(config: SoraConfig, vae_run: Path | None, text_run: Path | None) -> tuple[VideoVAE, TextEncoder]:
+    """The VAE and the text encoder to train a transformer with: from their runs, or else from the bundled model.
+
+    Raises FileNotFoundError, or ValueError naming the first tensor that does not fit `config`.
+    """
+    modules = build_parts(config, device="meta")
+    for part, run, inner in (("vae", vae_run, ""), ("text", text_run, "encoder.")):
+        if run is not None:
+            path = run / "state.safetensors"
+            weights = averaged_weights(path, inner)[0]
+        else:
+            path, weights = BUNDLED, read_checkpoint(BUNDLED).parts[part]
+        check_weights(str(path), inner, modules[part].state_dict(), weights)
+        modules[part].load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+    vae, text = modules["vae"], modules["text"]
+    assert isinstance(vae, VideoVAE)
+    assert isinstance(text, TextEncoder)
+    vae.restore_buffers("cpu")
+    return vae.eval().requires_grad_(False), text.eval().requires_grad_(False)
 
 
 def export(vae_state: Path, text_state: Path, dit_state: Path, preset_name: str, out: Path) -> None:

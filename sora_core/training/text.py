@@ -20,10 +20,12 @@ from .precision import mixed
 class AttributeReader(nn.Module):
     """One learned question per attribute, asked of the token states; answers are logits, "unnamed" first."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, generator: torch.Generator):
         super().__init__()
         self.question_embed = nn.Parameter(torch.zeros(len(ATTRIBUTES), width))
         self.heads = nn.ModuleList(nn.Linear(width, 1 + len(values)) for values in ATTRIBUTES.values())
+        for parameter in self.heads.parameters():
+            nn.init.uniform_(parameter, -(width**-0.5), width**-0.5, generator=generator)
 
     def forward(self, states: Tensor, mask: Tensor) -> list[Tensor]:
         """Token states `b l d` -> one `b 1+values` tensor per attribute."""
@@ -39,7 +41,9 @@ class TextTask:
         self.seed, self.batch_size = seed, batch
         encoder = TextEncoder(config)
         encoder.initialise(generator(seed, "text"))
-        self.module = nn.ModuleDict({"encoder": encoder, "reader": AttributeReader(config.width)})
+        self.module = nn.ModuleDict(
+            {"encoder": encoder, "reader": AttributeReader(config.width, generator(seed, "reader"))}
+        )
         self.tokenizer = encoder.tokenizer()
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -27,7 +27,7 @@ class VAETask:
     def __init__(self, config: VAEConfig, store: ClipStore, *, seed: int = 0, spread: float = 0.03, compile: bool = True):
         self.store, self.seed, self.spread = store, seed, spread
         self.module = VideoVAE(config).to(memory_format=torch.channels_last_3d)
-        self.module.initialise()
+        self.module.initialise(generator(seed, "vae weights"))
         self.pass_through = torch.compile(self._reconstruct, dynamic=False) if compile else self._reconstruct
         self.start_from_principal_components()
 

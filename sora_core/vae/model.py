@@ -98,8 +98,13 @@ class VideoVAE(nn.Module):
         bias = conv.bias.detach().float().unflatten(0, (8, 3, -1))[:, :, 0]
         return rows.mean(0).T / size, bias.mean(0) / size
 
-    def initialise(self) -> None:
+    def initialise(self, generator: torch.Generator) -> None:
         """Start as the linear shortcut alone: every residual branch and both exits begin at zero."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                bound = module.weight[0].numel() ** -0.5
+                nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
         for module in self.modules():
             if isinstance(module, ResBlock):
                 nn.init.zeros_(module.space.conv.weight)

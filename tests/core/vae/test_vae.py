@@ -112,7 +112,7 @@ def test_latents_of_another_model_are_refused(vae):
 def test_a_new_network_is_its_linear_shortcut_alone(draws):
     config = VAEConfig(encoder_width=(16, 32), decoder_width=(16, 32), encoder_depth=(1, 1), decoder_depth=(1, 1))
     vae = VideoVAE(config).eval()
-    vae.initialise()
+    vae.initialise(draws)
     a, b = torch.randn(2, 1, 16, 2, 2, 2, generator=draws)
     with torch.inference_mode():
         x, y, both = (vae.decoder(z, None) for z in (a, b, a + b))
@@ -123,7 +123,7 @@ def test_a_new_network_is_its_linear_shortcut_alone(draws):
 @torch.inference_mode()
 def test_preview_colours_are_the_mean_colour_of_each_cell(draws):
     vae = VideoVAE(VAEConfig(encoder_width=(16, 32), decoder_width=(16, 32)))
-    vae.initialise()  # without residual branches the linear map is exact; training mode does not clamp
+    vae.initialise(draws)  # without residual branches the linear map is exact; training mode does not clamp
     latent = torch.randn(1, 16, 3, 2, 2, generator=draws)
     factors, bias = vae.latent_rgb()
     guess = torch.einsum("bcthw,cr->brthw", latent, factors) + bias[:, None, None, None]

@@ -1,0 +1,70 @@
+"""Export: the averaged weights of three runs become one model file that generates."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sora_core.checkpoint import read_checkpoint
+from sora_core.pipeline import Sora
+from sora_core.shapes import VideoShape
+from sora_core.training.export import averaged_weights, export, trained_parts
+from sora_core.training.optimizer import build_optimizer
+from sora_core.training.state import save_state
+from sora_core.training.text import AttributeReader
+
+
+@pytest.fixture
+def runs(nano, tmp_path):
+    """Folders of three runs that ended after 12 steps, their averages being the nano model."""
+    reader = AttributeReader(nano.config.text.width, torch.Generator().manual_seed(0))
+    modules = {"vae": nano.vae, "dit": nano.dit}
+    modules["text"] = torch.nn.ModuleDict({"encoder": nano.text, "reader": reader})
+    folders = {}
+    for part, module in modules.items():
+        ema = {name: value.detach().clone() for name, value in module.named_parameters()}
+        folders[part] = tmp_path / part
+        optimizer = build_optimizer(module.named_parameters(), 0.1)
+        save_state(folders[part] / "state.safetensors", module, ema, optimizer, 12, {})
+    return folders
+
+
+def states(runs):
+    return [runs[part] / "state.safetensors" for part in ("vae", "text", "dit")]
+
+
+def test_an_exported_model_has_the_averages_in_half_precision_and_generates(runs, nano, tmp_path):
+    export(*states(runs), "nano", tmp_path / "model.safetensors")
+    checkpoint = read_checkpoint(tmp_path / "model.safetensors")
+    assert '"dit": "12 steps"' in checkpoint.metadata["about"]
+    for part in ("vae", "text", "dit"):
+        for name, value in getattr(nano, part).state_dict().items():
+            assert torch.equal(checkpoint.parts[part][name], value.half())
+    latent = Sora.load(tmp_path / "model.safetensors").sample(
+        ["a duck"], VideoShape(num_frames=1, height=16, width=16), [1], steps=2
+    )
+    assert torch.isfinite(latent).all()
+
+
+def test_trained_parts_are_the_averages_of_their_runs(runs, nano):
+    vae, text = trained_parts(nano.config, runs["vae"], runs["text"])
+    video = torch.rand(1, 3, 5, 16, 16, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        assert torch.equal(vae.encode(video), nano.vae.encode(video))
+    assert torch.equal(text.encode(["a duck"])[0], nano.text.encode(["a duck"])[0])
+
+
+def test_runs_of_another_preset_are_refused_by_the_name_of_a_tensor(runs, tmp_path):
+    with pytest.raises(ValueError, match=r"tensor ema\.encoder\..* its configuration needs"):
+        export(*states(runs), "mini", tmp_path / "model.safetensors")
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_what_is_no_training_state_is_refused(runs, tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no training state"):
+        averaged_weights(tmp_path / "none.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="is not a training state: it holds no averaged weights"):
+        averaged_weights(tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"holds no averaged weights ema\.reader2\."):
+        averaged_weights(states(runs)[1], "reader2.")
+    assert load_file(states(runs)[1])

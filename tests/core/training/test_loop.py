@@ -1,0 +1,83 @@
+"""The loop: learning rates, averages, reports, and steps that must not count."""
+
+import json
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from sora_core.training.loop import TrainConfig, averaged, train
+
+
+class Line:
+    """Fits y = 3 x - 1 with a linear layer."""
+
+    def __init__(self, faulty=()):
+        self.module = nn.Linear(1, 1)
+        nn.init.zeros_(self.module.weight)
+        nn.init.zeros_(self.module.bias)
+        self.faulty, self.sheets = faulty, []
+
+    def loss(self, step):
+        x = torch.randn(16, 1, generator=torch.Generator().manual_seed(step))
+        loss = (self.module(x) - (3 * x - 1)).square().mean()
+        return loss * float("nan") if step in self.faulty else loss, {"seen": float(step)}, 16
+
+    def sheet(self, path):
+        self.sheets.append((path.name, self.module.weight.item(), self.module.training))
+
+
+def test_the_rate_warms_up_holds_and_falls_to_zero():
+    config = TrainConfig(steps=100, lr=0.5, warmup=10, decay=0.3)
+    rates = [config.rate(step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.05)
+    assert rates[9:70] == [0.5] * 61
+    assert all(a > b for a, b in pairwise(rates[70:]))
+    assert rates[100] == 0
+
+
+def test_training_fits_and_returns_the_average(tmp_path):
+    task = Line()
+    ema = train(task, TrainConfig(steps=300, lr=0.5, warmup=1, ema=0.9), tmp_path, say=lambda _: None)
+    assert task.module.weight.item() == pytest.approx(3, abs=0.1)
+    assert float(ema["weight"]) == pytest.approx(3, abs=0.1)
+    assert not torch.equal(ema["weight"], task.module.weight)
+
+
+def test_reports_average_their_steps_and_are_kept(tmp_path):
+    said = []
+    train(Line(), TrainConfig(steps=5, report_every=2), tmp_path, say=said.append)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [json.loads(line) for line in said] == lines
+    assert [(line["step"], line["seen"]) for line in lines] == [(2, 0.5), (4, 2.5), (5, 4.0)]
+    assert all(line["samples_per_second"] > 0 for line in lines)
+
+
+def test_a_step_with_a_broken_gradient_is_skipped_and_said(tmp_path):
+    said, task = [], Line(faulty={1})
+    train(task, TrainConfig(steps=3, lr=0.01, warmup=1), tmp_path, say=said.append)
+    assert any("step 1: gradient norm is nan; the step is skipped" in line for line in said)
+    assert torch.isfinite(task.module.weight).all()
+    assert task.module.weight.item() != 0
+
+
+def test_contact_sheets_show_the_average_and_give_the_weights_back(tmp_path):
+    task = Line()
+    ema = train(task, TrainConfig(steps=4, lr=0.1, warmup=1, sheet_every=2), tmp_path, say=lambda _: None)
+    assert [name for name, _, _ in task.sheets] == ["sheet_0000002.png", "sheet_0000004.png"]
+    assert task.sheets[1][1:] == (float(ema["weight"]), False)
+    weight = task.module.weight.detach().clone()
+    with averaged(task.module, ema):
+        assert torch.equal(task.module.weight, weight) is False
+    assert torch.equal(task.module.weight, weight)
+    assert task.module.training
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    config = TrainConfig(steps=3)
+    train(Line(), config, tmp_path, say=lambda _: None)
+    task, said = Line(), []
+    train(task, config, tmp_path, say=said.append)
+    assert said == ["resuming at step 3 of 3"]
+    assert task.module.weight.item() != 0

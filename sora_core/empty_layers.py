@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .products import linear
+from .products import convolution, linear
 
 
 class Linear(nn.Linear):
@@ -22,10 +22,13 @@ class Linear(nn.Linear):
 
 
 class Conv3d(nn.Conv3d):
-    """A convolution whose weights are not set."""
+    """A convolution whose weights are not set, and which takes the fastest exact route."""
 
     def reset_parameters(self) -> None:
         pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolution(self, x)
 
 
 class Embedding(nn.Embedding):

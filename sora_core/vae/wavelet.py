@@ -30,9 +30,9 @@ def fold(x: Tensor, block: tuple[int, int, int], matrix: Tensor) -> Tensor:
     b, c, t, h, w = x.shape
     bt, bh, bw = block
     x = x.reshape(b, c, t // bt, bt, h // bh, bh, w // bw, bw)
-    x = x.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(b, t // bt, h // bh, w // bw, c, bt * bh * bw)
-    x = (x @ matrix.T).flatten(-2)  # b t h w (c*block)
-    return x.permute(0, 4, 1, 2, 3)
+    # As one flat product: with more dimensions, PyTorch may loop over thousands of tiny ones.
+    x = x.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(-1, bt * bh * bw) @ matrix.T
+    return x.reshape(b, t // bt, h // bh, w // bw, c * bt * bh * bw).permute(0, 4, 1, 2, 3)
 
 
 def unfold(x: Tensor, block: tuple[int, int, int], matrix: Tensor) -> Tensor:
@@ -40,6 +40,6 @@ def unfold(x: Tensor, block: tuple[int, int, int], matrix: Tensor) -> Tensor:
     b, channels, t, h, w = x.shape
     bt, bh, bw = block
     size = bt * bh * bw
-    x = x.permute(0, 2, 3, 4, 1).reshape(b, t, h, w, channels // size, size) @ matrix
+    x = x.permute(0, 2, 3, 4, 1).reshape(-1, size) @ matrix  # one flat product, as in `fold`
     x = x.reshape(b, t, h, w, channels // size, bt, bh, bw).permute(0, 4, 1, 5, 2, 6, 3, 7)
     return x.reshape(b, channels // size, t * bt, h * bh, w * bw)

@@ -1,0 +1,82 @@
+"""`sora generate`: exactly the file that was asked for, or none."""
+
+import pytest
+import torch
+
+from sora_core.cli import DONE, WRONG_INPUT, main
+from sora_core.video import VideoReader
+
+
+def generate(nano_file, out, *options):
+    arguments = ["a red ball", "--checkpoint", nano_file, "--steps", "2", "--out", out, *options]
+    return main(["generate", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.webm"])
+def test_an_odd_size_comes_out_exactly_and_the_rounding_is_said(nano_file, tmp_path, capsys, name):
+    out = tmp_path / name
+    assert generate(nano_file, out, "--size", "65x47", "--seconds", "0.875") == DONE
+    reader = VideoReader(out)
+    assert (reader.width, reader.height, reader.num_frames, reader.fps) == (65, 47, 7, 8.0)
+    said = capsys.readouterr()
+    assert said.out == f"{out}\n"
+    assert "7 frames of 65x47 are generated as 9 frames of 80x48 and cropped" in said.err
+
+
+@pytest.mark.parametrize("name", ["image.png", "image.jpg", "image.webp"])
+def test_an_image_has_one_frame_of_exactly_the_size(nano_file, tmp_path, capsys, name):
+    assert generate(nano_file, tmp_path / name, "--size", "33x50") == DONE
+    frames = torch.cat(list(VideoReader(tmp_path / name)))
+    assert frames.shape == (1, 50, 33, 3)
+    assert "one frame instead" not in capsys.readouterr().err
+    assert generate(nano_file, tmp_path / name, "--size", "33x50", "--seconds", "2") == DONE
+    assert f"{name} is an image: one frame instead of 16" in capsys.readouterr().err
+
+
+def test_the_seed_makes_the_video(nano_file, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert generate(nano_file, tmp_path / f"{name}.png", "--size", "32x32", "--seed", seed) == DONE
+    a, b, c = (torch.cat(list(VideoReader(tmp_path / f"{name}.png"))) for name in "abc")
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_the_file_of_before_stays_until_the_new_one_is_whole(nano_file, tmp_path, monkeypatch):
+    out = tmp_path / "clip.mp4"
+    assert generate(nano_file, out, "--size", "32x32") == DONE
+    before = out.read_bytes()
+
+    def fail(self, frames):
+        raise ValueError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sora_core.video.VideoWriter.write", fail)
+        assert generate(nano_file, out, "--size", "32x32", "--seed", 5) == WRONG_INPUT
+    assert out.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [out]
+    assert generate(nano_file, out, "--size", "32x32", "--seed", 5) == DONE
+    assert out.read_bytes() != before
+
+
+def test_words_that_are_not_read_are_named(nano_file, tmp_path, capsys):
+    prompt = " ".join(["very"] * 64 + ["red", "ball"])
+    options = ["--checkpoint", str(nano_file), "--steps", "1", "--size", "16x16", "--out", str(tmp_path / "a.png")]
+    assert main(["generate", prompt, *options]) == DONE
+    assert "the prompt is longer than 64 words; not read: red ball" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--size", "900000x900000"], "above the limit of 1,000,000: one frame of"),
+        (["--seconds", "1e7"], "above the limit of 1,000,000: "),
+        (["--steps", "0"], "steps is 0; sampling needs at least 1"),
+        (["--guidance", "nan"], "guidance is nan; it must be a finite number"),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused_in_one_line(nano_file, tmp_path, capsys, options, sentence):
+    assert generate(nano_file, tmp_path / "clip.mp4", *options) == WRONG_INPUT
+    lines = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if line.startswith("sora ")]
+    assert len(lines) == 1
+    assert sentence in lines[0]
+    assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,7 @@ from .diffusion.noise import draw_noise
 from .diffusion.samplers import SAMPLERS, Callback, Denoiser
 from .diffusion.schedules import schedule
 from .dit import DiT
+from .products import keep_pages
 from .shapes import LatentShape, VideoShape
 from .text.encoder import TextEncoder
 from .vae import VideoVAE
@@ -34,14 +35,15 @@ class Sora:
     @classmethod
     def load(cls, path: Path | None = None, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Sora:
         """Load a checkpoint, by default the bundled one. Raises what `read_checkpoint` raises."""
+        keep_pages()
         checkpoint = read_checkpoint(path or BUNDLED)
         modules = build_parts(checkpoint.config, device="meta")
         for part, module in modules.items():
             weights = {name: value.to(device, dtype) for name, value in checkpoint.parts[part].items()}
             module.load_state_dict(weights, assign=True)
             module.requires_grad_(False)
-        # Buffers that are computed rather than stored were created without storage.
-        modules["vae"].restore_buffers(device)
+            if isinstance(module, VideoVAE):
+                module.restore_buffers(device)  # what is computed rather than stored had no storage yet
         return cls(checkpoint.config, **modules)  # type: ignore[arg-type]
 
     def latent_shape(self, shape: VideoShape) -> LatentShape:
@@ -95,7 +97,10 @@ class Sora:
         sigmas = schedule(steps, t * h * w)
         return SAMPLERS[sampler](model, draw_noise(latent, seeds), sigmas, callback)
 
-    def _given(self, conditional, unconditional, known: Known, guidance, interval, rescale) -> Denoiser:
+    def _given(
+        self, conditional: Denoiser, unconditional: Denoiser, known: Known, guidance: float,
+        interval: tuple[float, float], rescale: float,
+    ) -> Denoiser:  # fmt: skip
         patch = self.config.dit.patch
         return guide(
             with_known(conditional, known, patch), with_known(unconditional, known, patch), guidance,
@@ -111,4 +116,3 @@ class Sora:
             left -= frames.shape[1]
             if frames.shape[1]:
                 yield frames
-

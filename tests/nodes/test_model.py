@@ -150,7 +150,7 @@ def test_stock_prompt_block_equals_ours_and_the_library(run, nano, core):
     states, mask = core.text.encode(["一只红球 bounces"])
     assert torch.equal(ours[0][0], stock[0][0])
     assert torch.equal(ours[0][1]["attention_mask"], mask)
-    torch.testing.assert_close(stock[0][0], states, atol=1e-6, rtol=0)
+    torch.testing.assert_close(stock[0][0], states, atol=1e-5, rtol=0)
 
 
 def test_words_that_do_not_fit_are_named(run, nano, caplog):

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from sora_core.video import VideoReader
+
 
 @pytest.fixture(scope="module")
 def latent():
@@ -10,12 +12,13 @@ def latent():
 
 
 @pytest.fixture(scope="module")
-def frames_of(run):
-    """The frames of a VIDEO, `t h w 3`, and its rate."""
+def frames_of():
+    """The frames of a VIDEO on file, `t h w 3`, and its rate."""
 
     def frames(video):
-        images, _, rate = run("GetVideoComponents", video=video)
-        return images, float(rate)
+        with VideoReader(video.get_stream_source()) as reader:
+            assert video.get_dimensions() == (reader.width, reader.height)
+            return torch.cat(list(reader)).float() / 255, reader.fps
 
     return frames
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from weakref import WeakSet
 
 import av
@@ -277,6 +278,9 @@ def write_image(path: str | Path, image: Tensor) -> None:
     picture = Image.fromarray(to_bytes(image.detach()).cpu().contiguous().numpy())
     kind = {".png": "PNG", ".webp": "WEBP"}.get(path.suffix.lower(), "JPEG")
     # Lossy WebP would halve the colours; JPEG can keep them.
-    options = {"PNG": {}, "WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0}}[kind]
+    kinds: dict[str, dict[str, Any]] = {
+        "PNG": {}, "WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0}
+    }  # fmt: skip
+    options = kinds[kind]
     with whole_or_absent(path) as temporary:
         picture.save(temporary, kind, **options)

@@ -40,7 +40,8 @@ def generate_shards(
         # A loop of whole latent cells has one frame less than a clip that starts with a still.
         frames, labels, length = [], [], num_frames - 1 if periodic else num_frames
         for _ in range(clips):
-            scene = sample_scene(draws, periodic=length / fps if periodic else None, held_out=False, seconds=length / fps)
+            seconds = length / fps
+            scene = sample_scene(draws, periodic=seconds if periodic else None, held_out=False, seconds=seconds)
             clip = render(scene, length, height, width, fps, want_truth=False)
             frames.append(clip.frames)
             labels.append(torch.tensor(clip.attributes.indices(), dtype=torch.uint8))

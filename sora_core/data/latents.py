@@ -70,5 +70,5 @@ class LatentShard:
         """Read one file that `encode_shard` wrote into memory."""
         with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["about"])
-            parts = [file.get_tensor(name) for name in ("clips", "pictures", "labels")]
-        return cls(*parts, fps=about["fps"], periodic=bool(about.get("periodic")))
+            clips, pictures, labels = (file.get_tensor(name) for name in ("clips", "pictures", "labels"))
+        return cls(clips, pictures, labels, fps=about["fps"], periodic=bool(about.get("periodic")))

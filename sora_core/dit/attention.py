@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -87,7 +89,8 @@ def packed_attention_backward(
         if length > 1024:
             with torch.enable_grad():
                 leaves = [x.detach().requires_grad_() for x in (a, b, c)]
-                parts = torch.autograd.grad(F.scaled_dot_product_attention(*leaves), leaves, g)
+                y = F.scaled_dot_product_attention(leaves[0], leaves[1], leaves[2])
+                parts = torch.autograd.grad(y, leaves, g)
         else:
             weights = (_scores(a, b) - _batch(lse[rows], count).unsqueeze(-1)).exp_()
             delta = (g * y).sum(-1, keepdim=True, dtype=torch.float32)
@@ -99,15 +102,17 @@ def packed_attention_backward(
 
 
 @packed_attention_backward.register_fake
-def _(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, lengths: Tensor):
+def _(
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, lengths: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
 
 
-def _save(ctx, inputs, output) -> None:
+def _save(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(*inputs[:3], *output, inputs[3])
 
 
-def _backward(ctx, grad: Tensor, _: Tensor):
+def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
     q, k, v, out, lse, lengths = ctx.saved_tensors
     return *packed_attention_backward(grad.contiguous(), q, k, v, out, lse, lengths), None
 

@@ -103,24 +103,25 @@ class DiT(nn.Module):
         `host` reaches attention and `run_block` as `Segments.host`.
         Raises ValueError when channels do not fit or the latent is no whole number of patches.
         """
-        c, *cells = latent.shape[1:]
+        b, c, t, h, w = latent.shape
+        cells = (t, h, w)
         if c != self.config.channels:
             raise ValueError(f"the latent has {c} channels; this model denoises {self.config.channels}")
         patch = self.config.patch
         if any(size % p for size, p in zip(cells, patch, strict=True)):
-            raise ValueError(f"a latent of {tuple(cells)} (t, h, w) is not a whole number of {patch} patches")
-        where = positions(tuple(cells), patch, self.compression, fps, start=start, circular=circular)
-        loop = cells[0] * self.compression.time / fps if circular else None
+            raise ValueError(f"a latent of {cells} (t, h, w) is not a whole number of {patch} patches")
+        where = positions(cells, patch, self.compression, fps, start=start, circular=circular)
+        loop = t * self.compression.time / fps if circular else None
         tokens = patchify(latent, patch)
-        b, n, _ = tokens.shape
-        still = still_tokens(tuple(cells), patch, circular=circular).to(latent.device)
+        n = tokens.shape[1]
+        still = still_tokens(cells, patch, circular=circular).to(latent.device)
         cos, sin = rotations(where, self.config.head_dim, loop_seconds=loop)
         x = self.packed(
             tokens.flatten(0, 1), (sigma[:, None].expand(b, n) if sigma.ndim == 1 else sigma).flatten(),
             cos.to(latent.device).repeat(b, 1), sin.to(latent.device).repeat(b, 1), still.repeat(b),
             text, text_mask, (n,) * b, host,
         )  # fmt: skip
-        grid = tuple(size // p for size, p in zip(cells, patch, strict=True))
+        grid = (t // patch[0], h // patch[1], w // patch[2])
         return unpatchify(x.unflatten(0, (b, n)), grid, patch)
 
     def packed(
@@ -134,7 +135,9 @@ class DiT(nn.Module):
         x = torch.cat([words.flatten(0, 1), x]).index_select(0, order)
         return self.trunk(x, levels, RowContext(segments, cos, sin, level_of_token), patches)
 
-    def arrange(self, sigma: Tensor, cos: Tensor, sin: Tensor, lengths: tuple[int, ...], host: Any = None):
+    def arrange(
+        self, sigma: Tensor, cos: Tensor, sin: Tensor, lengths: tuple[int, ...], host: Any = None
+    ) -> tuple[Segments, Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor]:
         """Interleave text and patches: segments, row order, places of patches, level per token, levels, rotations."""
         k = self.config.text_tokens
         order, patches = (index.to(sigma.device) for index in _row_order(lengths, k))
@@ -165,6 +168,6 @@ class DiT(nn.Module):
         x = norm(x) * (1 + scale) + shift
         return self.exit(x.index_select(0, patches))
 
-    def run_block(self, index: int, block: Block, x: Tensor, shared: Tensor, row: RowContext) -> Tensor:
+    def run_block(self, index: int, block: nn.Module, x: Tensor, shared: Tensor, row: RowContext) -> Tensor:
         """One block of the trunk; hosts that replace blocks override this."""
         return block(x, shared, row)

@@ -76,7 +76,8 @@ class DiTTask:
     def draw(self, draws: torch.Generator) -> Sequence:
         """One sample: a picture, the beginning of a clip or a whole clip, mirrored or not, captioned anew."""
         shard = self.shards[int(torch.multinomial(self.weights, 1, generator=draws))]
-        row, mirror = int(torch.randint(len(shard.labels), (), generator=draws)), int(torch.rand((), generator=draws) < 0.5)
+        row = int(torch.randint(len(shard.labels), (), generator=draws))
+        mirror = int(torch.rand((), generator=draws) < 0.5)
         attributes = Attributes.from_indices(tuple(shard.labels[row].tolist()))
         attributes = attributes.mirrored() if mirror else attributes
         circular = False
@@ -101,18 +102,20 @@ class DiTTask:
     def sequence(self, latent: Tensor, text: str, fps: float, draws: torch.Generator, *, circular: bool) -> Sequence:
         """Patches, noise levels and rotations of one latent `c t h w`."""
         patch, compression = self.config.dit.patch, self.config.vae.compression
-        cells = tuple(latent.shape[1:])
+        _, t, h, w = latent.shape
+        cells = (t, h, w)
         where = positions(cells, patch, compression, fps, circular=circular)
-        loop = cells[0] * compression.time / fps if circular else None
+        loop = t * compression.time / fps if circular else None
         cos, sin = rotations(where, self.config.dit.head_dim, loop_seconds=loop)
-        grid = tuple(size // p for size, p in zip(cells, patch, strict=True))
-        sigma = draw_levels(grid, draws).flatten()
-        return Sequence(patchify(latent[None], patch)[0], sigma, cos, sin, still_tokens(cells, patch, circular=circular), text)
+        sigma = draw_levels((t // patch[0], h // patch[1], w // patch[2]), draws).flatten()
+        still = still_tokens(cells, patch, circular=circular)
+        return Sequence(patchify(latent[None], patch)[0], sigma, cos, sin, still, text)
 
     def row(self, step: int) -> tuple[list[Sequence], torch.Generator]:
         """Samples that fill about `tokens` tokens, text included; equal lengths lie together for attention."""
         draws = generator(self.seed, "dit", step)
-        left, sequences = self.tokens, []
+        left = self.tokens
+        sequences: list[Sequence] = []
         while True:
             sequence = self.draw(draws)
             left -= len(sequence.sigma) + self.config.dit.text_tokens

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +20,10 @@ from .state import load_state, save_state
 class Task(Protocol):
     """What the loop trains: a module and a loss that depends on nothing but the step number."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module:
+        """What is trained."""
+        ...
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
         """The loss of one step's batch, figures to report, and the number of samples in the batch."""
@@ -99,22 +103,20 @@ def train(task: Task, config: TrainConfig, out: Path, *, say: Callable[[str], No
     return ema
 
 
-class averaged:
-    """Within the block the module computes with its averaged weights."""
+@contextmanager
+def averaged(module: nn.Module, ema: dict[str, Tensor]) -> Iterator[None]:
+    """Within the block the module computes with its averaged weights, as in inference."""
 
-    def __init__(self, module: nn.Module, ema: dict[str, Tensor]):
-        self.module, self.ema = module, ema
-
-    def _swap(self) -> None:
-        for name, parameter in self.module.named_parameters():
+    def swap() -> None:
+        for name, parameter in module.named_parameters():
             held = parameter.detach().clone()
-            parameter.data.copy_(self.ema[name])
-            self.ema[name].copy_(held)
+            parameter.data.copy_(ema[name])
+            ema[name].copy_(held)
 
-    def __enter__(self) -> None:
-        self._swap()
-        self.module.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self._swap()
-        self.module.train()
+    swap()
+    module.eval()
+    try:
+        yield
+    finally:
+        swap()
+        module.train()

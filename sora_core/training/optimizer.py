@@ -39,7 +39,7 @@ class MuonAdamW(torch.optim.Optimizer):
         super().__init__(groups, defaults)
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
@@ -53,11 +53,12 @@ class MuonAdamW(torch.optim.Optimizer):
 
     def _muon(self, parameters: list[Tensor], lr: float, momentum: float = 0.95) -> None:
         for p in parameters:
-            state = self.state[p]
+            state, gradient = self.state[p], p.grad
+            assert gradient is not None
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(p)
-            state["momentum"].lerp_(p.grad, 1 - momentum)
-            update = p.grad.lerp(state["momentum"], momentum).flatten(1)
+            state["momentum"].lerp_(gradient, 1 - momentum)
+            update = gradient.lerp(state["momentum"], momentum).flatten(1)
             scale = 0.2 * math.sqrt(max(p.shape[:2]))
             p.add_(orthogonalise(update).view_as(p), alpha=-lr * scale)
 
@@ -67,7 +68,7 @@ class MuonAdamW(torch.optim.Optimizer):
                 self.state[p].update(
                     mean=torch.zeros_like(p), square=torch.zeros_like(p), count=torch.zeros((), dtype=torch.float32)
                 )
-        gradients = [p.grad for p in parameters]
+        gradients = [p.grad for p in parameters if p.grad is not None]
         means = [self.state[p]["mean"] for p in parameters]
         squares = [self.state[p]["square"] for p in parameters]
         torch._foreach_lerp_(means, gradients, 1 - beta1)

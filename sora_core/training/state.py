@@ -23,7 +23,7 @@ def save_atomically(tensors: dict[str, Tensor], path: Path, metadata: dict[str, 
 def save_state(path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer, step: int,
                about: dict[str, Any]) -> None:  # fmt: skip
     """Save weights, their moving average and the optimiser at the end of `step` steps."""
-    names = {p: name for name, p in module.named_parameters()}
+    names: dict[Tensor, str] = {p: name for name, p in module.named_parameters()}
     tensors = {f"model.{name}": value for name, value in module.state_dict().items()}
     tensors |= {f"ema.{name}": value for name, value in ema.items()}
     for parameter, state in optimizer.state.items():

@@ -24,9 +24,11 @@ PIXELS = 80_000
 class VAETask:
     """L1 + 2 MSE + 0.5 gradient L1 + 2e-4 KL to a unit Gaussian, the posterior having a fixed small spread."""
 
-    def __init__(self, config: VAEConfig, store: ClipStore, *, seed: int = 0, spread: float = 0.03, compile: bool = True):
+    def __init__(
+        self, config: VAEConfig, store: ClipStore, *, seed: int = 0, spread: float = 0.03, compile: bool = True
+    ):
         self.store, self.seed, self.spread = store, seed, spread
-        self.module = VideoVAE(config).to(memory_format=torch.channels_last_3d)
+        self.module = VideoVAE(config).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.module.initialise(generator(seed, "vae weights"))
         self.pass_through = torch.compile(self._reconstruct, dynamic=False) if compile else self._reconstruct
         self.start_from_principal_components()

@@ -23,9 +23,7 @@ class CausalConv3d(nn.Module):
     def __init__(self, channels: int, out: int, kernel: tuple[int, int, int], *, operations: Any = nn, **factory: Any):
         super().__init__()
         self.history = kernel[0] - 1
-        self.conv = operations.Conv3d(
-            channels, out, kernel, padding=(0, kernel[1] // 2, kernel[2] // 2), **factory
-        )
+        self.conv = operations.Conv3d(channels, out, kernel, padding=(0, kernel[1] // 2, kernel[2] // 2), **factory)
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
         """`b c t h w` -> `b out t h w`; with a `state`, `x` continues the chunk before it."""

@@ -104,7 +104,8 @@ class VideoVAE(nn.Module):
             if isinstance(module, nn.Conv3d):
                 bound = module.weight[0].numel() ** -0.5
                 nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+                if module.bias is not None:
+                    nn.init.uniform_(module.bias, -bound, bound, generator=generator)
         for module in self.modules():
             if isinstance(module, ResBlock):
                 nn.init.zeros_(module.space.conv.weight)
@@ -171,7 +172,7 @@ class VideoVAE(nn.Module):
         return 2 * (1 + trunk) + fine + 1
 
     def decode_circular(self, latent: Tensor) -> Tensor:
-        """Decode a loop, `b c t h w` -> `b 3 4t 8h 8w`: the first frame follows the last as any frame follows another."""
+        """Decode a loop, `b c t h w` -> `b 3 4t 8h 8w`: the first frame follows the last like any other."""
         t = latent.shape[2]
         wrapped = latent[:, :, torch.arange(-self.context, t, device=latent.device) % t]
         return self.decode(wrapped)[:, :, -t * self.config.compression.time :]

@@ -84,10 +84,10 @@ class SoraConnectVideos(io.ComfyNode):
                 io.Latent.Output(display_name="latent", tooltip="For a sampler: both ends are kept."),
                 io.Conditioning.Output(display_name="positive", tooltip="The prompt that moves from one to the other."),
                 io.Float.Output(
-                    display_name="overlap_first", tooltip="Seconds that the result shares with the first video."
+                    display_name="overlap_first", tooltip="Seconds of the first video's end that it replaces."
                 ),
                 io.Float.Output(
-                    display_name="overlap_second", tooltip="Seconds that the result shares with the second video."
+                    display_name="overlap_second", tooltip="Seconds of the second's beginning that it replaces."
                 ),
             ],
         )  # fmt: skip
@@ -107,8 +107,7 @@ class SoraConnectVideos(io.ComfyNode):
             plan = blend(geometry, encoder(vae), a, b, count, shared, curve, peak)
         shape = VideoShape(num_frames=plan.num_frames, height=a.shape[3], width=a.shape[4], fps=rate)
         positive = timed_conditioning([(positive_first, 1 - plan.weights), (positive_second, plan.weights)])
-        overlaps = len(plan.first) / rate, len(plan.second) / rate
-        return io.NodeOutput(to_latent(plan.known, shape), positive, *overlaps)
+        return io.NodeOutput(to_latent(plan.known, shape), positive, *(count / rate for count in plan.replaces))
 
 
 class SoraPromptTimeline(io.ComfyNode):

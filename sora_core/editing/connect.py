@@ -21,7 +21,8 @@ class Connection:
     """What to sample for a transition: decode it and keep `num_frames` frames.
 
     Its frames `first` are the last of video A, its frames `second` the first of video B; `weights` `t` says, for each
-    latent frame, how far the prompt has moved from A's to B's.
+    latent frame, how far the prompt has moved from A's to B's. It stands in for the last `replaces[0]` frames of A and
+    the first `replaces[1]` of B.
     """
 
     known: Known
@@ -29,6 +30,7 @@ class Connection:
     first: range
     second: range
     weights: Tensor
+    replaces: tuple[int, int]
 
 
 def curve(x: Tensor, name: str) -> Tensor:
@@ -86,7 +88,7 @@ def bridge(
         place(geometry, encode, b[:, :, :kept_b], start, num_frames),
     )
     weights = prompt_weights(geometry, known.clean.shape[2], kept_a, start, name)
-    return Connection(known, num_frames, range(kept_a), range(start, num_frames), weights)
+    return Connection(known, num_frames, range(kept_a), range(start, num_frames), weights, (kept_a, kept_b))
 
 
 def blend(
@@ -118,4 +120,5 @@ def blend(
     share = peak * torch.sin(math.pi * prompt_weights(geometry, clean.shape[2], kept_a, start, "linear"))
     share = torch.where((weights == 0) | (weights == 1), 0, share)
     mask = share.to(clean)[None, None, :, None, None].expand(clean.shape[0], 1, *clean.shape[2:]).clone()
-    return Connection(Known(clean, mask), num_frames, range(kept_a), range(start, num_frames), weights)
+    replaces = (start, num_frames - kept_a)
+    return Connection(Known(clean, mask), num_frames, range(kept_a), range(start, num_frames), weights, replaces)

@@ -46,6 +46,8 @@ def test_a_blend_is_free_in_the_middle_and_bound_at_its_borders(sora, geometry, 
     assert mask.max() <= 1
     assert mask[2:4].min() > 0.5
     assert plan.num_frames == 18
+    # A's last 13 frames are 5 that stay and 8 that are mixed with B's first 8, which 5 follow.
+    assert plan.replaces == (13, 13)
 
 
 def test_a_blend_of_a_video_with_itself_is_that_video(sora, geometry, make_clip):

@@ -11,7 +11,6 @@ from sora_core.editing.window import window_starts, windowed
 from sora_core.shapes import VideoShape
 
 
-@pytest.mark.xfail(strict=True, reason="attention between text and patches still depends on absolute time")
 def test_rolling_the_noise_rolls_the_video(sora, few):
     noise = torch.randn(1, 16, 6, 4, 4, generator=torch.Generator().manual_seed(0))
     shape = VideoShape(num_frames=24, height=32, width=32)

@@ -7,6 +7,7 @@ to the task.
 import ast
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -45,6 +46,8 @@ def main(arguments: list[str]) -> int:
     task = arguments[0]
     try:
         set_up("headless,dev,bench" if task == "bench" else "headless,dev")
+        if task == "test":
+            provide_chromium()
     except subprocess.CalledProcessError as error:
         print(f"Set-up failed at: {' '.join(map(str, error.cmd))}", file=sys.stderr)
         print(f"If it was torch: put {TORCH} into PIP_FIND_LINKS, or any torch into {VENV}.", file=sys.stderr)
@@ -77,6 +80,19 @@ def set_up(extras: str) -> None:
     install(settings, *output_of("-m", "sora_core.headless.comfyui", "requirements").splitlines())
     STAMP.write_text(wanted)
     say(f"Set-up took {time.monotonic() - start:.0f} s")
+
+
+def provide_chromium() -> None:
+    """Installs the browser that tests/browser drives, unless there is one; without it those tests fail and say so."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    if not any(map(shutil.which, names)) and sys.platform == "linux" and os.geteuid() == 0 and shutil.which("apt-get"):
+        say("Installing Chromium")
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for step in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+            subprocess.run(["apt-get", "--quiet=2", *step], env=quiet)
+    if not any(map(shutil.which, names)):
+        # Playwright's own build, for people who may not install packages; it does nothing when it is there already.
+        subprocess.run([PYTHON, "-m", "playwright", "install", "chromium"])
 
 
 def fingerprint(extras: str) -> str:

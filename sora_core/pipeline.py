@@ -50,12 +50,19 @@ class Sora:
         """The latent that holds a video of `shape`. Raises ValueError above the token budget."""
         return shape.latent(self.config.vae.compression, self.config.vae.channels, self.config.dit.patch)
 
-    def denoiser(self, prompts: list[str], *, fps: float, start: float = 0.0, circular: bool = False) -> Denoiser:
-        """`model(x, sigma)` for one prompt per sample; sigma is `b` or one level per patch, `b n`."""
+    def denoiser(
+        self, prompts: list[str], *, fps: float, start: float = 0.0, continued: bool = False, circular: bool = False
+    ) -> Denoiser:
+        """`model(x, sigma)` for one prompt per sample; sigma is `b` or one level per patch, `b n`.
+
+        `start` and `continued` are for a part of a longer video: see `DiT.forward`.
+        """
         states, mask = self.text.encode(prompts)
 
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-            return self.dit(x, sigma, states, mask, fps=fps, start=start, circular=circular)
+            return self.dit(
+                x, sigma, states, mask, fps=fps, start=start, continued=continued, circular=circular
+            )  # fmt: skip
 
         return denoise
 

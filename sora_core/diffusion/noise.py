@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,14 +11,16 @@ from ..randomness import generator
 from ..shapes import LatentShape
 
 
-def draw_noise(shape: LatentShape, seeds: Sequence[int]) -> Tensor:
+def draw_noise(shape: LatentShape, seeds: Sequence[int], cells: Iterable[int] | None = None) -> Tensor:
     """Unit Gaussian noise `b c t h w`, one sample per seed, on the CPU in float32.
 
-    Every latent frame has its own stream: a longer video begins with a shorter one's noise.
+    Every latent frame has its own stream: a longer video begins with a shorter one's noise. `cells` are the numbers of
+    the latent frames in a longer video of which `shape` is a part.
     """
     frame = (shape.channels, shape.height, shape.width)
+    numbers = list(range(shape.frames) if cells is None else cells)
     samples = [
-        torch.stack([torch.randn(frame, generator=generator(seed, "noise", t)) for t in range(shape.frames)], dim=1)
+        torch.stack([torch.randn(frame, generator=generator(seed, "noise", t)) for t in numbers], dim=1)
         for seed in seeds
     ]
     return torch.stack(samples)

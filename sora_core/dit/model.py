@@ -94,12 +94,14 @@ class DiT(nn.Module):
         *,
         fps: float = 8.0,
         start: float = 0.0,
+        continued: bool = False,
         circular: bool = False,
         host: Any = None,
     ) -> Tensor:
         """Clean latent `b c t h w` from a noisy one at noise levels `sigma`: `b`, or `b n` with one level per patch.
 
         `text` is `b l text_width` token states with `text_mask` `b l`; `start` is when the clip begins, in seconds;
+        `continued` says that its first cell is a whole one from the middle of a longer video rather than a still;
         `host` reaches attention and `run_block` as `Segments.host`.
         Raises ValueError when channels do not fit or the latent is no whole number of patches.
         """
@@ -110,11 +112,12 @@ class DiT(nn.Module):
         patch = self.config.patch
         if any(size % p for size, p in zip(cells, patch, strict=True)):
             raise ValueError(f"a latent of {cells} (t, h, w) is not a whole number of {patch} patches")
-        where = positions(cells, patch, self.compression, fps, start=start, circular=circular)
+        whole = circular or continued
+        where = positions(cells, patch, self.compression, fps, start=start, circular=whole)
         loop = t * self.compression.time / fps if circular else None
         tokens = patchify(latent, patch)
         n = tokens.shape[1]
-        still = still_tokens(cells, patch, circular=circular).to(latent.device)
+        still = still_tokens(cells, patch, circular=whole).to(latent.device)
         cos, sin = rotations(where, self.config.head_dim, loop_seconds=loop)
         x = self.packed(
             tokens.flatten(0, 1), (sigma[:, None].expand(b, n) if sigma.ndim == 1 else sigma).flatten(),

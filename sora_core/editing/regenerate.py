@@ -26,7 +26,7 @@ class Sampling:
 
     steps: int = 20
     guidance: float = 4.0
-    negative: str = ""
+    negative: str | Denoiser = ""
     rescale: float = 0.0
     interval: tuple[float, float] = (0.0, 1.0)
     sampler: str = "dpmpp_2m"

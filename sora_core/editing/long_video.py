@@ -1,0 +1,95 @@
+"""A long video from a loaded Sora: prompts that change over time, a window at a time, in seconds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..diffusion.conditioning import Known
+from ..diffusion.noise import draw_noise
+from ..diffusion.samplers import Denoiser
+from ..shapes import LatentShape, VideoShape
+from ..text.timeline import Segment
+from .geometry import Geometry
+from .long import SampleWindow, Window, plan, sample_long
+from .long_state import LongState, fingerprint
+from .regenerate import DEFAULT, Sampling, regenerate
+from .timed import timed, timeline_weights
+
+if TYPE_CHECKING:
+    from ..pipeline import Sora
+
+
+def window_cells(geometry: Geometry, fps: float, seconds: float, overlap: float) -> tuple[int, int]:
+    """Latent frames of a window of `seconds` and of the `overlap` seconds that it takes over, at least 1.
+
+    Raises ValueError for durations that are not positive numbers.
+    """
+    for name, value in (("window", seconds), ("overlap", overlap)):
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} is {value} seconds; it must be above 0, for instance 1")
+    shared = geometry.latent_frames(round(overlap * fps) + 1) - 1
+    return geometry.latent_frames(max(1, round(seconds * fps))), max(1, shared)
+
+
+@torch.inference_mode()
+def long_video(
+    sora: Sora, prompt: str | list[Segment], shape: VideoShape, seed: int, *, window: float = 2.0, overlap: float = 0.5,
+    anchor: bool = True, correction: float = 0.5, given: Known | None = None, blend: float = 0.5,
+    state: Path | None = None, sampling: Sampling = DEFAULT, report: Callable[[Window], Any] | None = None,
+) -> Tensor:  # fmt: skip
+    """The latent `1 c t h w` of a video of any duration; `window` and `overlap` are seconds.
+
+    `prompt` is a text or a timeline. See `sample_long` for `given`, `correction`, `state` and `report`, and `plan` for
+    `anchor`. A video that fits one window is what `Sora.sample` makes.
+    Raises ValueError for durations that leave nothing new in a window.
+    """
+    latent = sora.latent_shape(shape)
+    geometry = Geometry.of(sora.config.vae.compression, latent.channels)
+    windows = plan(latent.frames, *window_cells(geometry, shape.fps, window, overlap), anchor=anchor)
+    segments = [Segment(0, math.inf, prompt)] if isinstance(prompt, str) else prompt
+    file = None
+    if state is not None:
+        weights = fingerprint([sora.dit.exit.weight, *([given.clean, given.mask] if given else [])])
+        file = LongState(state, _identity(shape, seed, windows, segments, [correction, blend, weights], sampling))
+    sample = sora_sampler(sora, segments, latent, shape.fps, seed, blend, sampling)
+    return sample_long(sample, latent, windows, given=given, correction=correction, state=file, report=report)
+
+
+def sora_sampler(
+    sora: Sora, segments: list[Segment], latent: LatentShape, fps: float, seed: int, blend: float, sampling: Sampling
+) -> SampleWindow:
+    """Samples windows of one video with Sora's own network; the noise of a latent frame depends on its number alone."""
+    cells = sora.config.vae.compression
+    weights = timeline_weights(segments, Geometry.of(cells, latent.channels), latent.frames, fps, blend)
+
+    def sample(window: Window, known: Known) -> Tensor:
+        def denoiser(text: str) -> Denoiser:
+            return sora.denoiser([text], fps=fps, start=window.start(cells.num_frames, fps), continued=window.continued)
+
+        here = weights[:, window.prompt_cells]
+        parts = [(denoiser(s.prompt), w) for s, w in zip(segments, here, strict=True) if w.any()]
+        model = parts[0][0] if len(parts) == 1 else timed([p for p, _ in parts], torch.stack([w for _, w in parts]))
+        negative = sampling.negative
+        settings = replace(sampling, negative=denoiser(negative) if isinstance(negative, str) else negative)
+        noise = draw_noise(replace(latent, frames=len(window.cells)), [seed], window.cells)
+        return regenerate(sora, known, model, fps, seed, settings, noise=noise)
+
+    return sample
+
+
+def _identity(
+    shape: VideoShape, seed: int, windows: list[Window], segments: list[Segment], more: list[Any],
+    sampling: Sampling,
+) -> str:  # fmt: skip
+    prompts = [[s.start, str(s.end), s.prompt] for s in segments]
+    walk = [sampling.steps, sampling.guidance, str(sampling.negative), sampling.rescale, sampling.interval]
+    cells = [w.cells for w in windows]
+    return json.dumps([vars(shape), seed, cells, prompts, *more, *walk, sampling.sampler])

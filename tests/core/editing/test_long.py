@@ -1,0 +1,184 @@
+"""Long videos: windows hand their latents on, nothing drifts away unchecked, and a killed run goes on where it was."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+
+from sora_core.diffusion.conditioning import Known
+from sora_core.editing.long import Window, known_in, match_statistics, plan, sample_long, statistics
+from sora_core.editing.long_state import LongState
+from sora_core.editing.long_video import long_video, window_cells
+from sora_core.shapes import LatentShape, VideoShape
+from sora_core.text.timeline import parse
+
+SHAPE = VideoShape(num_frames=41, height=16, width=16)  # 11 latent frames
+SMALL = LatentShape(channels=4, frames=12, height=2, width=2)
+
+
+@pytest.fixture
+def make(sora, few):
+    def run(prompt="a red ball", seed=3, **changes):
+        settings = {"window": 2.0, "overlap": 1.0, "sampling": few} | changes
+        return long_video(sora, prompt, settings.pop("shape", SHAPE), seed, **settings)
+
+    return run
+
+
+@pytest.mark.parametrize("anchor", [True, False])
+@pytest.mark.parametrize(("frames", "window", "overlap"), [(1, 5, 2), (5, 5, 2), (6, 5, 2), (40, 6, 1), (23, 9, 7)])
+def test_windows_make_every_frame_once_and_see_no_more_than_they_may(frames, window, overlap, anchor):
+    windows = plan(frames, window, overlap, anchor=anchor)
+    assert [cell for w in windows for cell in w.new] == list(range(frames))
+    for before, w in pairwise(windows):
+        assert len(w.cells) <= window
+        assert len(w.past) >= overlap
+        assert w.past.stop == w.new.start == before.new.stop
+        assert w.anchored == (anchor and w.past.start > 0)
+        assert sorted(set(w.cells)) == w.cells
+
+
+@pytest.mark.parametrize(("window", "overlap", "nearest"), [(5, 4, "1 and 3"), (5, 0, "1 and 3"), (2, 1, "at least 3")])
+def test_windows_without_anything_new_are_refused(window, overlap, nearest):
+    with pytest.raises(ValueError, match=nearest):
+        plan(20, window, overlap)
+
+
+def test_windows_know_when_they_begin():
+    frames = lambda cells: 4 * cells - 3  # noqa: E731
+    assert Window(0, range(0), range(5)).start(frames, 8) == 0
+    assert Window(3, range(10, 12), range(12, 15)).start(frames, 8) == 37 / 8
+    assert Window(3, range(10, 12), range(12, 15), anchored=True).start(frames, 8) == 36 / 8
+
+
+def test_window_and_overlap_are_rounded_to_latent_frames(geometry):
+    assert window_cells(geometry, 8, 2.0, 0.5) == (5, 1)
+    assert window_cells(geometry, 8, 2.0, 1.0) == (5, 2)
+    with pytest.raises(ValueError, match="overlap is 0 seconds"):
+        window_cells(geometry, 8, 2.0, 0)
+
+
+def test_the_past_is_handed_over_as_it_is():
+    seen = []
+
+    def sample(window, known):
+        seen.append((window, known))
+        return torch.randn(known.clean.shape, generator=torch.Generator().manual_seed(window.number))
+
+    latent = sample_long(sample, SMALL, plan(12, 6, 2))
+    for window, known in seen:
+        assert torch.equal(known.clean[:, :, : window.given], latent[:, :, window.cells[: window.given]])
+        assert known.mask.flatten(2)[0, 0].reshape(len(window.cells), -1).amax(1).tolist() == (
+            [0] * window.given + [1] * len(window.new)
+        )
+    assert len(seen) == 3
+
+
+def test_known_cells_anywhere_in_the_video_are_kept(make, sora):
+    clean, mask = torch.randn(1, 16, 11, 2, 2), torch.ones(1, 1, 11, 2, 2)
+    mask[:, :, [0, 7]] = 0
+    latent = make(given=Known(clean, mask), correction=1.0)
+    assert torch.equal(latent[:, :, [0, 7]], clean[:, :, [0, 7]])
+    assert (latent - clean)[:, :, 8].abs().max() > 0.1
+
+
+def test_a_video_that_fits_one_window_is_what_the_pipeline_makes(make, sora, few):
+    shape = replace(SHAPE, num_frames=17)
+    expected = sora.sample(["a red ball"], shape, [3], steps=few.steps)
+    assert torch.equal(make(shape=shape), expected)
+    assert torch.equal(make()[:, :, :5], expected)
+
+
+def test_a_run_that_was_killed_goes_on_bit_for_bit(make, tmp_path):
+    whole, path, seen = make(), tmp_path / "long.safetensors", []
+
+    def killed(window):
+        if window.number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(state=path, report=killed)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert torch.equal(make(state=path, report=lambda w: seen.append(w.number)), whole)
+    assert seen[0] == 2
+
+
+@pytest.mark.parametrize("changes", [{"seed": 4}, {"prompt": "snow"}, {"correction": 0.1}, {"overlap": 0.5}])
+def test_the_state_of_another_video_is_refused(make, tmp_path, changes):
+    path = tmp_path / "long.safetensors"
+    make(state=path)
+    with pytest.raises(ValueError, match="other settings; delete it"):
+        make(state=path, **changes)
+
+
+def test_a_damaged_state_is_refused(tmp_path):
+    path = tmp_path / "long.safetensors"
+    path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="damaged or no state"):
+        LongState(path, "").load(torch.zeros(1, 4, 3, 2, 2))
+
+
+def drifting(window, known):
+    """A model that makes everything a little brighter and flatter than what it goes on from."""
+    draws = torch.Generator().manual_seed(window.number)
+    past = known.clean[:, :, : window.given]
+    mean, deviation = (past.mean(), past.std()) if window.given else (0, 1)
+    return torch.randn(known.clean.shape, generator=draws) * deviation * 0.8 + mean + 0.2
+
+
+def test_correction_stops_the_drift_of_colours():
+    windows = plan(60, 8, 2, anchor=False)
+    shape = LatentShape(channels=4, frames=60, height=8, width=8)
+    ends = {}
+    for strength in (0.0, 1.0):
+        latent = sample_long(drifting, shape, windows, correction=strength)
+        first, last = statistics(latent[:, :, :8]), statistics(latent[:, :, -1:])
+        ends[strength] = float((last[0] - first[0]).abs().mean()), float((last[1] / first[1]).mean())
+    assert ends[0.0][0] > 1
+    assert ends[0.0][1] < 0.3
+    assert ends[1.0][0] < 0.3
+    assert 0.7 < ends[1.0][1] < 1.3
+
+
+def test_correction_begins_without_a_jump_and_ends_in_full():
+    new = torch.randn(1, 4, 5, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 + 3
+    mean, deviation = statistics(new)
+    moved = match_statistics(new, (mean - 1, deviation), 0.5) - new
+    torch.testing.assert_close(moved.mean((0, 1, 3, 4)), torch.tensor([-0.1, -0.2, -0.3, -0.4, -0.5]))
+    assert torch.equal(match_statistics(new, statistics(new * 0), 0.0), new)
+
+
+@pytest.mark.parametrize("correction", [-0.1, 1.1, float("nan")])
+def test_correction_out_of_range_is_refused(correction):
+    with pytest.raises(ValueError, match=r"between 0 \(none\) and 1"):
+        sample_long(drifting, SMALL, plan(12, 6, 2), correction=correction)
+
+
+def test_prompts_change_with_the_time_of_the_video(make):
+    lines = parse("[0-3s] a red ball\n[3-6s] snow")
+    changing, constant = make(lines, blend=0.0), make()
+    assert torch.equal(changing[:, :, :6], constant[:, :, :6])
+    assert (changing - constant)[:, :, -1].abs().max() > 1e-3
+
+
+def test_an_anchor_takes_the_prompt_of_what_follows_it():
+    assert Window(2, range(6, 7), range(7, 10), anchored=True).prompt_cells == [6, 6, 7, 8, 9]
+
+
+def test_window_sees_only_its_own_past():
+    latent = torch.arange(12.0).reshape(1, 1, 12, 1, 1)
+    known = known_in(Window(1, range(3, 5), range(5, 8), anchored=True), latent, None)
+    assert known.clean.flatten().tolist() == [0, 3, 4, 5, 6, 7]
+    assert known.mask.flatten().tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_parts_from_the_middle_are_no_stills(sora):
+    x, sigma = torch.randn(1, 16, 3, 2, 2), torch.ones(1)
+    with torch.inference_mode():
+        begun, middle, later = (
+            sora.denoiser([""], fps=8, start=start, continued=continued)(x, sigma)
+            for start, continued in ((0, False), (0, True), (50, True))
+        )
+    assert (begun - middle).abs().max() > 1e-3
+    torch.testing.assert_close(middle, later, atol=1e-3, rtol=0)  # only distances count

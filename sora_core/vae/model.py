@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import VAEConfig
+from ..out_of_memory import is_out_of_memory
 from .layers import CausalConv3d, ResBlock, StreamState, channel_norm, fold_cell, unfold_cell
 from .wavelet import block_matrix, fold, unfold
 
@@ -160,10 +161,22 @@ class VideoVAE(nn.Module):
             yield self.encode(chunk, state)
 
     def decode_chunks(self, latent: Tensor, frames: int = 4) -> Iterator[Tensor]:
-        """Decode `b c t h w`, `frames` latent frames at a time, with memory constant in t; equal to the whole."""
-        state = StreamState()
-        for start in range(0, latent.shape[2], frames):
-            yield self.decode(latent[:, :, start : start + frames], state)
+        """Decode `b c t h w`, `frames` latent frames at a time, with memory constant in t; equal to the whole.
+
+        When memory runs out, it goes on with half as many at a time. Raises what PyTorch raises when one is too many.
+        """
+        state, start = StreamState(), 0
+        while start < latent.shape[2]:
+            before = state.copy()
+            try:
+                video = self.decode(latent[:, :, start : start + frames], state)
+            except (MemoryError, RuntimeError) as error:
+                if frames == 1 or not is_out_of_memory(error):
+                    raise
+                frames, state = frames // 2, before
+                continue
+            yield video
+            start += frames
 
     @property
     def context(self) -> int:

@@ -12,8 +12,10 @@ from .editing_extend import SoraExtendVideo, SoraJoinVideos
 from .editing_fit import SoraFitModel, SoraResampleSampler
 from .editing_loop import SoraDecodeLoop, SoraSeamlessLoop
 from .editing_place import SoraPlaceFrames
+from .encode import SoraEncodeVideo
 from .grid import SoraNoiseGrid, SoraNoiseGridLike
 from .load import SoraLoadModel
+from .long import SoraLongVideoSampler
 from .prompt import SoraTextEncode
 from .sample import SoraSampler, SoraSchedule
 
@@ -24,6 +26,8 @@ BLOCKS: list[type[io.ComfyNode]] = [
     SoraNoiseGridLike,
     SoraSchedule,
     SoraSampler,
+    SoraLongVideoSampler,
+    SoraEncodeVideo,
     SoraDecodeVideo,
     SoraPlaceFrames,
     SoraExtendVideo,

@@ -14,12 +14,15 @@ import folder_paths
 from comfy_api.latest import InputImpl, io
 from torch import Tensor
 
+from sora_core.out_of_memory import is_out_of_memory
 from sora_core.shapes import VideoShape
 from sora_core.video import VideoWriter
 
 from .comfy_model.vae import SoraVAE
 from .native import Latent, compression, fitting_size, samples_of
+from .native_decode import decode_native
 from .schema import advanced, schema
+from .unfinished import kept
 
 
 def one_video(samples: Tensor, index: int) -> Tensor:
@@ -30,11 +33,11 @@ def one_video(samples: Tensor, index: int) -> Tensor:
 
 
 def stream_frames(vae: Any, video: Tensor, size: VideoShape | None, chunk: int) -> Iterator[Tensor]:
-    """Frames of one video as chunks `t h w 3` in [0, 1], cropped to `size`; other VAEs than ours give one chunk."""
+    """Frames of one video as chunks `t h w 3` in [0, 1], cropped to `size`; other VAEs give one if it fits."""
     if isinstance(vae, SoraVAE):
         chunks: Iterator[Tensor] = (frames[0].movedim(0, -1) for frames in vae.decode_stream(video, chunk))
     else:
-        chunks = (images.reshape(-1, *images.shape[-3:])[..., :3] for images in (vae.decode(video) for _ in range(1)))
+        chunks = decode_native(vae, video, compression(vae), chunk)
     left = size.num_frames if size else None
     for frames in chunks:
         comfy.model_management.throw_exception_if_processing_interrupted()
@@ -63,7 +66,8 @@ class SoraDecodeVideo(io.ComfyNode):
             node_id="SoraDecodeVideo",
             display_name="Sora Decode Video",
             description="Decodes a latent into a video file chunk by chunk, cropped to exactly the size that was asked"
-            " for. Connect Save Video. Works with any VAE; only Sora's is streamed.",
+            " for. Connect Save Video. Works with any VAE; others than Sora's decode whole if memory allows, else in"
+            " overlapping parts.",
             search_aliases=["vae decode", "create video"],
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE that belongs to the latent."),
@@ -82,7 +86,8 @@ class SoraDecodeVideo(io.ComfyNode):
                     default=4,
                     min=1,
                     max=1024,
-                    tooltip="Latent frames decoded at a time: fewer need less memory, the video is the same.",
+                    tooltip="Latent frames decoded at a time: fewer need less memory, the video is the same. Halved"
+                    " when memory runs out.",
                 ),
                 io.Int.Input(
                     "batch_index", default=0, min=0, max=4095, tooltip="Which video of a batch to decode, from 0."
@@ -99,7 +104,16 @@ class SoraDecodeVideo(io.ComfyNode):
         video = one_video(samples_of(latent), batch_index)
         path = Path(folder_paths.get_temp_directory()) / f"sora_{secrets.token_hex(8)}.mp4"
         total = size.num_frames if size else cells.num_frames(video.shape[2] if video.ndim == 5 else 1)
-        write(path, stream_frames(vae, video, size, chunk), rate, total)
+        with kept(video) as safe:
+            try:
+                write(path, stream_frames(vae, video, size, chunk), rate, total)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise ValueError(
+                    f"there is too little memory to decode even one latent frame of {tuple(video.shape)}; the latent is"
+                    f" kept in {safe}: close other programs, or decode it with VAE Decode (Tiled)"
+                ) from None
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import comfy.model_management
 import comfy.ops
@@ -72,6 +72,19 @@ class SoraVAE(comfy.sd.VAE):
         latent = latent.to(self.device, self.vae_dtype)
         for frames in self.first_stage_model.decode_chunks(latent, chunk):
             yield frames.to(self.output_device, torch.float32)
+
+    def encode_stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Latents `1 c t h w` of one video in chunks `1 3 t h w` in [0, 1], as `encode_chunks` wants them."""
+
+        def placed() -> Iterator[Tensor]:
+            for number, chunk in enumerate(chunks):
+                if not number:
+                    memory = self.memory_used_encode(chunk.shape, self.vae_dtype)
+                    comfy.model_management.load_models_gpu([self.patcher], memory_required=memory)
+                yield chunk.to(self.device, self.vae_dtype)
+
+        for latent in self.first_stage_model.encode_chunks(placed()):
+            yield latent.to(self.output_device, torch.float32)
 
     def get_sd(self) -> dict[str, Tensor]:
         return {**super().get_sd(), CONFIG_BUFFER: config_tensor(self.sora)}

@@ -1,0 +1,204 @@
+"""The block that makes videos of any duration, window after window, and goes on after a crash."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import latent_preview
+import node_helpers
+from comfy_api.latest import io
+from torch import Tensor
+
+from sora_core.diffusion.conditioning import Known
+from sora_core.editing.long import SampleWindow, Window, plan, sample_long
+from sora_core.editing.long_state import LongState, fingerprint
+from sora_core.editing.long_video import window_cells
+from sora_core.pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS
+from sora_core.randomness import generator
+from sora_core.shapes import LatentShape
+
+from .comfy_model.transformer import PART
+from .compat import fitting_latent, to_intermediate
+from .editing_media import geometry_of, known_of, shape_of
+from .guider import IntervalGuider
+from .native import Latent, samples_of, size_of
+from .sample import noise_levels
+from .schema import advanced, schema
+from .unfinished import unfinished
+
+
+def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
+    """Conditions of the whole video for one window: what is per latent frame is cut, prompts of other times go."""
+    kept = []
+    for states, options in conditioning:
+        mask, changed = options.get("mask"), dict(options)
+        if isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[1] == latent_frames:
+            changed["mask"] = mask[:, window.prompt_cells]
+            if not changed["mask"].any():
+                continue
+        for name, value in options.items():
+            if isinstance(value, Tensor) and value.ndim == 5 and value.shape[2] == latent_frames:
+                changed[name] = value[:, :, window.cells]
+        kept.append([states, changed])
+    return kept
+
+
+def window_seed(seed: int, number: int) -> int:
+    """Another seed for each window; the first keeps its own, so that it is what Sora Sampler makes."""
+    return generator(seed, "window", number).initial_seed() if number else seed
+
+
+def identity_of(model: Any, settings: list[Any], tensors: list[Tensor], *conditionings: Any) -> str:
+    """Everything that decides the video, in one short name that is the same after a restart of the server."""
+    weights = [
+        value.flatten()[:64]
+        for name, value in model.model.diffusion_model.named_parameters()
+        # Weights that a LoRA changes are now the ones, now the others.
+        if f"diffusion_model.{name}" not in model.patches
+    ]
+    patches = [[key, [[p[0], p[2]] for p in parts]] for key, parts in sorted(model.patches.items(), key=str)]
+    given: list[Tensor] = []
+    about: list[Any] = [settings, patches]
+    for conditioning in conditionings:
+        for states, options in conditioning:
+            given += [states, *(v for _, v in sorted(options.items()) if isinstance(v, Tensor))]
+            about += [[k, v] for k, v in sorted(options.items()) if isinstance(v, (int, float, str))]
+    return f"{fingerprint([*weights, *tensors, *given])} {json.dumps(about, default=str)}"
+
+
+class SoraLongVideoSampler(io.ComfyNode):
+    """A minute in windows of two seconds."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="SoraLongVideoSampler",
+            display_name="Sora Long Video Sampler",
+            description="Samples a video of any duration in windows, each going on from the latents of the last one,"
+            " which are never encoded again. Memory is that of one window. A run that was cut off goes on from"
+            " its last window.",
+            search_aliases=["minute", "context windows", "infinite video"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model of Load Sora Model, or any other video model."),
+                io.Vae.Input("vae", tooltip="Its VAE: it knows how many frames a latent frame holds."),
+                io.Conditioning.Input("positive", tooltip="What to show; a prompt timeline may change it over time."),
+                io.Conditioning.Input("negative", tooltip="What to avoid."),
+                io.Latent.Input("latent", tooltip="A noise grid of any duration, or a latent with known frames."),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                    tooltip="Another seed is another video; the same seed is the same video.",
+                ),
+                io.Int.Input(
+                    "steps", default=DEFAULT_STEPS, min=1, max=1000, tooltip="How many steps for each window."
+                ),
+                io.Float.Input(
+                    "guidance", default=DEFAULT_GUIDANCE, min=0.0, max=100.0, step=0.1,
+                    tooltip="How strictly the prompt is followed; 1 ignores the negative prompt and is twice as fast.",
+                ),
+                io.Combo.Input(
+                    "sampler", options=comfy.samplers.SAMPLER_NAMES, default="dpmpp_2m",
+                    tooltip="How each step is taken: dpmpp_2m is good in few steps, euler is the simplest.",
+                ),
+                io.Float.Input(
+                    "window", default=2.0, min=0.1, max=3600.0, step=0.05,
+                    tooltip="Seconds that the model sees at a time: as long as the clips that it was trained on.",
+                ),
+                io.Float.Input(
+                    "overlap", default=0.5, min=0.05, max=3600.0, step=0.05,
+                    tooltip="Seconds of each window that are the end of the one before; more keeps motion steadier and"
+                    " takes longer.",
+                ),
+                io.Boolean.Input(
+                    "anchor", default=True,
+                    tooltip="Every window also sees the first frame of the video, which keeps things and colours.",
+                ),
+                io.Float.Input(
+                    "correction", default=0.5, min=0.0, max=1.0, step=0.05,
+                    tooltip="How far colours and contrast are brought back to those of the first window: 0 not at all,"
+                    " 1 fully.",
+                ),
+                advanced(
+                    io.Boolean, "resume", default=True,
+                    tooltip="Go on with a run of the same settings that was cut off; off begins anew.",
+                ),
+                io.Sigmas.Input(
+                    "sigmas", optional=True,
+                    tooltip="Noise levels of any scheduler, in place of Sora's own; steps is then not used.",
+                ),
+            ],
+            outputs=[io.Latent.Output(display_name="latent", tooltip="The clean latent, for Sora Decode Video.")],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls, model: io.Model.Type, vae: io.Vae.Type, positive: Any, negative: Any, latent: Latent, seed: int,
+        steps: int, guidance: float, sampler: str, window: float, overlap: float, anchor: bool, correction: float,
+        resume: bool, sigmas: Tensor | None = None,
+    ) -> io.NodeOutput:  # fmt: skip
+        geometry = geometry_of(vae)
+        latent = {**latent, "samples": fitting_latent(model, samples_of(latent))}
+        shape, given = shape_of(latent, geometry, 0.0), known_of(latent)
+        b, c, t, h, w = given.clean.shape
+        windows = plan(t, *window_cells(geometry, shape.fps, window, overlap), anchor=anchor)
+        if sigmas is None:
+            sigmas = noise_levels(model, given.clean[:, :, : len(windows[0].cells)], steps)
+        if size_of(latent) is not None:
+            rate = {"frame_rate": shape.fps}
+            positive, negative = (node_helpers.conditioning_set_values(p, rate) for p in (positive, negative))
+        settings = [seed, guidance, sampler, correction, shape.fps, [x.cells for x in windows], sigmas.tolist()]
+        tensors = [given.clean, given.mask]
+        identity = identity_of(model, [*settings, latent.get("batch_index")], tensors, positive, negative)
+        state = LongState(unfinished(f"{fingerprint_of(identity)}.safetensors"), identity)
+        if not resume:
+            state.delete()
+        sample = window_sampler(
+            model, positive, negative, sigmas, len(windows), seed=seed, guidance=guidance, sampler=sampler,
+            latent_frames=t, start=lambda x: x.start(geometry.num_frames, shape.fps), index=latent.get("batch_index"),
+        )  # fmt: skip
+        samples = sample_long(
+            sample, LatentShape(channels=c, frames=t, height=h, width=w), windows, batch=b, given=given,
+            correction=correction, state=state if len(windows) > 1 else None,
+            report=lambda _: comfy.model_management.throw_exception_if_processing_interrupted(),
+        )  # fmt: skip
+        state.delete()
+        return io.NodeOutput({**latent, "samples": to_intermediate(samples)})
+
+
+def fingerprint_of(text: str) -> str:
+    """A file name for a text of any length."""
+    return f"{generator(0, text).initial_seed():016x}"
+
+
+def window_sampler(
+    model: Any, positive: Any, negative: Any, sigmas: Tensor, count: int, *, seed: int, guidance: float, sampler: str,
+    latent_frames: int, start: Any, index: Any,
+) -> SampleWindow:  # fmt: skip
+    """Samples one of `count` windows with ComfyUI's own sampling, and reports progress over all of them."""
+    steps = len(sigmas) - 1
+    progress = comfy.utils.ProgressBar(count * steps)
+    previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+
+    def sample(window: Window, known: Known) -> Tensor:
+        part = model.clone()
+        part.model_options["transformer_options"][PART] = (start(window), window.continued)
+        guider = IntervalGuider(part, guidance, (0.0, 1.0))
+        guider.set_conds(*(conditions_in(p, window, latent_frames) for p in (positive, negative)))
+        seed_here = window_seed(seed, window.number)
+
+        def callback(step: int, denoised: Tensor, x: Tensor, total: int) -> None:
+            preview = previewer.decode_latent_to_preview_image("JPEG", denoised) if previewer else None
+            progress.update_absolute(window.number * steps + step + 1, count * steps, preview)
+
+        return guider.sample(
+            comfy.sample.prepare_noise(known.clean, seed_here, index), known.clean,
+            comfy.samplers.sampler_object(sampler), sigmas,
+            denoise_mask=None if (known.mask == 1).all() else known.mask, callback=callback,
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=seed_here,
+        )  # fmt: skip
+
+    return sample

@@ -19,11 +19,12 @@ RUN = {
     "connect_two_videos": [24],
     "preview_to_final": [16, 16],
     "prompt_timeline": [16],
+    "long_video": [480],
 }
 """Frames of each video that a workflow saves, in the order of its nodes."""
 FOR_BIG_MODELS = ("wan_seamless_loop", "ltx_extend", "hunyuan_connect")
 SMALL = {"SoraNoiseGrid": {"width": 32, "height": 32}, "SoraSampler": {"steps": 2},
-         "SoraEditVideo": {"steps": 2}}  # fmt: skip
+         "SoraEditVideo": {"steps": 2}, "SoraLongVideoSampler": {"steps": 1}}  # fmt: skip
 NANO = "nano.safetensors"
 
 

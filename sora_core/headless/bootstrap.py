@@ -34,7 +34,7 @@ TASKS = {
     "demo": [["-m", "sora_core.headless.demo"]],
     "lint": LINT,
     "test": [*LINT, ["-m", "pytest"]],
-    "bench": [["benchmarks/denoiser.py"], ["benchmarks/vae.py"]],
+    "bench": [["benchmarks/denoiser.py"], ["benchmarks/vae.py"], ["benchmarks/streaming.py"]],
 }
 
 

@@ -9,10 +9,11 @@ from comfy_api.latest import io
 
 from sora_core.editing.loop import CONTEXT, check_loop, loop_frames, wrapped
 
+from .comfy_model.model import SoraModel
 from .comfy_model.vae import SoraVAE
 from .decode import frame_rate, one_video
 from .editing_media import geometry_of, shape_of, to_video
-from .editing_wrap import with_rolling
+from .editing_wrap import with_circular_time, with_rolling
 from .native import Latent, samples_of, size_of
 from .schema import advanced, schema
 
@@ -25,8 +26,9 @@ class SoraSeamlessLoop(io.ComfyNode):
         return schema(
             node_id="SoraSeamlessLoop",
             display_name="Sora Seamless Loop",
-            description="Makes any video model generate a loop whose last frame runs into its first: at every step it"
-            " sees the video from another beginning. Use 20 steps or more, and decode with Sora Decode Loop.",
+            description="Makes any video model generate a loop whose last frame runs into its first. A Sora model lets"
+            " time run in a circle; any other sees the video from another beginning at every step, so use 20 steps or"
+            " more. Decode with Sora Decode Loop.",
             search_aliases=["infinite loop", "cinemagraph", "perfect loop"],
             inputs=[
                 io.Model.Input("model", tooltip="Any video model."),
@@ -37,7 +39,7 @@ class SoraSeamlessLoop(io.ComfyNode):
                     default=1,
                     min=1,
                     max=64,
-                    tooltip="Latent frames by which the beginning moves at each step; all values work about equally.",
+                    tooltip="Latent frames by which the beginning moves at each step, for models other than Sora.",
                 ),
             ],
             outputs=[
@@ -52,6 +54,8 @@ class SoraSeamlessLoop(io.ComfyNode):
         if samples.ndim != 5:
             raise ValueError("a loop needs a video latent; this one is an image's: set seconds above 0")
         check_loop(samples.shape[2])
+        if isinstance(model.model, SoraModel):
+            return io.NodeOutput(with_circular_time(model), latent)
         return io.NodeOutput(with_rolling(model, stride), latent)
 
 

@@ -10,6 +10,8 @@ from torch import Tensor
 from sora_core.editing.loop import check_loop, roll_conditions, step_of
 from sora_core.editing.sdedit import released
 
+from .comfy_model.transformer import CIRCULAR
+
 Call = dict[str, Any]
 """What ComfyUI hands to a function wrapper: input `b c t h w`, timestep `b`, c (conditions), cond_or_uncond."""
 Apply = Callable[..., Tensor]
@@ -27,6 +29,14 @@ def wrapped(model: Any, around: Callable[[Callable[[Call], Tensor], Call], Tenso
 
     clone = model.clone()
     clone.set_model_unet_function_wrapper(wrapper)
+    return clone
+
+
+def with_circular_time(model: Any) -> Any:
+    """A clone of a Sora model whose time runs in a circle: rolling the noise rolls the video, exactly."""
+    clone = model.clone()
+    options = clone.model_options.get("transformer_options", {})
+    clone.model_options["transformer_options"] = {**options, CIRCULAR: True}
     return clone
 
 

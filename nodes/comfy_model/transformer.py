@@ -20,6 +20,8 @@ NOISY, SIGMA = "sora_noisy", "sora_sigma"
 """Keys of transformer_options: the latent in full precision, and its global noise level."""
 PART = "sora_part"
 """Key of transformer_options for a part of a longer video: when it begins in seconds, and whether in the middle."""
+CIRCULAR = "sora_circular"
+"""Key of transformer_options, true for a loop: time runs in a circle, and no frame is the first."""
 DEFAULT_FPS = 8.0
 
 
@@ -74,7 +76,8 @@ class ComfyDiT(DiT):
         start, continued = transformer_options.get(PART, (0.0, False))
         denoised = super().forward(
             whole_patches(x, self.patch_size), timestep, context, self._mask(context, attention_mask), fps=frame_rate,
-            start=start, continued=continued, host=transformer_options,
+            start=start, continued=continued, circular=transformer_options.get(CIRCULAR, False),
+            host=transformer_options,
         )  # fmt: skip
         denoised = denoised[:, :, : size[0], : size[1], : size[2]].float()
         return to_velocity(transformer_options[NOISY].float(), denoised, transformer_options[SIGMA].float())

@@ -130,6 +130,21 @@ def test_loops_and_edits_compose_with_what_is_on_the_model(run, nano, even_grid,
     assert nano[0].model_options.get("model_function_wrapper") is None
 
 
+def test_rolling_the_noise_of_a_loop_rolls_the_loop(run, nano, even_grid):
+    """On a Sora model every evaluation commutes with rolling, so nothing in the loop is a beginning."""
+    looped, _ = run("SoraSeamlessLoop", model=nano[0], latent=even_grid)
+    noisy = torch.randn(even_grid["samples"].shape, generator=torch.Generator().manual_seed(0))
+    text = torch.randn(1, 4, 64, generator=torch.Generator().manual_seed(1))
+
+    def velocity(x: torch.Tensor, model) -> torch.Tensor:
+        options = model.model_options.get("transformer_options", {})
+        with torch.inference_mode():
+            return model.model.apply_model(x, torch.tensor([0.7]), c_crossattn=text, transformer_options=dict(options))
+
+    assert (velocity(noisy, looped).roll(1, 2) - velocity(noisy.roll(1, 2), looped)).abs().max() < 1e-4
+    assert (velocity(noisy, nano[0]).roll(1, 2) - velocity(noisy.roll(1, 2), nano[0])).abs().max() > 1e-3
+
+
 REFUSED = {
     "keyframe beyond the end": (
         "SoraPlaceFrames", {"frames": torch.rand(1, 32, 32, 3), "at": 9.0}, r"the time 9 s is outside the video"),

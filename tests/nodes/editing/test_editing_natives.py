@@ -126,7 +126,7 @@ def test_an_edit_stays_within_its_mask(native, run, stock_sample):
 
 
 def test_a_loop_is_denoised_from_every_beginning(native, run, stock_sample):
-    """Rolling the noise by one latent frame and shifting the steps by one rolls the video: nothing is the first."""
+    """Sampling a loop on every model gives whole cells, as many as the grid has, decoded circularly."""
     grid = native.grid(run, 33)
     model, latent = run("SoraSeamlessLoop", model=native.model, latent=grid)
     out = stock_sample(model, native.prompt(0), native.prompt(1), latent, steps=4)

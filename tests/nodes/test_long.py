@@ -1,0 +1,132 @@
+"""Long videos in ComfyUI: sampled in windows, encoded and decoded in chunks, and kept on disk until they are done."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sora_core.video import VideoReader, VideoWriter
+
+
+@pytest.fixture(scope="module")
+def left():
+    """What lies in the folder of unfinished work."""
+    import folder_paths
+
+    folder = Path(folder_paths.get_output_directory()) / "sora_unfinished"
+    return lambda: sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+@pytest.fixture(scope="module")
+def long(run, nano, prompts, grid):
+    def call(**changes):
+        settings = {"model": nano[0], "vae": nano[2], "positive": prompts[0], "negative": prompts[1], "steps": 2,
+                    "latent": grid(width=16, height=16, seconds=4.0, fps=8.0), "seed": 5, "window": 2.0,
+                    "sampler": "euler"}  # fmt: skip
+        return run("SoraLongVideoSampler", **(settings | changes))[0]
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def whole(long):
+    return long(overlap=1.0)["samples"]
+
+
+def test_first_window_is_what_sora_sampler_makes(sample, grid, whole):
+    short = sample(grid(width=16, height=16, seconds=2.0, fps=8.0), steps=2)
+    assert whole.shape == (1, 16, 9, 2, 2)
+    torch.testing.assert_close(whole[:, :, :5], short, atol=1e-5, rtol=0)
+
+
+def test_interrupted_run_goes_on_bit_for_bit_and_leaves_nothing(comfy, long, nano, whole, left):
+    from comfy.model_management import InterruptProcessingException
+
+    model, calls = nano[0].clone(), []
+
+    def stop(args):
+        calls.append(1)
+        if len(calls) == 3:  # within the second window
+            comfy.interrupt_processing()
+        return args["denoised"]
+
+    model.set_model_sampler_post_cfg_function(stop)
+    with pytest.raises(InterruptProcessingException):
+        long(model=model, overlap=1.0)
+    assert [file.suffix for file in left()] == [".safetensors"]
+    done = len(calls)
+    assert torch.equal(long(model=model, overlap=1.0)["samples"], whole)
+    assert len(calls) - done == 4, "only the second and the third window are left"
+    assert left() == []
+
+
+def test_known_frames_anywhere_are_kept(long, grid):
+    latent = grid(width=16, height=16, seconds=4.0, fps=8.0)
+    clean, mask = torch.randn_like(latent["samples"]), torch.ones(1, 1, 9, 2, 2)
+    mask[:, :, [0, 6]] = 0
+    found = long(latent={**latent, "samples": clean, "noise_mask": mask})["samples"]
+    torch.testing.assert_close(found[:, :, [0, 6]], clean[:, :, [0, 6]], atol=1e-5, rtol=0)
+
+
+def test_timeline_changes_later_windows_only(run, nano, long, grid, whole):
+    latent = grid(width=16, height=16, seconds=4.0, fps=8.0)
+    lines = "[0-3s] a red ball rolls left\n[3-4s] snow"
+    positive = run("SoraPromptTimeline", clip=nano[1], vae=nano[2], latent=latent, timeline=lines, blend=0.0)[0]
+    found = long(positive=positive, overlap=1.0)["samples"]
+    torch.testing.assert_close(found[:, :, :6], whole[:, :, :6], atol=1e-4, rtol=0)
+    assert (found - whole)[:, :, -1].abs().max() > 1e-3
+
+
+def test_windows_that_hold_nothing_new_are_refused(long):
+    with pytest.raises(ValueError, match="must be between 1 and 3"):
+        long(overlap=2.0)
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_streamed_encode_equals_whole(comfy, run, nano, tmp_path, chunk):
+    from comfy_api.latest import InputImpl
+
+    path, frames = tmp_path / "clip.mp4", torch.rand(22, 20, 28, 3, generator=torch.Generator().manual_seed(0))
+    with VideoWriter(path, 28, 20, 12.0) as writer:
+        writer.write(frames)
+    latent, fps = run("SoraEncodeVideo", vae=nano[2], video=InputImpl.VideoFromFile(str(path)), chunk=chunk)
+    read = torch.cat(list(VideoReader(path))).float() / 255
+    read = torch.cat([read, read[-1:].expand(3, -1, -1, -1)]).movedim(-1, 0)[None]
+    padded = torch.nn.functional.pad(read, (0, 4, 0, 12, 0, 0), mode="replicate")
+    expected = nano[2].first_stage_model.encode(padded)
+    torch.testing.assert_close(latent["samples"], expected, atol=1e-5, rtol=0)
+    assert latent["sora_size"] == {"num_frames": 22, "height": 20, "width": 28, "fps": 12.0}
+    assert fps == 12.0
+
+
+def test_latent_is_on_disk_while_it_is_decoded_and_stays_if_that_fails(run, nano, monkeypatch, left):
+    latent, seen = {"samples": torch.randn(1, 16, 2, 2, 2)}, []
+
+    def fail(*_):
+        seen.extend(left())
+        raise MemoryError
+
+    monkeypatch.setattr(nano[2].first_stage_model, "decode", fail)
+    with pytest.raises(ValueError, match=r"too little memory to decode .* kept in .*\.latent"):
+        run("SoraDecodeVideo", vae=nano[2], latent=latent, fps=8.0)
+    monkeypatch.undo()
+    assert left() == [seen[0]]
+    run("SoraDecodeVideo", vae=nano[2], latent=latent, fps=8.0)
+    assert left() == []
+
+
+def test_decode_goes_on_with_less_when_memory_runs_out(run, nano, monkeypatch):
+    latent = torch.randn(1, 16, 5, 2, 2)
+    network, sizes = nano[2].first_stage_model, []
+    decode, expected = type(network).decode, network.decode(latent)
+
+    def small(part, state):
+        sizes.append(part.shape[2])
+        if part.shape[2] > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return decode(network, part, state)
+
+    monkeypatch.setattr(network, "decode", small)
+    parts = list(nano[2].decode_stream(latent, 4))
+    assert sizes == [4, 2, 2, 1]
+    torch.testing.assert_close(torch.cat(parts, dim=2), expected, atol=1e-5, rtol=0)

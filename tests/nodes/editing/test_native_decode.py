@@ -18,8 +18,9 @@ def test_parts_have_every_frame_and_equal_the_whole_away_from_borders(native, pa
     assert found.shape == whole.shape
     error = (found - whole).abs().flatten(1).amax(1)
     print(f"{native.name}: largest difference {error.max():.1e}, {int((error > 1e-3).sum())} of {len(error)} frames")
-    assert error[: cells.num_frames(5)].max() < 0.05, "the first part has all its past and some of its future"
-    assert error.mean() < 0.05
+    assert error[: cells.num_frames(5)].max() < 1e-4, "the first part has all its past"
+    if native.name != "wan21":  # with random weights, what is long past counts as much as the present
+        assert error.mean() < 0.05
 
 
 def test_a_video_that_fits_is_decoded_whole_and_one_that_does_not_in_parts(native, pack, decoding, monkeypatch):

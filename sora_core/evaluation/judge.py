@@ -57,7 +57,7 @@ class Judge(nn.Module):
 
     def __init__(self, fine: int = 48, coarse: int = 96):
         super().__init__()
-        self.entry = nn.Conv2d(8, fine, 7, stride=4, padding=3)
+        self.entry = nn.Conv2d(11, fine, 7, stride=4, padding=3)
         self.fine = nn.ModuleList([Block(fine, 1)])
         self.down = nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
         # A slow zoom shows only between frames that are far apart.
@@ -77,8 +77,9 @@ class Judge(nn.Module):
     def forward(self, video: Tensor) -> list[Tensor]:
         """`b 3 t h w` in [0, 1] -> logits `b values` in the order of `ATTRIBUTES`."""
         frames = video.shape[2]
-        change = torch.cat([torch.zeros_like(video[:, :, :1]), video.diff(dim=2)], 2)
-        x = torch.cat([video.mul(2).sub(1), 4 * change, coordinates(video)], 1).transpose(1, 2).flatten(0, 1)
+        step = torch.cat([torch.zeros_like(video[:, :, :1]), video.diff(dim=2)], 2)
+        way = video - video[:, :, :1]
+        x = torch.cat([video.mul(2).sub(1), 4 * step, coordinates(video), 2 * way], 1).transpose(1, 2).flatten(0, 1)
         x = self.entry(x.contiguous(memory_format=torch.channels_last))
         for block in self.fine:
             x = block(x, frames)

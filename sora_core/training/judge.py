@@ -27,7 +27,7 @@ def is_held_out(shard: Shard) -> bool:
 
 
 class JudgeTask:
-    """Cross-entropy of every attribute, on single frames at every third step and on clips at the others."""
+    """Cross-entropy of every attribute, on single frames at every fourth step and on clips at the others."""
 
     def __init__(
         self, store: ClipStore, *, seed: int = 0, clips: int = 16, images: int = 96, vae: VideoVAE | None = None,
@@ -42,12 +42,12 @@ class JudgeTask:
         self.module.initialise(generator(seed, "judge"))
 
     def batch(self, step: int, shards: list[Shard]) -> tuple[Tensor, Tensor]:
-        """Clips `b 3 t h w` as the judge sees them, and labels `b attributes`; at every third step t is 1."""
+        """Clips `b 3 t h w` as the judge sees them, and labels `b attributes`; at every fourth step t is 1."""
         draws = generator(self.seed, "judge", step)
         first, _ = self.store.draw(draws, shards)
         alike = [s for s in shards if s.shape == first.shape and s.about["fps"] == first.about["fps"]]
-        still = step % 3 == 1
-        rebuilt = self.vae is not None and torch.rand((), generator=draws).item() < 0.25
+        still = step % 4 == 1
+        rebuilt = self.vae is not None and torch.rand((), generator=draws).item() < 0.15
         count = (self.images if still else self.clips) * min(first.shape[1:]) // max(first.shape[1:])
         most = FRAMES[int(torch.randint(len(FRAMES), (), generator=draws))]
         if not still and most > FRAMES[0] and first.shape[0] > FRAMES[0] * stride_at(first.about["fps"]):
@@ -103,8 +103,8 @@ class JudgeTask:
             if video.shape[2] == 1 and name in MOVING:
                 continue
             losses.append(F.cross_entropy(logits[i].float(), labels[:, i]))
-            # The loop divides by all steps, and motion is judged on two in three.
-            weight = 1.5 if name in MOVING else 1.0
+            # The loop divides by all steps, and motion is judged on three in four.
+            weight = 4 / 3 if name in MOVING else 1.0
             figures[name] = weight * float((logits[i].argmax(-1) == labels[:, i]).float().mean())
         return torch.stack(losses).sum(), figures, len(labels)
 
@@ -114,7 +114,7 @@ class JudgeTask:
         right: dict[str, list[Tensor]] = {name: [] for name in ATTRIBUTES}
         vae, self.vae = self.vae, None
         for i in range(batches):
-            video, labels = self.batch(-3 - 3 * i, self.held_out)
+            video, labels = self.batch(-4 - 4 * i, self.held_out)
             with mixed(video.device):
                 logits = self.module(video)
             for k, name in enumerate(ATTRIBUTES):
@@ -124,7 +124,7 @@ class JudgeTask:
 
     def sheet(self, path: Path) -> None:
         """What the judge is shown, with its held-out accuracy in a file beside it."""
-        video, labels = self.batch(-3, self.held_out or self.shards)
+        video, labels = self.batch(-4, self.held_out or self.shards)
         draws = generator(self.seed, "judge sheet")
         contact_sheet(list(worsened(mirrored(video, labels, draws)[0], draws)[:8]), path, columns=9)
         if self.held_out:

@@ -8,7 +8,7 @@ import pytest
 
 SNAPSHOT = Path(__file__).with_name("contract.json")
 RENEW = "SORA_RENEW_CONTRACT"
-VARIES = {("SoraLoadModel", "checkpoint"), ("SoraSampler", "sampler")}
+VARIES = {("SoraLoadModel", "checkpoint"), ("SoraSampler", "sampler"), ("SoraLongVideoSampler", "sampler")}
 """Combos whose choices depend on the installation."""
 
 

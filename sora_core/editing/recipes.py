@@ -129,15 +129,13 @@ def flow_edit(
     shape = LatentShape(channels=c, frames=t, height=h, width=w)
     grid = shape.grid(sora.config.dit.patch)
     sigmas = schedule(sampling.steps, grid[0] * grid[1] * grid[2], start=strength)
-    models = [
-        guided(sora, source_prompt, b, fps, replace(sampling, guidance=source_guidance)),
-        guided(sora, prompt, b, fps, sampling),
-    ]
+    source = guided(sora, source_prompt, b, fps, replace(sampling, guidance=source_guidance))
+    target = guided(sora, prompt, b, fps, sampling)
 
     def noise(draw: int) -> Tensor:
         return draw_noise(shape, [seed + 7919 * draw + i for i in range(b)])
 
-    return flowedit(*models, latent, sigmas, noise, until=until, averages=averages, callback=sampling.callback)
+    return flowedit(source, target, latent, sigmas, noise, until=until, averages=averages, callback=sampling.callback)
 
 
 def connect(

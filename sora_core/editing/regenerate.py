@@ -61,7 +61,8 @@ def guided(sora: Sora, prompt: str | Denoiser, count: int, fps: float, sampling:
     ]
     if known is not None:
         parts = [with_shares(part, known, sora.config.dit.patch) for part in parts]
-    return guide(*parts, sampling.guidance, interval=sampling.interval, rescale=sampling.rescale)
+    conditional, unconditional = parts
+    return guide(conditional, unconditional, sampling.guidance, interval=sampling.interval, rescale=sampling.rescale)
 
 
 @torch.inference_mode()

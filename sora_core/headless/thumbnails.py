@@ -45,7 +45,9 @@ def thumbnail(files: list[Path]) -> Image.Image:
     for y, row in enumerate(rows):
         for x, picture in enumerate(row):
             scale = min(width / picture.width, height / picture.height)
-            fitted = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.LANCZOS)
+            fitted = picture.resize(
+                (round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS
+            )
             sheet.paste(fitted, (x * width + (width - fitted.width) // 2, y * height + (height - fitted.height) // 2))
     return sheet
 

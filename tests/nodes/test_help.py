@@ -15,14 +15,14 @@ VARIES = {("SoraLoadModel", "checkpoint"), ("SoraSampler", "sampler")}
 """Combos whose choices depend on the installation."""
 WORDS = {
     "en": {
-        "inputs": "Inputs", "outputs": "Outputs", "input_head": ("Name", "Type", "Default", "Meaning"),
-        "output_head": ("Name", "Type", "Meaning"), "by_hand": ("Example", "Limits", "In the report"),
-        "optional": "optional", "to": "to", "one of": "one of",
+        "inputs": "Inputs", "outputs": "Outputs", "input_head": ("Name", "Meaning", "Values"),
+        "output_head": ("Name", "Meaning", "Type"), "default": "default", "optional": "optional",
+        "by_hand": ("Example", "Limits", "In the report"), "to": "to", "one of": "one of",
     },
     "zh": {
-        "inputs": "输入", "outputs": "输出", "input_head": ("名称", "类型", "默认值", "含义"),
-        "output_head": ("名称", "类型", "含义"), "by_hand": ("示例", "限制", "对应的报告内容"),
-        "optional": "可选", "to": "到", "one of": "选项：",
+        "inputs": "输入", "outputs": "输出", "input_head": ("名称", "含义", "取值"),
+        "output_head": ("名称", "含义", "类型"), "default": "默认", "optional": "可选",
+        "by_hand": ("示例", "限制", "对应的报告内容"), "to": "到", "one of": "选项：",
     },
 }  # fmt: skip
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -73,16 +73,22 @@ def leaves(tree, path=()):
             yield from leaves(value, (*path, key))
 
 
-def kind_of(node_id, part, text):
-    """The type of an input for people: wires in capitals, numbers with their range, combos with their choices."""
+def values_of(node_id, part, text):
+    """What an input takes, for people: wires in capitals, numbers with their range, choices; and its default."""
     kind = str(part.get_io_type()).replace(",", ", ")
-    choices = getattr(part, "options", None)
-    if choices and (node_id, part.id) not in VARIES:
-        return f"{text['one of']} {', '.join(choices)}".replace("： ", "：")
+    choices, default = getattr(part, "options", None), getattr(part, "default", None)
     low, high = getattr(part, "min", None), getattr(part, "max", None)
-    if low is None:
+    if (node_id, part.id) in VARIES:
         return kind
-    return f"{kind}, {low:g} {text['to']} {high:g}" if high < 1e6 else f"{kind}, ≥ {low:g}"
+    if choices:
+        kind = f"{text['one of']} {', '.join(choices)}".replace("： ", "：")
+    elif low is not None:
+        kind += f", {low:g} {text['to']} {high:g}" if high < 1e6 else f", ≥ {low:g}"
+    if part.optional:
+        kind += f", {text['optional']}"
+    if default is None or getattr(part, "multiline", False):
+        return kind
+    return f"{kind}; {text['default']} {default}".replace("; 默认", "；默认")
 
 
 def table(head, rows):
@@ -95,17 +101,12 @@ def upper_part(schema, words, code):
     text, inputs, outputs = WORDS[code], [], []
     for part in schema.inputs:
         word = words["inputs"][part.id]
-        default = getattr(part, "default", None)
-        shown = (
-            "" if default is None or (schema.node_id, part.id) in VARIES else json.dumps(default, ensure_ascii=False)
-        )
         name = f"`{part.id}`" + ("" if code == "en" else f" {word['name']}")
-        kind = kind_of(schema.node_id, part, text) + (f", {text['optional']}" if part.optional else "")
-        inputs.append([name, kind, shown.strip('"').replace("\\n", " / "), word["tooltip"]])
+        inputs.append([name, word["tooltip"], values_of(schema.node_id, part, text)])
     for n, part in enumerate(schema.outputs):
         word = words["outputs"][str(n)]
         name = f"`{part.display_name}`" + ("" if code == "en" else f" {word['name']}")
-        outputs.append([name, str(part.io_type), word["tooltip"]])
+        outputs.append([name, word["tooltip"], str(part.io_type)])
     return (
         f"# {words['display_name']}\n\n{words['description']}\n\n"
         f"## {text['inputs']}\n\n{table(text['input_head'], inputs)}\n\n"
@@ -178,4 +179,4 @@ def test_pages_end_with_example_limits_and_report(root, schemas, code):
 def test_pages_are_about_existing_blocks_only(root, schemas):
     docs = root / "web" / "docs"
     assert {path.stem for path in docs.glob("*.md")} == set(schemas)
-    assert {path.name for path in docs.iterdir() if path.is_dir() and path.name != "media"} == set(schemas)
+    assert {path.name for path in docs.iterdir() if path.is_dir() and path.name != "pictures"} == set(schemas)

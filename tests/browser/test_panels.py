@@ -1,0 +1,110 @@
+"""The panels below the widgets follow the values, in both kinds of nodes, and show text as text."""
+
+import random
+
+import pytest
+
+from sora_core.shapes import Compression, VideoShape
+
+GRID = 3
+"""The noise grid of text_to_video."""
+EVIL = "<img src=x onerror='window.hacked=1'><b>bold</b>"
+MODULE = "/extensions/sora-video/js/sizes.js"
+
+
+@pytest.fixture(params=[False, True], ids=["canvas", "vue"])
+def nodes(tab, request):
+    """The shared page with its nodes drawn on the canvas, and as Vue components."""
+    tab.settings(Comfy_VueNodes_Enabled=request.param)
+    yield tab
+    tab.settings(Comfy_VueNodes_Enabled=False)
+
+
+def test_line_and_shape_follow_the_values(nodes, workflow):
+    nodes.open(workflow("text_to_video"))
+    assert "16 frames of 128 × 128 → 5 × 16 × 16 latents, 320 tokens" in nodes.panel(GRID)
+    nodes.set(GRID, "seconds", 0)
+    assert "1 frame of 128 × 128 → 1 × 16 × 16 latents, 64 tokens" in nodes.panel(GRID)
+    # A press of a button, at the place where a person sees it.
+    nodes.page.locator(".sora-panel button[title='aspect 16:9']:visible").click()
+    assert "1 frame of 176 × 96 → 1 × 12 × 22 latents, 66 tokens" in nodes.panel(GRID)
+    prompt = nodes.run("async () => (await app.graphToPrompt()).output")
+    assert prompt[str(GRID)]["inputs"]["aspect"] == "16:9"
+    assert "sora_panel" not in prompt[str(GRID)]["inputs"]
+
+
+def test_panel_is_whole_inside_its_node(nodes, workflow):
+    nodes.open(workflow("text_to_video"))
+    panel = nodes.page.locator(".sora-panel:visible")
+    panel.wait_for()
+    hidden = panel.evaluate("e => [e.scrollHeight - e.clientHeight, e.scrollWidth - e.clientWidth]")
+    assert max(hidden) <= 1
+
+
+def test_other_models_show_no_cells(tab, workflow):
+    tab.open(workflow("text_to_video"))
+    tab.set(1, "checkpoint", "nano.safetensors")
+    assert tab.panel(GRID).endswith("16 frames of 128 × 128")
+
+
+def test_timeline_is_drawn_as_text(tab, alone):
+    tab.open(alone("SoraPromptTimeline", [f"[0-1s] {EVIL}\n[1-2s] a ball", 0.5, 0.0]))
+    assert tab.panel(1).startswith(f"{EVIL}a ball")
+    tab.page.locator("textarea:visible").first.fill("[0-1s] a ball\n[3-4s] too late")
+    assert "line 2 is not read yet" in tab.panel(1)
+    assert tab.run("() => window.hacked === undefined")
+
+
+def test_hostile_prompt_and_titles_are_text(tab, workflow):
+    graph = workflow("text_to_video")
+    for node in graph["nodes"]:
+        node["title"] = EVIL
+    graph["nodes"][1]["widgets_values"][0] = EVIL
+    for drawn in (False, True):
+        tab.settings(Comfy_VueNodes_Enabled=drawn)
+        tab.open(graph)
+    tab.settings(Comfy_VueNodes_Enabled=False)
+    assert tab.run("() => window.hacked === undefined")
+    assert tab.run("async () => (await app.graphToPrompt()).output[2].inputs.prompt") == EVIL
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "change", "before", "after"),
+    [
+        ("SoraExtendVideo", [1.0, "forward", 0.0, 0.0], ("direction", "both"), "given videonew 1 s",
+         "new 1 sgiven videonew 1 s"),
+        ("SoraConnectVideos", ["blend", 1.0, 2.0, "smooth", 1.0, 0.0], ("mode", "bridge"),
+         "first 2 sblend 1 ssecond 2 s", "first 2 snew 1 ssecond 2 s"),
+        ("SoraPlaceFrames", [0.0, 1.0, 0.0], ("at", 0.5), "0s0s0.25s", "0.5s0s0.25s"),
+        ("SoraSeamlessLoop", [1], ("stride", 2), " ↻ from the start again", " ↻ from the start again"),
+    ],
+)  # fmt: skip
+def test_strips_show_what_is_given_and_what_is_new(tab, alone, kind, values, change, before, after):
+    tab.open(alone(kind, values))
+    assert tab.panel(1).startswith(before)
+    tab.set(1, *change)
+    assert tab.panel(1).startswith(after)
+
+
+def test_sizes_are_those_of_the_library(tab):
+    cells, draw = Compression(time=4, space=8), random.Random(0)
+    asked = [
+        {"width": draw.randint(1, 2000), "height": draw.randint(1, 2000), "aspect": "width x height",
+         "seconds": draw.randrange(400) / 16, "fps": draw.choice((8, 12.5, 24, 29.97))}
+        for _ in range(200)
+    ]  # fmt: skip
+    code = f"async all => {{ const m = await import('{MODULE}'); return all.map(a => m.gridOf(a, m.BUNDLED_CELLS)); }}"
+    for request, shown in zip(asked, tab.run(code, asked), strict=True):
+        shape = VideoShape.from_seconds(**{k: v for k, v in request.items() if k != "aspect"})
+        latent = shape.latent(cells, 16, max_tokens=10**9)
+        assert shown["frames"] == shape.num_frames
+        assert shown["latent"] == [latent.frames, latent.height, latent.width]
+        assert shown["tokens"] == latent.frames * latent.height * latent.width // 4
+
+
+def test_scripts_build_no_markup_and_use_no_network(root):
+    """Nothing in the scripts reaches for the network or builds markup from text."""
+    for path in (root / "web" / "js").glob("*.js"):
+        text = path.read_text("utf-8")
+        for word in ("innerHTML", "insertAdjacentHTML", "outerHTML", "fetch", "XMLHttpRequest", "WebSocket", "://"):
+            assert word not in text, f"{path.name}: {word}"

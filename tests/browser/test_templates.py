@@ -1,0 +1,92 @@
+"""Every template opens whole and tidy in the page, runs from there, and errors land on the node that caused them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
+TEMPLATES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+SMALL = (
+    ("SoraLoadModel", "checkpoint", "nano.safetensors"),
+    ("SoraNoiseGrid", "width", 48),
+    ("SoraNoiseGrid", "height", 48),
+    ("SoraSampler", "steps", 2),
+)
+
+
+def boxes(tab):
+    """Title and outer box of every node as the page has laid it out."""
+    return tab.run("() => app.graph.nodes.map(n => [n.title, ...n.boundingRect])")
+
+
+def overlapping(boxes):
+    for i, (one, x, y, w, h) in enumerate(boxes):
+        for other, a, b, c, d in boxes[:i]:
+            if x < a + c and a < x + w and y < b + d and b < y + h:
+                yield one, other
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_template_opens_whole_and_tidy(tab, server, name):
+    assert name in server.get("/workflow_templates")["sora-video"]
+    tab.open(server.get(f"/api/workflow_templates/sora-video/{name}.json"))
+    prompt = tab.run("async () => (await app.graphToPrompt()).output")
+    for node in prompt.values():
+        node.pop("_meta", None)
+    assert prompt == json.loads((WORKFLOWS / "api" / f"{name}.json").read_text("utf-8"))
+    assert not list(overlapping(boxes(tab)))
+
+
+@pytest.fixture
+def small(tab, workflow):
+    """Opens text_to_video on the tiny model."""
+    tab.open(workflow("text_to_video"))
+    nodes = tab.run("() => Object.fromEntries(app.graph.nodes.map(n => [n.type, n.id]))")
+    for kind, widget, value in SMALL:
+        tab.set(nodes[kind], widget, value)
+    return nodes
+
+
+EVENTS = ("execution_success", "execution_error", "execution_interrupted")
+QUEUE = """events => new Promise(done => {
+    for (const name of events) app.api.addEventListener(name, e => done([name, e.detail]), { once: true });
+    app.queuePrompt(0, 1);
+})"""
+
+
+def test_text_to_video_runs_and_plays(tab, small):
+    event, about = tab.run(QUEUE, EVENTS)
+    assert event == "execution_success", about
+    tab.until("() => document.querySelector('video')?.readyState >= 2")
+    size = tab.run("() => { const v = document.querySelector('video'); return [v.videoWidth, v.videoHeight]; }")
+    assert size == [48, 48]
+    tab.run("() => { const v = document.querySelector('video'); v.muted = true; return v.play(); }")
+    tab.until("() => document.querySelector('video').currentTime > 0.2")
+
+
+def test_failure_is_shown_on_its_node(tab, small):
+    tab.set(small["SoraDecodeVideo"], "batch_index", 5)
+    event, about = tab.run(QUEUE, EVENTS)
+    assert event == "execution_error"
+    assert about["exception_message"].strip().startswith("batch_index is 5 and the latent holds 1: use 0 to 0")
+    assert tab.run("() => app.lastExecutionError.node_id") == str(small["SoraDecodeVideo"])
+    tab.page.get_by_text("batch_index is 5").first.wait_for()
+
+
+def test_refused_value_is_shown_on_its_node(tab, small):
+    tab.run("id => { app.graph.getNodeById(id).disconnectInput(0); }", small["SoraNoiseGrid"])
+    tab.run("() => { app.queuePrompt(0, 1); }")
+    errors = tab.until("() => app.lastNodeErrors && Object.keys(app.lastNodeErrors).length && app.lastNodeErrors")
+    assert list(errors) == [str(small["SoraNoiseGrid"])]
+    # What the canvas draws around a node: red around this one, nothing around the others.
+    framed = "() => app.graph.nodes.filter(n => n.strokeStyles.nodeError?.call(n)?.color === 'red').map(n => n.type)"
+    assert tab.run(framed) == ["SoraNoiseGrid"]
+
+
+def test_run_can_be_interrupted(tab, small):
+    tab.set(small["SoraSampler"], "steps", 1000)
+    tab.run("() => { app.api.addEventListener('progress', () => app.api.interrupt(), { once: true }); }")
+    event, about = tab.run(QUEUE, EVENTS)
+    assert event == "execution_interrupted"
+    assert about["node_type"] == "SoraSampler"

@@ -52,7 +52,7 @@ def main() -> None:
     """Make every picture and print its prompts and seeds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=BUNDLED)
-    parser.add_argument("--out", type=Path, default=Path("web/docs/pictures"))
+    parser.add_argument("--out", type=Path, default=Path("web/docs/media"))
     parser.add_argument("--size", type=int, default=128, help="pixels of each clip's sides (default: 128)")
     arguments = parser.parse_args()
     sora = Sora.load(arguments.checkpoint)

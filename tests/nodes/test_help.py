@@ -179,4 +179,4 @@ def test_pages_end_with_example_limits_and_report(root, schemas, code):
 def test_pages_are_about_existing_blocks_only(root, schemas):
     docs = root / "web" / "docs"
     assert {path.stem for path in docs.glob("*.md")} == set(schemas)
-    assert {path.name for path in docs.iterdir() if path.is_dir() and path.name != "pictures"} == set(schemas)
+    assert {path.name for path in docs.iterdir() if path.is_dir() and path.name != "media"} == set(schemas)

@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(comfyui, nano_file, tmp_path_factory):
     """A server of its own, because language and display settings are kept on the server."""
     base = make_base_directory(tmp_path_factory.mktemp("browser"))
@@ -43,9 +43,12 @@ def server(comfyui, nano_file, tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium():
-    """The system's Chromium, or the one that `playwright install chromium` fetched."""
+    """The system's Chromium, or the one that `playwright install chromium` fetched.
+
+    It is closed after each file: while Playwright runs, other tests cannot start an event loop of their own.
+    """
     from playwright.sync_api import sync_playwright
 
     names = ("chromium", "chromium-browser", "google-chrome")
@@ -134,15 +137,15 @@ class Tab:
         return hosts - {self.home}
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def open_tab(chromium, server):
     """Opens a page; one costs several seconds."""
     return lambda: Tab(chromium, server.url)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def english(open_tab):
-    """The page that most tests share."""
+    """The page that the tests of a file share."""
     return open_tab()
 
 

@@ -101,7 +101,7 @@ class Evaluation:
 
     def aspects(self) -> dict[str, Any]:
         """The same prompts at 15 aspect ratios of equal area."""
-        prompts = described(max(1, self.clips // 4), held_out=False, style="descriptive")
+        prompts = described(max(1, self.clips // 2), held_out=False, style="descriptive")
         shapes = [aspect_shape(aspect) for aspect in ASPECTS]
         return {f"{shape.width}x{shape.height}": self.score(prompts, shape) for shape in shapes}
 
@@ -161,7 +161,7 @@ def evaluate(
     """Measure a model, print a table, write the report as JSON to `out` and return it.
 
     Args:
-        clips: Clips per score; 4 gives a first impression in about two minutes, 48 or more a result.
+        clips: Clips per score; 4 gives a first impression in about two minutes, hundreds a result.
         real: A folder of real videos to measure compression on.
         parts: Which of `PARTS` to measure.
         sentences: Folder of `paraphrases_en.txt` and `paraphrases_zh.txt`; a file that is missing is left out.

@@ -32,13 +32,15 @@ class Prompt:
 def described(count: int, *, held_out: bool, language: str = "en", style: str = "short") -> list[Prompt]:
     """Captions of `count` clips that training never draws: other seeds, or, if `held_out`, other combinations.
 
-    The clips are the same for every language and style, so that their scores compare.
+    The clips are the same for every language and style, so that their scores compare. What a caption says to be absent
+    is not asked for: a model that ignores the words would mostly be right.
     """
     prompts = []
     for i in range(count):
         attributes = sample_attributes(generator(i, "evaluation clip", int(held_out)), held_out)
         said = compose(attributes, generator(i, "evaluation words", language, style), language, style)
-        wanted = {name: getattr(attributes, name) for name in sorted(said.mentioned)}
+        stated = {name: getattr(attributes, name) for name in sorted(said.mentioned)}
+        wanted = {name: value for name, value in stated.items() if value != "none"}
         prompts.append(Prompt(said.text, wanted, 1_000_000 + i, attributes))
     return prompts
 

@@ -34,13 +34,14 @@ class Tally:
 def scored(tally: Tally, ceiling: Tally) -> dict[str, Any]:
     """Per attribute: score, ceiling, their ratio and the number of questions; and the means over attributes.
 
-    `error` is the standard error of the mean score. A ceiling that was not measured counts as 1.
+    A ceiling that was not measured is None and counts as 1. `error` is the standard error of the mean score; it adds a
+    right and a wrong answer to each attribute (Agresti and Coull, 1998), or few clips that agree would look certain.
     """
     score, best = tally.accuracy(), ceiling.accuracy()
-    rows = {
+    rows: dict[str, dict[str, Any]] = {
         name: {
             "score": round(value, 4),
-            "ceiling": round(best.get(name, 1.0), 4),
+            "ceiling": round(best[name], 4) if name in best else None,
             "share": round(value / best[name], 4) if best.get(name) else round(value, 4),
             "asked": tally.asked[name],
         }
@@ -48,7 +49,8 @@ def scored(tally: Tally, ceiling: Tally) -> dict[str, Any]:
     }
     if not rows:
         return {"attributes": {}, "score": None, "share": None, "error": None, "worst": None}
-    variance = sum(v * (1 - v) / tally.asked[name] for name, v in score.items())
+    guesses = {name: (tally.right[name] + 1) / (tally.asked[name] + 2) for name in rows}
+    variance = sum(p * (1 - p) / (tally.asked[name] + 2) for name, p in guesses.items())
     return {
         "attributes": rows,
         "score": round(sum(score.values()) / len(rows), 4),

@@ -20,6 +20,7 @@ def test_wanted_values_are_those_of_the_clip():
     for prompt in described(20, held_out=True, style="descriptive"):
         assert {"subject", "colour", "environment"} <= prompt.wanted.keys()
         assert all(getattr(prompt.attributes, name) == value for name, value in prompt.wanted.items())
+        assert "none" not in prompt.wanted.values()
         assert HELD_OUT(prompt.wanted["subject"], prompt.wanted["colour"], prompt.wanted["environment"])
 
 

@@ -38,7 +38,8 @@ def tell(
         if draw.chance(0.6):
             text = re.sub(r"(^|[.] )([a-z])", lambda match: match[1] + match[2].upper(), text)
     if draw.chance(0.5):
-        text += "。" if language == "zh" else "."
+        end = "。" if language == "zh" else "."
+        text = text.removesuffix(end) + end
     return Caption(text, frozenset(slots[name][0] for name in chosen if slots[name][0]))
 
 

@@ -111,6 +111,7 @@ def test_captions_begin_with_the_game(game, style):
         assert len({caption.text for caption in said}) > 8
         for caption in said:
             assert "{" not in caption.text
+            assert not caption.text.endswith(("..", "。。"))
             assert "game" in caption.mentioned
             assert language == "zh" or caption.text.lower().startswith("a game of ")
             assert language == "en" or "游戏" in caption.text.split("，")[0].split("：")[0]

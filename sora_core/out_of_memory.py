@@ -1,10 +1,14 @@
-"""Whether an error means that memory ran out, on any device: PyTorch says it differently on CPUs."""
+"""How much memory is free, and whether an error means that it ran out: PyTorch says it differently on CPUs."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 
 _ON_CPU = ("can't allocate memory", "not enough memory")
+_MEMINFO = Path("/proc/meminfo")
+_GROUP = Path("/sys/fs/cgroup")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -12,3 +16,25 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _ON_CPU)
+
+
+def free_memory(device: torch.device | str = "cpu") -> int | None:
+    """Bytes that can still be taken on a device, within a container's limit; None where the system does not say."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type != "cpu" or not _MEMINFO.is_file():
+        return None
+    about = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines() if ":" in line)
+    free = int(about["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in about else None
+    limit = _limited()
+    return min(free, limit) if free is not None and limit is not None else free
+
+
+def _limited() -> int | None:
+    """What is left of a container's own limit (control groups, version 2), or None without one."""
+    try:
+        most, used = ((_GROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return None if most == "max" else max(0, int(most) - int(used))
+    except (OSError, ValueError):
+        return None

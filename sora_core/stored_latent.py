@@ -1,0 +1,63 @@
+"""A latent that stays on disk: it is read some latent frames at a time, so that its length costs no memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .files import whole_or_absent
+
+NAME = "latent_tensor"
+"""The tensor's name in the file, the same as in the .latent files of ComfyUI."""
+_KINDS: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+
+
+def save_latent(latent: Tensor, path: Path) -> None:
+    """Write `b c t h w` as a .safetensors file that is whole or absent."""
+    with whole_or_absent(path) as temporary:
+        save_file({NAME: latent.detach().float().contiguous().cpu()}, temporary)
+
+
+class StoredLatent:
+    """A latent `b c t h w` in a .safetensors file; slicing it along time, as `latent[:, :, a:b]`, reads that part.
+
+    Plain reads rather than a mapping of the file, whose pages would count as memory of the process.
+    Raises ValueError for a file that holds no latent or ends early.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        try:
+            with self.path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                about = json.loads(file.read(length))[NAME]
+            self.kind, self.shape = _KINDS[about["dtype"]], torch.Size(about["shape"])
+            self.offset = 8 + length + about["data_offsets"][0]
+            whole = self.path.stat().st_size >= 8 + length + about["data_offsets"][1]
+        except (KeyError, ValueError, OverflowError, MemoryError) as error:
+            raise ValueError(f"{self.path.name} is damaged or holds no latent: {error}") from None
+        if not whole or len(self.shape) != 5:
+            raise ValueError(f"{self.path.name} is damaged or holds no latent: it has shape {tuple(self.shape)}")
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parts arrive."""
+        return torch.device("cpu")
+
+    def __getitem__(self, index: tuple[slice, slice, slice]) -> Tensor:
+        if len(index) != 3 or index[:2] != (slice(None), slice(None)):
+            raise IndexError("a stored latent is cut along time: latent[:, :, first:last]")
+        b, c, t, h, w = self.shape
+        first, last, _ = index[2].indices(t)
+        part = np.empty((b * c, max(0, last - first), h, w), self.kind)
+        with self.path.open("rb") as file:
+            for row in range(b * c):
+                file.seek(self.offset + (row * t + first) * h * w * self.kind.itemsize)
+                part[row] = np.fromfile(file, self.kind, part[row].size).reshape(part[row].shape)
+        return torch.from_numpy(part.reshape(b, c, -1, h, w)).float()

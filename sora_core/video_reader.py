@@ -1,0 +1,216 @@
+"""Reading videos as streams of frames: by their timestamps, upright, from any time on, and never silently wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from weakref import WeakSet
+
+import av
+import torch
+from torch import Tensor
+
+from .frame_colours import note_on, upright
+
+
+class VideoReader:
+    """Reads a video at a constant rate, upright, in the order of display, in memory that does not grow.
+
+    Frames are those shown at multiples of 1 / `fps`: every frame once where the file has one rate, and where its
+    timestamps vary, the one on screen at that time. Iterating gives chunks `t h w 3`, uint8, of at most `chunk` frames,
+    and starts again each time. `start` and `seconds` choose a part; only that, from the key frame before it, is read.
+    `note` says what was converted.
+    Raises FileNotFoundError, or ValueError when the file is damaged, is HDR or holds no video, also in its middle.
+    """
+
+    def __init__(self, path: str | Path, *, chunk: int = 16, start: float = 0.0, seconds: float | None = None):
+        self.path, self.chunk, self.start, self.seconds = Path(path), chunk, start, seconds
+        if chunk < 1:
+            raise ValueError(f"chunk is {chunk}; it must be at least 1 frame")
+        if not (math.isfinite(start) and start >= 0):
+            raise ValueError(f"start is {start} seconds; it must be 0 or more")
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"seconds is {seconds}; it must be above 0, or None for all of the video")
+        if not self.path.is_file():
+            raise FileNotFoundError(f"there is no video {self.path}")
+        self._running: WeakSet[Generator[Tensor, None, None]] = WeakSet()
+        with self._opened() as (container, stream):
+            self.rate, self.variable = _rate(stream)
+            self.fps = float(self.rate)
+            self._counted = 0 if self.variable or start or seconds else stream.frames
+            promised = _promised_seconds(container, stream)
+            if promised and start >= promised:
+                raise ValueError(f"{self.path.name} is {promised:.2f} s long; there is nothing at {start:.2f} s")
+            first = next(self._decoded(container, stream), None)
+            if first is None:
+                raise ValueError(f"{self.path.name} is damaged: its first frame cannot be decoded")
+            try:
+                notes = [note_on(first)]
+            except ValueError as error:
+                raise ValueError(f"{self.path.name} cannot be read: {error}") from None
+            self.height, self.width = upright(first).shape[:2]
+            if self.variable:
+                notes.append(f"its frame rate varies, so frames are read at {self.fps:g} per second by their times")
+            if stream.metadata.get("alpha_mode") == "1":
+                notes.append("its transparency is not read")
+            self.note = "; ".join(filter(None, notes))
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+        try:
+            # Playlists must not make a reader of local files fetch anything.
+            container = av.open(str(self.path.resolve()), options={"protocol_whitelist": "file"})
+        except (av.FFmpegError, ValueError) as error:
+            raise ValueError(f"{self.path.name} is damaged or not a video: {reason(error)}") from None
+        with container:
+            streams = container.streams.video
+            # FFmpeg draws any text file as a video of a terminal.
+            if not streams or streams[0].codec_context is None or container.format.name == "tty":
+                raise ValueError(f"{self.path.name} holds no video that can be decoded")
+            # Threads that decode whole frames ahead would hold many of them.
+            streams[0].thread_type = "SLICE"
+            yield container, streams[0]
+
+    def _decoded(
+        self, container: av.container.InputContainer, stream: av.VideoStream, reached: list[int] | None = None
+    ) -> Iterator[av.VideoFrame]:
+        """Frames from the key frame before `start` on; `reached` takes the end of each packet, in ticks.
+
+        Raises ValueError where the file is damaged or cut off.
+        """
+        base, found, end = stream.time_base or Fraction(1), 0, 0
+        origin = stream.start_time or 0
+        if self.start:
+            container.seek(origin + int(self.start / base), stream=stream)
+        try:
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    raise ValueError(self._damaged(container, stream, found, "a frame in it is incomplete"))
+                if packet.pts is not None:
+                    end = max(end, packet.pts + (packet.duration or 0) - origin)
+                    if reached is not None:
+                        reached[0] = max(reached[0], packet.pts + _duration(packet.duration, base, self.rate) - origin)
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        raise ValueError(self._damaged(container, stream, found, "a frame in it is incomplete"))
+                    found += 1
+                    yield frame
+        except av.FFmpegError as error:
+            raise ValueError(self._damaged(container, stream, found, reason(error))) from None
+        # FFmpeg takes the end of a truncated file for the end of its video.
+        promised, there = _promised_seconds(container, stream), float(end * base)
+        if there and there + 1.5 / self.fps < promised:
+            raise ValueError(
+                f"{self.path.name} is cut off: {self._share(container, stream, found)}, {there:.2f} of {promised:.2f} s"
+            )
+
+    def _damaged(
+        self, container: av.container.InputContainer, stream: av.VideoStream, found: int, why: str
+    ) -> str:  # fmt: skip
+        return f"{self.path.name} is damaged: {self._share(container, stream, found)} ({why})"
+
+    def _share(self, container: av.container.InputContainer, stream: av.VideoStream, found: int) -> str:
+        total = stream.frames or round(_promised_seconds(container, stream) * self.fps)
+        return f"only {found} of {total or 'an unknown number of'} frames can be read"
+
+    @property
+    def num_frames(self) -> int:
+        """Frames that iterating gives; where the file does not say it, its packets are gone through once, undecoded."""
+        if not self._counted:
+            with self._opened() as (container, stream):
+                base, origin = stream.time_base or Fraction(1), stream.start_time or 0
+                ends = (
+                    (packet.pts or 0) + _duration(packet.duration, base, self.rate) - origin
+                    for packet in container.demux(stream)
+                    if packet.size
+                )
+                length = float(max(ends, default=0) * base)
+            stop = length if self.seconds is None else min(length, self.start + self.seconds)
+            self._counted = max(1, round((stop - self.start) * self.fps))
+        return self._counted
+
+    def __iter__(self) -> Iterator[Tensor]:
+        chunks = self._chunks()
+        self._running.add(chunks)
+        return chunks
+
+    def _timed(self) -> Iterator[Tensor]:
+        """The pictures on screen at multiples of 1 / fps from `start` on, `h w 3`: frames last until the next one."""
+        with self._opened() as (container, stream):
+            base, origin = stream.time_base or Fraction(1), stream.start_time or 0
+            limit = math.inf if self.seconds is None else max(1, round(self.seconds * self.fps))
+            shown: Tensor | None = None
+            given, reached = 0, [0]
+            for frame in self._decoded(container, stream, reached):
+                if frame.pts is None:  # pictures and raw streams have no times
+                    yield upright(frame)
+                    continue
+                begin = float((frame.pts - origin) * base) - self.start
+                # A time within half a frame counts as this frame's own: timestamps are often rounded.
+                while shown is not None and given < limit and (given + 0.5) / self.fps <= begin:
+                    yield shown
+                    given += 1
+                if given >= limit:
+                    return
+                stop = begin + float(_duration(frame.duration, base, self.rate) * base)
+                if (given + 0.5) / self.fps <= begin and shown is None:
+                    shown = upright(frame)  # the part begins before its first frame
+                elif shown is not None or stop > (given - 0.5) / self.fps:
+                    shown = upright(frame)
+            left = float(reached[0] * base) - self.start
+            while shown is not None and given < min(limit, max(1, round(left * self.fps))):
+                yield shown
+                given += 1
+
+    def _chunks(self) -> Generator[Tensor, None, None]:
+        pending: list[Tensor] = []
+        for picture in self._timed():
+            pending.append(picture)
+            if len(pending) == self.chunk:
+                yield torch.stack(pending)
+                pending = []
+        if pending:
+            yield torch.stack(pending)
+
+    def close(self) -> None:
+        """End iterations that were left half-way, and close the file with them."""
+        # Closing the file under a decoder that still runs would crash the process, so its loop ends first.
+        for chunks in list(self._running):
+            chunks.close()
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def reason(error: Exception) -> str:
+    """FFmpeg's own words for an error."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _rate(stream: av.VideoStream) -> tuple[Fraction, bool]:
+    """The rate to read a stream at, and whether its timestamps vary.
+
+    The average is off by a little where a duration is rounded; the guess is the rate that all timestamps fit.
+    """
+    average, guess = stream.average_rate, stream.guessed_rate
+    if not average or not guess:
+        return average or guess or Fraction(25), False
+    return (guess, False) if abs(guess / average - 1) < 0.005 else (average, True)
+
+
+def _duration(ticks: int | None, base: Fraction, rate: Fraction) -> int:
+    """How long a frame lasts, in ticks; where the file does not say it, as long as at its rate."""
+    return ticks or round(1 / (rate * base))
+
+
+def _promised_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    # The container's own duration may be that of a longer sound track.
+    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0

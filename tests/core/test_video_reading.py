@@ -1,0 +1,216 @@
+"""Real files as cameras and editors make them: read by their times, in their colours, or refused with a reason."""
+
+from fractions import Fraction
+
+import av
+import pytest
+import torch
+
+from sora_core.video import VideoReader, VideoWriter
+
+GREYS = torch.arange(0, 250, 8)
+
+
+def grey(value: int, size: int = 32) -> torch.Tensor:
+    return torch.full((size, size, 3), int(value), dtype=torch.uint8)
+
+
+def make(path, pictures, times=None, *, codec="libx264", pixels="yuv444p", options=None, form="rgb24", **tags):
+    """A video of `h w 3` or `h w 4` pictures, by default at 10 per second, else at `times` in milliseconds."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10, options={"crf": "1"} if options is None else options)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt, context = pixels, stream.codec_context
+        context.time_base = Fraction(1, 1000)
+        for name, value in tags.items():
+            setattr(context, name, value)
+        for i, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture.contiguous().numpy(), format=form)
+            if pixels != form:
+                frame = frame.reformat(format=pixels, dst_colorspace="ITU601", dst_color_range="MPEG")
+            frame.pts, frame.time_base = (times[i] if times else 100 * i), Fraction(1, 1000)
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode(None):
+            container.mux(packet)
+    return path
+
+
+def brightness(reader) -> list[int]:
+    return [round(float(frame.float().mean())) for chunk in reader for frame in chunk]
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_variable_frame_rate_is_read_by_its_timestamps(tmp_path, name):
+    # Ten frames in the first second, then one that stays for a second, then ten more.
+    times = [100 * i for i in range(10)] + [1000] + [2000 + 100 * i for i in range(10)]
+    path = make(tmp_path / name, [grey(8 * i) for i in range(21)], times)
+    reader = VideoReader(path)
+    found = brightness(reader)
+    assert len(found) == reader.num_frames == pytest.approx(3.0 * reader.fps, abs=1)
+    assert ("rate varies" in reader.note) == (name == "clip.mp4")  # this mkv says 10, and its times fit that
+    for i, value in enumerate(found):
+        time = (i + 0.5) / reader.fps * 1000
+        expected = 8 * sum(t <= time for t in times[1:])
+        assert abs(value - expected) <= 9, f"at {time:.0f} ms"  # one frame earlier or later at most
+    middle = found[round(1.2 * reader.fps) : round(1.8 * reader.fps)]
+    assert max(middle) - min(middle) <= 2, "the frame that stays is shown all the while"
+
+
+def test_constant_frame_rate_gives_every_frame_once(tmp_path):
+    path = make(tmp_path / "clip.mkv", [grey(value) for value in GREYS])
+    reader = VideoReader(path)
+    assert brightness(reader) == pytest.approx(GREYS.tolist(), abs=2)
+    assert (reader.note, reader.num_frames, reader.fps) == ("", len(GREYS), 10.0)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotation_is_undone_by_quarter_turns(tmp_path, degrees):
+    picture = torch.zeros(16, 32, 3, dtype=torch.uint8)
+    picture[:4, :8] = 255
+    path = make(tmp_path / "flat.mp4", [picture] * 2)
+    cos, sin = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    data = bytearray(path.read_bytes())
+    header = data.index(b"tkhd") + 4
+    matrix = [cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30]
+    data[header + 40 : header + 76] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
+    path.write_bytes(data)
+    (frames,) = VideoReader(path)
+    assert (frames[0].float() - picture.rot90(-degrees // 90, (0, 1)).float()).abs().mean() < 4
+
+
+def test_ten_bits_are_read_as_eight_with_a_note(tmp_path):
+    path = make(tmp_path / "deep.mkv", [grey(200)] * 3, codec="libx265", pixels="yuv420p10le")
+    reader = VideoReader(path)
+    assert reader.note == "10 bits per colour are read as 8"
+    assert brightness(reader) == pytest.approx([200] * 3, abs=2)
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_hdr_is_refused_with_a_reason(tmp_path, transfer, name):
+    path = make(
+        tmp_path / "hdr.mp4", [grey(100)] * 2, codec="libx265", pixels="yuv420p10le", color_trc=transfer,
+        color_primaries=9, colorspace=9,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=rf"hdr.mp4 cannot be read: it is HDR video \({name}\).*convert it"):
+        VideoReader(path)
+
+
+def test_wide_colours_are_read_with_a_note(tmp_path):
+    path = make(tmp_path / "wide.mp4", [grey(100)] * 2, color_primaries=9, color_trc=1, colorspace=9)
+    assert "BT.2020" in VideoReader(path).note
+
+
+@pytest.mark.parametrize(("codec", "pixels", "name"), [
+    ("qtrle", "argb", "clip.mov"), ("png", "rgba", "clip.mov"), ("ffv1", "yuva444p", "clip.mkv"),
+])  # fmt: skip
+def test_transparent_parts_are_black_whatever_colour_lies_there(tmp_path, codec, pixels, name):
+    picture = torch.full((16, 16, 4), 255, dtype=torch.uint8)
+    picture[:, 8:, 3] = 0
+    path = make(tmp_path / name, [picture] * 2, codec=codec, pixels=pixels, options={}, form="rgba")
+    reader = VideoReader(path)
+    assert reader.note == "transparent parts are shown over black"
+    (frames,) = reader
+    assert frames[0, :, :8].float().mean() > 250
+    assert frames[0, :, 8:].float().max() < 3
+
+
+@pytest.fixture
+def long(tmp_path):
+    """Eight seconds at 10 per second, each with a key frame of its own and its own grey."""
+    pictures = [grey(10 + 3 * i) for i in range(80)]
+    options = {"crf": "1", "g": "10", "keyint_min": "10", "bf": "0", "sc_threshold": "0"}
+    return make(tmp_path / "long.mp4", pictures, options=options)
+
+
+@pytest.mark.parametrize(("start", "seconds"), [(0.0, 1.0), (3.0, 1.0), (2.5, 1.2), (7.0, None), (7.5, 3.0)])
+def test_a_part_holds_the_frames_of_its_time(long, start, seconds):
+    reader = VideoReader(long, start=start, seconds=seconds)
+    first = round(10 * start)
+    last = 80 if seconds is None else min(80, first + round(10 * seconds))
+    assert brightness(reader) == pytest.approx([10 + 3 * i for i in range(first, last)], abs=2)
+    assert reader.num_frames == last - first
+
+
+def test_seeking_reads_only_the_second_that_is_asked_for(long):
+    with av.open(str(long)) as container:
+        places = [(float(p.pts * p.time_base), p.pos, p.size) for p in container.demux(video=0) if p.pts is not None]
+    data = bytearray(long.read_bytes())
+    for time, place, size in places:
+        if not 2.95 <= time < 4.15:  # the second, and the frame after it that says that it has ended
+            data[place : place + size] = bytes(size)
+    broken = long.with_name("broken.mp4")
+    broken.write_bytes(data)
+    with pytest.raises(ValueError, match="damaged"):
+        VideoReader(broken)
+    assert brightness(VideoReader(broken, start=3.0, seconds=1.0)) == pytest.approx(
+        [10 + 3 * i for i in range(30, 40)], abs=2
+    )
+
+
+def test_a_start_after_the_end_is_refused(long):
+    with pytest.raises(ValueError, match=r"long.mp4 is 8.00 s long; there is nothing at 9.00 s"):
+        VideoReader(long, start=9.0)
+    with pytest.raises(ValueError, match="start is -1"):
+        VideoReader(long, start=-1)
+    with pytest.raises(ValueError, match="seconds is 0"):
+        VideoReader(long, seconds=0)
+
+
+def test_a_damaged_file_says_how_many_of_its_frames_can_be_read(long):
+    with av.open(str(long)) as container:
+        places = [(p.pos, p.size) for p in container.demux(video=0) if p.pts is not None]
+    data = bytearray(long.read_bytes())
+    place, size = places[42]
+    data[place : place + size] = bytes(size)
+    long.write_bytes(data)
+    with pytest.raises(ValueError, match=r"long.mp4 is damaged: only 4\d of 80 frames can be read"):
+        list(VideoReader(long))
+
+
+@pytest.fixture
+def with_sound(long):
+    """Two seconds of video with four seconds of sound."""
+
+    def build(name, codec):
+        path = long.with_name(name)
+        with av.open(str(long)) as given, av.open(str(path), "w") as container:
+            video = container.add_stream_from_template(given.streams.video[0])
+            sound = container.add_stream(codec, rate=48000)
+            for packet in given.demux(video=0):
+                if packet.dts is not None and packet.pts * packet.time_base < 2:
+                    packet.stream = video
+                    container.mux(packet)
+            tone = torch.sin(torch.arange(4 * 48000) * 0.05)[None].mul(9000).short().numpy()
+            frame = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
+            frame.rate, frame.pts = 48000, 0
+            resampler = av.AudioResampler(format=sound.codec_context.format, layout="mono", rate=48000)
+            fifo = av.AudioFifo()
+            for part in resampler.resample(frame):
+                fifo.write(part)
+            for part in fifo.read_many(1024, partial=True):
+                container.mux(sound.encode(part))
+            container.mux(sound.encode(None))
+        return path
+
+    return build
+
+
+def test_sound_is_copied_as_far_as_the_frames_reach(with_sound, tmp_path):
+    source = with_sound("tone.mp4", "aac")
+    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source) as writer:
+        for _ in range(15):
+            writer.write(torch.zeros(1, 32, 32, 3))
+    with av.open(str(source)) as given, av.open(str(tmp_path / "new.mp4")) as made:
+        assert made.streams.video[0].frames == 15
+        before, after = ([bytes(p) for p in file.demux(audio=0) if p.size] for file in (given, made))
+    assert after == before[: len(after)]
+    assert len(after) * 1024 / 48000 == pytest.approx(1.5, abs=0.05)
+
+
+def test_sound_that_does_not_fit_the_file_is_left_out_with_a_note(with_sound, tmp_path):
+    source = with_sound("tone.mp4", "aac")
+    with VideoWriter(tmp_path / "new.webm", 32, 32, 10, sound=source) as writer:
+        writer.write(torch.zeros(3, 32, 32, 3))
+    assert "the sound of tone.mp4 (aac) does not go into this kind of file and is left out" in writer.note
+    assert VideoReader(tmp_path / "new.webm").num_frames == 3

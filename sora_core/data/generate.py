@@ -1,15 +1,16 @@
-"""Rendering a training set: shards of sandbox clips in many sizes and frame rates, resumable and deterministic."""
+"""Rendering a training set: shards of one world's clips in many sizes and frame rates, resumable and deterministic."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from ..randomness import generator
 from .store import write_shard
-from .worlds import render, sample_scene
+from .worlds.catalogue import WORLDS, film_sandbox
 
 SIZES = (
     (64, 64), (64, 96), (96, 64), (64, 64), (80, 80), (64, 112), (64, 64), (96, 96), (112, 64), (64, 64),
@@ -21,30 +22,34 @@ RATES = (8.0, 8.0, 12.0, 8.0, 4.0, 8.0, 16.0)
 
 
 def generate_shards(
-    out: Path, *, shards: int, first: int = 0, clips: int = 96, num_frames: int = 17, seed: int = 0,
-    stride: int = 1, say: Callable[[str], None] = print,
+    out: Path, *, world: str = "sandbox", shards: int, first: int = 0, clips: int = 96, num_frames: int = 17,
+    seed: int = 0, stride: int = 1, pairs: float | None = None, say: Callable[[str], None] = print,
 ) -> None:  # fmt: skip
     """Render shards `first`, `first + stride`, ... below `first + shards * stride`, skipping those that exist.
 
-    Scenes avoid the held-out combinations; one clip in ten is periodic, its loop as long as the clip.
+    Scenes avoid the held-out combinations; where a world has loops, one shard in ten has them, as long as the clip.
+    `pairs` is the sandbox's share of scenes with a second subject.
+    Raises ValueError for a world that there is not, and for pairs in a world without second subjects.
     """
+    if world not in WORLDS:
+        raise ValueError(f"there is no world {world!r}; choose from {', '.join(WORLDS)}")
+    if pairs is not None and world != "sandbox":
+        raise ValueError(f"a share of pairs was given, but only the sandbox has second subjects, not {world}")
+    film = WORLDS[world].film if pairs is None else partial(film_sandbox, pairs=pairs)
     out.mkdir(parents=True, exist_ok=True)
     for index in range(first, first + shards * stride, stride):
         height, width = SIZES[index % len(SIZES)]
         fps = RATES[index % len(RATES)]
-        periodic = index % 10 == 9
-        path = out / f"sandbox_{index:05d}_{num_frames}x{height}x{width}.safetensors"
+        periodic = WORLDS[world].loops and index % 10 == 9
+        path = out / f"{world}_{index:05d}_{num_frames}x{height}x{width}.safetensors"
         if path.exists():
             continue
-        draws = generator(seed, "shard", index)
+        draws = generator(seed, "shard", index) if world == "sandbox" else generator(seed, "shard", world, index)
         # A loop of whole latent cells has one frame less than a clip that starts with a still.
-        frames, labels, length = [], [], num_frames - 1 if periodic else num_frames
-        for _ in range(clips):
-            seconds = length / fps
-            scene = sample_scene(draws, periodic=seconds if periodic else None, held_out=False, seconds=seconds)
-            clip = render(scene, length, height, width, fps, want_truth=False)
-            frames.append(clip.frames)
-            labels.append(torch.tensor(clip.attributes.indices(), dtype=torch.uint8))
-        about = {"fps": fps, "world": "sandbox", "periodic": periodic, "seed": seed}
-        write_shard(path, torch.stack(frames), torch.stack(labels), about)
+        length = num_frames - 1 if periodic else num_frames
+        loop = length / fps if periodic else None
+        drawn = [film(draws, length, height, width, fps, loop) for _ in range(clips)]
+        labels = torch.tensor([indices for _, indices in drawn], dtype=torch.uint8)
+        about = {"fps": fps, "world": world, "periodic": periodic, "seed": seed}
+        write_shard(path, torch.stack([frames for frames, _ in drawn]), labels, about)
         say(f"{path.name}: {clips} clips")

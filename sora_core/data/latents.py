@@ -46,9 +46,11 @@ def encode_shard(vae: VideoVAE, shard: Shard, path: Path, *, batch: int = 16) ->
     save_atomically(tensors, path, {"about": json.dumps(shard.about)})
 
 
-def encode_store(vae: VideoVAE, store: ClipStore, out: Path, *, say: Callable[[str], None] = print) -> None:
-    """Encode every shard of a store that `out` does not hold yet."""
-    for shard in store.shards:
+def encode_store(
+    vae: VideoVAE, store: ClipStore, out: Path, *, first: int = 0, stride: int = 1, say: Callable[[str], None] = print
+) -> None:
+    """Encode the shards `first`, `first + stride`, ... of a store, those that `out` does not hold yet."""
+    for shard in store.shards[first::stride]:
         path = out / shard.path.name
         if not path.exists():
             encode_shard(vae, shard, path)
@@ -64,6 +66,7 @@ class LatentShard:
     labels: Tensor
     fps: float
     periodic: bool
+    world: str = "sandbox"
 
     @classmethod
     def load(cls, path: Path) -> LatentShard:
@@ -71,4 +74,5 @@ class LatentShard:
         with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["about"])
             clips, pictures, labels = (file.get_tensor(name) for name in ("clips", "pictures", "labels"))
-        return cls(clips, pictures, labels, fps=about["fps"], periodic=bool(about.get("periodic")))
+        return cls(clips, pictures, labels, fps=about["fps"], periodic=bool(about.get("periodic")),
+                   world=about.get("world", "sandbox"))  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from torch import Tensor
 
 from ..config import SoraConfig
 from ..data.latents import LatentShard
-from ..data.worlds.attributes import Attributes
-from ..data.worlds.captions import caption
+from ..data.mixture import shard_weights
+from ..data.worlds.catalogue import mirrors, told
 from ..diffusion.process import loss_weight
 from ..dit import DiT
 from ..dit.block import RowContext
@@ -61,7 +62,8 @@ class DiTTask:
         *,
         seed: int = 0,
         tokens: int = 4096,
-        pictures: float = 0.5,
+        pictures: float = 0.3,
+        shares: Mapping[str, float] | None = None,
         compile: bool = True,
     ):
         self.config, self.shards, self.seed, self.tokens = config, shards, seed, tokens
@@ -71,15 +73,13 @@ class DiTTask:
         self.module = DiT(config.dit, config.vae.compression)
         self.module.initialise(generator(seed, "dit"))
         self.trunk = torch.compile(self.module.trunk, dynamic=True) if compile else self.module.trunk
-        self.weights = torch.tensor([float(len(shard.labels)) for shard in shards])
+        self.weights = shard_weights(shards, shares or {})
 
     def draw(self, draws: torch.Generator) -> Sequence:
         """One sample: a picture, the beginning of a clip or a whole clip, mirrored or not, captioned anew."""
         shard = self.shards[int(torch.multinomial(self.weights, 1, generator=draws))]
         row = int(torch.randint(len(shard.labels), (), generator=draws))
-        mirror = int(torch.rand((), generator=draws) < 0.5)
-        attributes = Attributes.from_indices(tuple(shard.labels[row].tolist()))
-        attributes = attributes.mirrored() if mirror else attributes
+        mirror = int(torch.rand((), generator=draws) < 0.5 and mirrors(shard.world))
         circular = False
         if float(torch.rand((), generator=draws)) < self.pictures:
             moment = int(torch.randint(shard.pictures.shape[2], (), generator=draws))
@@ -89,15 +89,16 @@ class DiTTask:
             circular = shard.periodic
             if not circular and float(torch.rand((), generator=draws)) < 0.3:
                 latent = latent[:, : int(torch.randint(2, latent.shape[1] + 1, (), generator=draws))]
-        return self.sequence(latent.float(), self.words(attributes, draws), shard.fps, draws, circular=circular)
+        return self.sequence(latent.float(), self.words(shard, row, mirror, draws), shard.fps, draws, circular=circular)
 
-    def words(self, attributes: Attributes, draws: torch.Generator) -> str:
+    def words(self, shard: LatentShard, row: int, mirror: int, draws: torch.Generator) -> str:
         """A caption in either language and style; one in ten is empty, so that guidance has its opposite."""
         empty, chinese, short = torch.rand(3, generator=draws).tolist()
         if empty < 0.1:
             return ""
         language, style = "zh" if chinese < 0.4 else "en", "short" if short < 0.4 else "descriptive"
-        return caption(attributes, draws, language=language, style=style)
+        labels = tuple(shard.labels[row].tolist())
+        return told(shard.world, labels, draws, language, style, mirrored=bool(mirror))
 
     def sequence(self, latent: Tensor, text: str, fps: float, draws: torch.Generator, *, circular: bool) -> Sequence:
         """Patches, noise levels and rotations of one latent `c t h w`."""

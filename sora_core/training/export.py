@@ -14,6 +14,9 @@ from ..config import SoraConfig, preset
 from ..text.encoder import TextEncoder
 from ..vae import VideoVAE
 
+TOKENS = 4096
+"""Tokens in a batch of the transformer, unless its training says otherwise."""
+
 
 def averaged_weights(state: Path, inner: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The moving average in a training state, below the module `inner`, and what the state says about itself.
@@ -69,4 +72,8 @@ def export(vae_state: Path, text_state: Path, dit_state: Path, preset_name: str,
         parts[part], trained = averaged_weights(path, inner)
         check_weights(str(path), f"ema.{inner}", expected[part].state_dict(), parts[part])
         about[part] = f"{trained['step']:,} steps"
+        if part == "dit":
+            # States of older versions do not say so, but all were trained with these numbers.
+            tokens = trained["step"] * trained.get("slots", 1) * trained.get("tokens", TOKENS)
+            about["tokens"] = f"{tokens:,}"
     save_checkpoint(out, config, parts, about=about)

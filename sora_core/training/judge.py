@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ..data.store import ClipStore, Shard
 from ..data.worlds.attributes import ATTRIBUTES, Attributes
-from ..evaluation.judge import MOVING, Judge, resized, stride_at
+from ..evaluation.judge import MOVING, Judge, resized, save_judge, stride_at
 from ..randomness import generator
 from ..vae import VideoVAE
 from .pictures import contact_sheet
@@ -154,3 +155,14 @@ def worsened(video: Tensor, draws: torch.Generator) -> Tensor:
         video = video + 0.06 * amount * torch.randn(video.shape, generator=draws)
     tone = 1 + 0.16 * (torch.rand((b, 1, 1, 1, 1), generator=draws) - 0.5)
     return (video * tone + 0.05 * (gain - 0.5)).clamp(0, 1)
+
+
+def write_judge(task: JudgeTask, path: Path, *, steps: int, batches: int = 24) -> dict[str, float]:
+    """Write the judge that the task's module is now, with its accuracies on held-out clips, and return these.
+
+    Without held-out clips (there are none in fewer than eight shards) nothing is measured and the header says nothing.
+    """
+    task.module.eval()
+    accuracy = task.accuracy(batches) if task.held_out else {}
+    save_judge(path, task.module.state_dict(), json.dumps({"steps": steps, "accuracy": accuracy}))
+    return accuracy

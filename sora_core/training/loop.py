@@ -1,4 +1,7 @@
-"""The one training loop: step, clip, average, report, save; a killed run continues bit for bit."""
+"""The one training loop: step, clip, average, report, save; a killed run continues bit for bit.
+
+A step sums the gradients of `slots` batches. Started by torchrun, processes share them out and stay equal.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,21 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from . import parallel
 from .optimizer import build_optimizer
 from .state import load_state, save_state
 
 
 class Task(Protocol):
-    """What the loop trains: a module and a loss that depends on nothing but the step number."""
+    """What the loop trains: a module and a loss that depends on nothing but the number of the batch."""
 
     @property
     def module(self) -> nn.Module:
         """What is trained."""
         ...
 
-    def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
-        """The loss of one step's batch, figures to report, and the number of samples in the batch."""
+    def loss(self, number: int, /) -> tuple[Tensor, dict[str, float], int]:
+        """The loss of one batch, figures to report, and the number of samples in the batch."""
         ...
 
     def sheet(self, path: Path) -> None:
@@ -39,6 +43,8 @@ class TrainConfig:
     """How long and how fast to train."""
 
     steps: int
+    slots: int = 1
+    """Batches whose mean gradient makes a step, however many processes share them."""
     lr: float = 1e-3
     warmup: int = 100
     decay: float = 0.3
@@ -56,51 +62,85 @@ class TrainConfig:
 
 
 def train(task: Task, config: TrainConfig, out: Path, *, say: Callable[[str], None] = print) -> dict[str, Tensor]:
-    """Train until `config.steps`, resuming from `out/state.safetensors` when it exists; returns averaged weights."""
+    """Train until `config.steps`, resuming from `out/state.safetensors` when it exists; returns averaged weights.
+
+    Under torchrun every process calls this alike; process 0 alone reports, saves and draws.
+    Raises ValueError when there are fewer slots than processes, or when a state does not fit.
+    """
+    slots, first = parallel.own_slots(config.slots), parallel.rank() == 0
     out.mkdir(parents=True, exist_ok=True)
     state_path = out / "state.safetensors"
     module = task.module
+    parameters = list(module.parameters())
     optimizer = build_optimizer(module.named_parameters(), config.lr)
     ema = {name: p.detach().clone() for name, p in module.named_parameters()}
     step = load_state(state_path, module, ema, optimizer) if state_path.exists() else 0
-    if step:
+    parallel.agree_on_start(step, [*parameters, *ema.values()])
+    if step and first:
         say(f"resuming at step {step} of {config.steps}")
-    parameters = list(module.parameters())
-    figures: dict[str, float] = {}
-    samples, count, started = 0, 0, time.perf_counter()
+    report = Report()
     while step < config.steps:
         for group in optimizer.param_groups:
             group["lr"] = config.rate(step) * group["share"]
-        loss, report, batch = task.loss(step)
-        loss.backward()
+        for slot in slots:
+            loss, figures, samples = task.loss(parallel.batch_number(step, slot))
+            (loss / config.slots).backward()
+            report.add({"loss": float(loss.detach()), **figures}, share=1 / config.slots, samples=samples)
+        parallel.sum_gradients(parameters)
         norm = nn.utils.clip_grad_norm_(parameters, config.clip, error_if_nonfinite=False)
         if torch.isfinite(norm):
             optimizer.step()
-        else:
+        elif first:
             say(f"step {step}: gradient norm is {float(norm)}; the step is skipped")
         optimizer.zero_grad(set_to_none=True)
         # A short run would otherwise average in its random start.
         decay = min(config.ema, (step + 1) / (step + 10))
         torch._foreach_lerp_(list(ema.values()), [p.detach() for p in parameters], 1 - decay)
         step += 1
-        for key, value in {"loss": float(loss.detach()), "norm": float(norm), **report}.items():
-            figures[key] = figures.get(key, 0.0) + value
-        samples, count = samples + batch, count + 1
-        if step % config.report_every == 0 or step == config.steps:
-            seconds = time.perf_counter() - started
-            line = {k: round(v / count, 6) for k, v in figures.items()}
-            line |= {"step": step, "samples_per_second": round(samples / seconds, 2), "lr": config.rate(step)}
-            say(json.dumps(line))
-            with open(out / "log.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            figures, samples, count, started = {}, 0, 0, time.perf_counter()
-        if step % config.save_every == 0 or step == config.steps:
-            save_state(state_path, module, ema, optimizer, step, {"steps": config.steps})
-        if step % config.sheet_every == 0 or step == config.steps:
+        # Every process has the same norm; their shares of it add up to one.
+        report.add({"norm": float(norm)}, share=1 / parallel.world())
+        report.steps += 1
+        last = step == config.steps
+        if last or step % config.report_every == 0:
+            line = report.take() | {"step": step, "lr": config.rate(step)}
+            if first:
+                say(json.dumps(line))
+                with open(out / "log.jsonl", "a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+        if first and (last or step % config.save_every == 0):
+            about = {"steps": config.steps, "slots": config.slots, "tokens": getattr(task, "tokens", 0)}
+            save_state(state_path, module, ema, optimizer, step, about)
+        if first and (last or step % config.sheet_every == 0):
             with averaged(module, ema):
                 task.sheet(out / f"sheet_{step:07d}.png")
-            started = time.perf_counter()
+            report.started = time.perf_counter()
     return ema
+
+
+class Report:
+    """Means of figures over the steps since the last line, whatever process computed them."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self.steps, self.started = 0, time.perf_counter()
+        self._sums: dict[str, float] = {}
+        self._samples = 0
+
+    def add(self, figures: dict[str, float], *, share: float, samples: int = 0) -> None:
+        """Count figures that make up `share` of a step."""
+        for name, value in figures.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value * share
+        self._samples += samples
+
+    def take(self) -> dict[str, float]:
+        """The means and the samples per second; counting begins anew. All processes must call this together."""
+        sums = parallel.sum_figures(self._sums | {"samples": self._samples})
+        rate = sums.pop("samples") / (time.perf_counter() - self.started)
+        line = {name: round(value / self.steps, 6) for name, value in sums.items()}
+        self._begin()
+        return line | {"samples_per_second": round(rate, 2)}
 
 
 @contextmanager

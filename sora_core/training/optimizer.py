@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from . import parallel
 from .precision import has_bfloat16
 
 
@@ -52,15 +53,16 @@ class MuonAdamW(torch.optim.Optimizer):
                 self._adam(parameters, group["lr"], *group["betas"])
 
     def _muon(self, parameters: list[Tensor], lr: float, momentum: float = 0.95) -> None:
+        updates = []
         for p in parameters:
             state, gradient = self.state[p], p.grad
             assert gradient is not None
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(p)
             state["momentum"].lerp_(gradient, 1 - momentum)
-            update = gradient.lerp(state["momentum"], momentum).flatten(1)
-            scale = 0.2 * math.sqrt(max(p.shape[:2]))
-            p.add_(orthogonalise(update).view_as(p), alpha=-lr * scale)
+            updates.append(gradient.lerp(state["momentum"], momentum).flatten(1))
+        for p, update in zip(parameters, parallel.shared_out(orthogonalise, updates), strict=True):
+            p.add_(update.view_as(p), alpha=-lr * 0.2 * math.sqrt(max(p.shape[:2])))
 
     def _adam(self, parameters: list[Tensor], lr: float, beta1: float, beta2: float, eps: float = 1e-8) -> None:
         for p in parameters:

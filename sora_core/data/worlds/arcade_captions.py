@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
 from .arcade import ArcadeAttributes
@@ -71,3 +73,12 @@ def compose(
     }
     said = tell(_TEMPLATES[attributes.game, language, style], slots, draw, language)
     return Caption(said.text, said.mentioned | {"game"})
+
+
+def wording() -> Iterator[str]:
+    """Every template and phrase of both languages, slots in braces: what captions of this world are made of."""
+    for language in _BACKDROPS.values():
+        for words in language.values():
+            yield from words
+    for templates in _TEMPLATES.values():
+        yield from templates

@@ -213,12 +213,10 @@ def _eat(canvas: Canvas, scene: PainterScene, times: Tensor) -> tuple[Tensor, Te
     return whole & gone, torch.empty(0, 2)
 
 
-def persistence(frames: Tensor, attributes: PainterAttributes, tolerance: float = 0.02) -> Tensor:
-    """Whether marks stay: for each step from frame to frame (t-1, bool), at most `tolerance` of them is undone.
+def seen_marks(frames: Tensor, attributes: PainterAttributes) -> tuple[Tensor, Tensor]:
+    """Where paint is seen or food is gone, and where the bare surface or food is seen: two masks (t h w).
 
-    Up to 0.2 % of the frame, which is the blur of an edge, is never counted. Works on pixels (t h w 3), rendered or
-    generated: paint that a brush covers is not undone, but where the surface shows after paint has been seen it is, and
-    so is a bite where food shows after the plate has been seen.
+    A mark's edge blends with its surroundings, and so does a brush's; only what lies within counts.
     """
     if attributes.activity == "paint":
         paint = PALETTE[attributes.colour]
@@ -229,8 +227,25 @@ def persistence(frames: Tensor, attributes: PainterAttributes, tolerance: float 
         food = attributes.food
         seen = nearest_colour(frames, [WHITE, PALETTE[attributes.colour], FOODS[food], _RIMS[food], _TOPPINGS[food]])
         mark, unmarked = seen == 0, seen >= 2
-    # A mark's edge blends with its surroundings, and so does a brush's; only what lies within counts.
     mark, unmarked = (~(F.max_pool2d((~m)[:, None].float(), 3, 1, 1)[:, 0] > 0) for m in (mark, unmarked))
+    return mark, unmarked
+
+
+def grown(frames: Tensor, attributes: PainterAttributes) -> float:
+    """By which share of the frame the marks of a clip (t h w 3) grow from the first frame to the last."""
+    mark, _ = seen_marks(frames[[0, -1]], attributes)
+    first, last = mark.flatten(1).float().mean(1).tolist()
+    return last - first
+
+
+def persistence(frames: Tensor, attributes: PainterAttributes, tolerance: float = 0.02) -> Tensor:
+    """Whether marks stay: for each step from frame to frame (t-1, bool), at most `tolerance` of them is undone.
+
+    Up to 0.2 % of the frame, which is the blur of an edge, is never counted. Works on pixels (t h w 3), rendered or
+    generated: paint that a brush covers is not undone, but where the surface shows after paint has been seen it is, and
+    so is a bite where food shows after the plate has been seen. A clip without marks undoes none: see `grown`.
+    """
+    mark, unmarked = seen_marks(frames, attributes)
     marked_before = mark.cummax(0).values
     undone = marked_before & unmarked
     fresh = (undone[1:] & ~undone[:-1]).flatten(1).sum(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
 from .captions import Caption
@@ -94,3 +96,12 @@ def compose(
             slots[name] = (name, words[value])
     said = tell(templates, slots, draw, language)
     return Caption(said.text, said.mentioned | {activity})
+
+
+def wording() -> Iterator[str]:
+    """Every template and phrase of both languages, slots in braces: what captions of this world are made of."""
+    for language in _WORDS.values():
+        for words in language.values():
+            yield from words
+    for templates in _TEMPLATES.values():
+        yield from templates

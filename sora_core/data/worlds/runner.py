@@ -22,6 +22,7 @@ JUMP, AIR = 0.62, 0.72
 """Height of a jump and its seconds in the air."""
 _GRASS = 0.10
 _PILLAR = 0.24
+_SEAMS = 0.5
 _HALF = {"gap": 0.19, "pillar": 0.11}
 
 
@@ -95,7 +96,7 @@ def _lay_land(
     pillar = ((distance < _HALF["pillar"]) & ~gaps[None, :, None]).any(1)
     top = torch.where(hole, -9.0, torch.where(pillar, ground + _PILLAR, torch.tensor(ground)))[:, None]
     canvas.lay(canvas.v < top - _GRASS, SOIL)
-    seam = ((canvas.u + moved) % 0.5 < 0.07) & (canvas.v < ground - _GRASS)
+    seam = ((canvas.u + moved) % _SEAMS < 0.07) & (canvas.v < ground - _GRASS)
     canvas.lay(seam & (canvas.v < top - _GRASS), _SOIL_DARK)
     canvas.lay((canvas.v < top) & (canvas.v >= top - _GRASS), GRASS)
 
@@ -115,10 +116,10 @@ def _lay_hero(canvas: Canvas, state: RunnerState, hero: float, ground: float, co
 def read(frames: Tensor, colour: Colour) -> RunnerState:
     """The state of a game from its pixels (t h w 3), rendered or generated.
 
-    `height` is NaN where no hero is seen; `obstacle` is 0 over an obstacle and large elsewhere; `scroll` is unknown, 0.
+    `height` is NaN where no hero is seen; `obstacle` is 0 over an obstacle and large elsewhere; `scroll` begins at 0.
     """
     pixels = frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
-    t, rows, columns = pixels.shape[:3]
+    rows, columns = pixels.shape[1:3]
     half = min(rows, columns) / 2
     wide, tall = columns / 2 / half, rows / 2 / half
     v = tall - (torch.arange(rows) + 0.5) / half
@@ -137,14 +138,27 @@ def read(frames: Tensor, colour: Colour) -> RunnerState:
     under = pixels[:, depth][:, :, round(middle)]
     soil = torch.stack([(under - torch.tensor(c)).square().sum(-1) for c in (SOIL, _SOIL_DARK)]).amin(0).mean(1)
     gap = soil > 0.06
-    return RunnerState(height, torch.where(gap, 0.0, 9.0), gap, torch.zeros(t))
+    return RunnerState(height, torch.where(gap, 0.0, 9.0), gap, _read_scroll(pixels[:, depth], half))
+
+
+def _read_scroll(soil: Tensor, half: float) -> Tensor:
+    """How far the land has moved since the first frame (t), from the phase of the seams in the soil (t rows w 3)."""
+    far = torch.stack([(soil - torch.tensor(c)).square().sum(-1) for c in (SOIL, _SOIL_DARK)])  # 2 t rows w
+    valid = (far.amin(0) < 0.06).float()
+    dark = (far[1] < far[0]).float()
+    mean = (dark * valid).sum((1, 2), keepdim=True) / valid.sum((1, 2), keepdim=True).clamp(min=1)
+    u = (torch.arange(soil.shape[2]) + 0.5) / half
+    wave = ((dark - mean) * valid).sum(1).to(torch.complex64) @ torch.exp(2j * math.pi * u / _SEAMS)
+    steps = (-wave.angle() / (2 * math.pi) * _SEAMS).diff() % _SEAMS
+    return torch.cat([torch.zeros(1), steps.cumsum(0)])
 
 
 def rules(state: RunnerState, fps: float) -> dict[str, Tensor]:
     """Which rules hold at each step from frame to frame (t-1, bool).
 
     `there`: the hero is seen; `above ground`: its feet are not below the ground and no higher than a jump;
-    `no walking on air`: over a gap it is in the air; `falls`: its height changes no faster than in a jump.
+    `no walking on air`: over a gap it is in the air; `falls`: its height changes no faster than in a jump; `runs on`:
+    the land passes to the left at about the speed of such games.
     """
     height = state.height
     seen = ~height.isnan()
@@ -154,5 +168,6 @@ def rules(state: RunnerState, fps: float) -> dict[str, Tensor]:
         "there": seen[1:],
         "above ground": (height[1:] > -0.10) & (height[1:] < JUMP + 0.12),
         "no walking on air": ~over[1:] | (height[1:] > 0.12),
+        "runs on": (state.scroll.diff() * fps - 1.12).abs() < 0.5,
         "falls": seen[:-1] & seen[1:] & (height.diff().abs() < fastest + 0.1),
     }

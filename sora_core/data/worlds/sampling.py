@@ -60,20 +60,21 @@ def sample_scene(
     periodic: float | bool | None = None,
     *,
     held_out: bool | None = None,
+    pairs: float = 0.3,
     seconds: float = 2.0,
 ) -> Scene:
     """Draws a scene, for the given attributes or for drawn ones.
 
     Args:
         periodic: Length in seconds of the loop that every motion and camera path fits into; False or None for no loop.
-        held_out: Passed to `sample_attributes`; has no effect on given attributes.
+        held_out, pairs: Passed to `sample_attributes`; have no effect on given attributes.
         seconds: The duration to plan for: one-way motions stretch to it up to 4 s, camera moves up to 8 s.
 
     Raises:
         ValueError: `periodic` is True, negative or not finite: a loop needs a length.
     """
     period = _period(periodic)
-    a = attributes or sample_attributes(generator, held_out)
+    a = attributes or sample_attributes(generator, held_out, pairs=pairs)
     draws = _Draws(generator)
     between = draws.between
     side = draws.sign()

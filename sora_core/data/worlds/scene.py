@@ -72,12 +72,13 @@ def _pick(values: tuple[str, ...], u: float) -> str:
     return values[min(int(u * len(values)), len(values) - 1)]
 
 
-def sample_attributes(generator: torch.Generator, held_out: bool | None = None) -> Attributes:
+def sample_attributes(generator: torch.Generator, held_out: bool | None = None, *, pairs: float = 0.3) -> Attributes:
     """Draws an answer sheet: uniform subject, colour, environment and time; 20 % still; 45 % static camera;
-    30 % with a second subject; 7 % with an occluder, only where the subject moves sideways behind it.
+    7 % with an occluder, only where the subject moves sideways behind it.
 
     Args:
         held_out: None draws from all triples, False only from the training ones, True only from the held-out ones.
+        pairs: Share of scenes with a second subject.
     """
     while True:
         u = torch.rand(12, generator=generator, dtype=torch.float64).tolist()
@@ -88,7 +89,7 @@ def sample_attributes(generator: torch.Generator, held_out: bool | None = None) 
     camera = "static" if u[6] < 0.45 else _pick(CAMERAS[1:], u[7])
     # 0.07 over the 0.8 * 3 / 7 of the clips whose motion leads behind a wall.
     occluded = motion in ("left", "right", "circle") and u[8] < 0.07 / (0.8 * 3 / 7)
-    paired = u[9] < 0.3
+    paired = u[9] < pairs
     return Attributes(
         subject=subject,
         colour=colour,

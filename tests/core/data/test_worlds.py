@@ -242,6 +242,10 @@ def test_attributes_follow_their_shares():
     for subject in SUBJECTS:
         assert abs(share("subject", subject) - 0.1) < 0.03
     assert all(a.second_colour != a.colour for a in drawn)
+    # A share of pairs changes who has company and nothing else.
+    paired = [sample_attributes(g, pairs=0.6) for g in [_generator(1)] for _ in range(2000)]
+    assert abs(sum(a.second_subject != "none" for a in paired) / 2000 - 0.6) < 0.04
+    assert [(a.subject, a.motion, a.camera) for a in paired] == [(a.subject, a.motion, a.camera) for a in drawn]
 
 
 def test_impossible_requests_are_refused_in_one_sentence():

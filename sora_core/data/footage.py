@@ -1,0 +1,81 @@
+"""Real clips as training data: videos of a folder cut into shards without labels, for the compression network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..randomness import generator
+from ..video import CONTAINERS, VideoReader
+from .store import write_shard
+
+SIDE = 256
+"""Pixels of the shorter side that larger videos are reduced to before they are cut."""
+CROP = 128
+"""Height and width of the clips."""
+
+
+def cut_videos(
+    videos: Path, out: Path, *, clips: int = 96, num_frames: int = 17, crops: int = 2, seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> None:  # fmt: skip
+    """Write shards of up to `clips` clips from every video of a folder; shards that exist are kept.
+
+    Every `num_frames` frames give `crops` clips at random places. Raises ValueError when the folder holds no video of
+    at least 128 pixels a side and `num_frames` frames.
+    """
+    paths = sorted(path for path in videos.iterdir() if path.suffix.lower() in CONTAINERS) if videos.is_dir() else []
+    if not paths:
+        raise ValueError(f"{videos} holds no videos; put files ending in {', '.join(CONTAINERS)} there")
+    written = 0
+    for index, path in enumerate(paths):
+        rows: list[Tensor] = []
+        with VideoReader(path, chunk=num_frames) as reader:
+            fps = float(reader.fps)
+            draws = generator(seed, "footage", path.name)
+            part = 0
+            for clip in _cut(reader, num_frames, crops, draws):
+                rows.append(clip)
+                if len(rows) == clips:
+                    written += _write(out, index, part, rows, fps, path.name, say)
+                    rows, part = [], part + 1
+            written += _write(out, index, part, rows, fps, path.name, say)
+    if not written:
+        raise ValueError(f"no video in {videos} has {num_frames} frames of at least {CROP}x{CROP} pixels")
+
+
+def _cut(reader: VideoReader, num_frames: int, crops: int, draws: torch.Generator) -> Iterator[Tensor]:
+    """Clips `t h w 3`, uint8."""
+    for frames in reader:
+        if len(frames) < num_frames:
+            return
+        h, w = frames.shape[1:3]
+        if min(h, w) > SIDE:
+            size = (SIDE, round(w * SIDE / h)) if h <= w else (round(h * SIDE / w), SIDE)
+            x = frames.permute(0, 3, 1, 2).float()
+            x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+            frames = x.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+            h, w = size
+        if min(h, w) < CROP:
+            return
+        for _ in range(crops):
+            y, x0 = (int(torch.randint(room - CROP + 1, (), generator=draws)) for room in (h, w))
+            yield frames[:, y : y + CROP, x0 : x0 + CROP].clone()
+
+
+def _write(
+    out: Path, index: int, part: int, rows: list[Tensor], fps: float, name: str, say: Callable[[str], None]
+) -> int:
+    """Write one shard, if there are clips for it, and return how many it holds."""
+    if not rows:
+        return 0
+    path = out / f"footage_{index:03d}{part:02d}_{len(rows[0])}x{CROP}x{CROP}.safetensors"
+    if not path.exists():
+        about = {"fps": fps, "world": "footage", "periodic": False, "source": name}
+        write_shard(path, torch.stack(rows), torch.zeros(len(rows), 0, dtype=torch.uint8), about)
+        say(f"{path.name}: {len(rows)} clips of {name}")
+    return len(rows)

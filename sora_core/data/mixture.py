@@ -1,0 +1,36 @@
+"""How often each shard is drawn when the clips of several worlds are trained on together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from .latents import LatentShard
+
+
+def shard_weights(shards: Sequence[LatentShard], shares: Mapping[str, float]) -> Tensor:
+    """Weights (shards) to draw by: worlds in `shares` get that share of all draws, the others the rest, by their clips.
+
+    Raises ValueError for a share of a world that has no shards, or when the shares leave nothing for the others.
+    """
+    clips: dict[str, int] = {}
+    for shard in shards:
+        clips[shard.world] = clips.get(shard.world, 0) + len(shard.labels)
+    for world, share in shares.items():
+        if world not in clips:
+            raise ValueError(f"a share was given to {world!r}, but the data hold only {', '.join(sorted(clips))}")
+        if not 0 < share <= 1:
+            raise ValueError(f"the share of {world} is {share:g}; it must be above 0 and at most 1, for instance 0.1")
+    others = sum(count for world, count in clips.items() if world not in shares)
+    left = 1 - sum(shares.values())
+    if others and left <= 0:
+        given = ", ".join(f"{world}={share:g}" for world, share in shares.items())
+        raise ValueError(f"the shares {given} leave nothing for the other worlds; they must add up to less than 1")
+    weights = []
+    for shard in shards:
+        # With no shares every clip is equally likely.
+        per_clip = shares[shard.world] / clips[shard.world] if shard.world in shares else left / others
+        weights.append(len(shard.labels) * per_clip if shares else float(len(shard.labels)))
+    return torch.tensor(weights)

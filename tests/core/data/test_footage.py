@@ -1,0 +1,58 @@
+"""Real videos become shards of unlabelled clips that the compression network trains on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sora_core.cli import main
+from sora_core.config import preset
+from sora_core.data.store import ClipStore
+from sora_core.training.vae import VAETask
+from sora_core.video import VideoWriter
+
+
+def film(path, frames, width, height):
+    """A video whose frames get brighter from first to last."""
+    levels = torch.linspace(20, 220, frames).round().byte()
+    with VideoWriter(path, width, height, 12) as writer:
+        writer.write(levels[:, None, None, None].expand(frames, height, width, 3).contiguous())
+
+
+def test_videos_are_cut_into_clips_that_follow_each_other(tmp_path):
+    film(tmp_path / "wide.mp4", 14, 640, 320)
+    film(tmp_path / "short.mp4", 3, 160, 160)
+    film(tmp_path / "small.mp4", 14, 96, 96)
+    out = tmp_path / "shards"
+    command = ["worlds", "--out", str(out), "--from-videos", str(tmp_path), "--frames", "5", "--clips", "3"]
+    assert main(command) == 0
+    shards = ClipStore(out).shards
+    # 14 frames are two pieces of 5, each cut at two places; shards hold three clips at most.
+    assert [(s.clips, s.shape) for s in shards] == [(3, (5, 128, 128)), (1, (5, 128, 128))]
+    assert [s.about["source"] for s in shards] == ["wide.mp4"] * 2
+    assert shards[0].about["fps"] == 12
+    assert shards[0].labels(0) == ()
+    first, again, later = (shards[0].frames(row).float().mean((1, 2, 3)) for row in range(3))
+    assert (first - again).abs().max() < 1
+    assert later[0] > first[-1] > first[0]
+    held = {s.path.name: s.path.read_bytes() for s in shards}
+    assert main(command) == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == held
+
+
+def test_the_compression_network_trains_on_them(tmp_path):
+    film(tmp_path / "a.mp4", 17, 160, 128)
+    assert main(["worlds", "--out", str(tmp_path / "shards"), "--from-videos", str(tmp_path)]) == 0
+    task = VAETask(preset("nano").vae, ClipStore(tmp_path / "shards"), compile=False)
+    assert torch.isfinite(task.loss(0)[0])
+
+
+def test_folders_without_usable_videos_are_refused(tmp_path, capsys):
+    command = ["worlds", "--out", str(tmp_path / "shards"), "--from-videos", str(tmp_path)]
+    assert main(command) == 2
+    assert "holds no videos" in capsys.readouterr().err
+    film(tmp_path / "a.mp4", 4, 64, 64)
+    assert main(command) == 2
+    assert "has 17 frames of at least 128x128 pixels" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="holds no"):
+        ClipStore(tmp_path / "shards")

@@ -1,0 +1,118 @@
+"""Shards of every world: rendered the same again, captioned anew from their labels, drawn in the shares asked for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sora_core.cli import main
+from sora_core.data.generate import generate_shards
+from sora_core.data.latents import LatentShard, encode_store
+from sora_core.data.mixture import shard_weights
+from sora_core.data.store import ClipStore
+from sora_core.data.worlds.attributes import Attributes
+from sora_core.data.worlds.catalogue import WORLDS, mirrors, told
+from sora_core.text.recognise import recognise
+from sora_core.training.dit import DiTTask
+
+
+def shard(world: str, clips: int) -> LatentShard:
+    return LatentShard(torch.zeros(clips, 2, 1, 1, 1, 1), torch.zeros(clips, 2, 1, 1, 1, 1, 1),
+                       torch.zeros(clips, 9, dtype=torch.uint8), 8.0, False, world)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two clips of every world, through the command."""
+    out = tmp_path_factory.mktemp("worlds")
+    for world in WORLDS:
+        command = ["worlds", "--out", str(out), "--world", world, "--shards", "1", "--clips", "2", "--frames", "5"]
+        assert main(command) == 0
+    return out
+
+
+def test_every_world_is_rendered_and_the_same_again(folder, tmp_path):
+    store = ClipStore(folder)
+    assert [s.path.name for s in store.shards] == [f"{w}_00000_5x64x64.safetensors" for w in sorted(WORLDS)]
+    for world in WORLDS:
+        generate_shards(tmp_path, world=world, shards=1, clips=2, num_frames=5, say=lambda _: None)
+    for first, again in zip(store.shards, ClipStore(tmp_path).shards, strict=True):
+        assert first.path.read_bytes() == again.path.read_bytes()
+        assert not torch.equal(first.frames(0), first.frames(1))
+
+
+def test_labels_give_captions_of_their_own_world(folder):
+    said = {}
+    for s in ClipStore(folder).shards:
+        world = s.about["world"]
+        draws = torch.Generator().manual_seed(1)
+        said[world] = [told(world, s.labels(0), draws, "en", "descriptive") for _ in range(20)]
+        assert len(set(said[world])) > 8
+        attributes = WORLDS[world].sheet.from_indices(s.labels(0))
+        assert attributes.indices() == s.labels(0)
+    assert all(text.lower().startswith("a game of") for text in said["arcade"])
+    assert all(
+        "brush" in text or "paint" in text or "eat" in text or "bite" in text.lower() for text in said["painter"]
+    )
+
+
+def test_only_what_stays_true_in_a_mirror_is_mirrored():
+    assert [mirrors(world) for world in ("sandbox", "painter", "arcade", "footage")] == [True, True, False, True]
+    labels = (
+        WORLDS["sandbox"]
+        .sheet(subject="car", colour="red", environment="snow", time="day", motion="left", camera="static")
+        .indices()
+    )
+    draws = torch.Generator().manual_seed(0)
+    texts = [told("sandbox", labels, draws, "zh", "descriptive", mirrored=True) for _ in range(9)]
+    assert {recognise(text).get("motion") for text in texts} <= {"right", None}
+    assert sum("motion" in recognise(text) for text in texts) > 4
+    assert told("footage", (), draws, "en", "short") == ""
+
+
+def test_shares_decide_how_often_a_world_is_drawn():
+    shards = [shard("sandbox", 6), shard("sandbox", 2), shard("painter", 4), shard("arcade", 8)]
+    assert shard_weights(shards, {}).tolist() == [6, 2, 4, 8]
+    weights = shard_weights(shards, {"painter": 0.1, "arcade": 0.2})
+    assert weights.tolist() == pytest.approx([0.525, 0.175, 0.1, 0.2])
+    assert shard_weights(shards, {"sandbox": 0.5}).tolist() == pytest.approx([0.375, 0.125, 0.5 / 3, 1 / 3])
+    assert shard_weights(shards[2:], {"painter": 0.5, "arcade": 0.5}).tolist() == pytest.approx([0.5, 0.5])
+    with pytest.raises(ValueError, match="the data hold only arcade, painter, sandbox"):
+        shard_weights(shards, {"opera": 0.1})
+    with pytest.raises(ValueError, match="share of arcade is 0"):
+        shard_weights(shards, {"arcade": 0.0})
+    with pytest.raises(ValueError, match=r"painter=0\.6, arcade=0.4 leave nothing for the other worlds"):
+        shard_weights(shards, {"painter": 0.6, "arcade": 0.4})
+
+
+def test_the_transformer_trains_on_all_worlds(folder, nano, tmp_path):
+    encode_store(nano.vae, ClipStore(folder), tmp_path, say=lambda _: None)
+    shards = [LatentShard.load(path) for path in sorted(tmp_path.iterdir())]
+    assert [s.world for s in shards] == sorted(WORLDS)
+    task = DiTTask(nano.config, shards, nano.text, nano.vae, tokens=3000, shares={"arcade": 0.6}, compile=False)
+    texts = [s.text for step in range(4) for s in task.row(step)[0] if s.text]
+    games = [text for text in texts if text.lower().startswith("a game of") or "游戏" in text]
+    assert 0.4 < len(games) / len(texts) < 0.8
+    loss, figures, count = task.loss(0)
+    assert torch.isfinite(loss)
+    assert figures["mse"] > 0
+    assert count > 1
+
+
+def test_unknown_worlds_and_loops_of_worlds_without_any_are_refused(tmp_path, capsys):
+    assert main(["worlds", "--out", str(tmp_path), "--world", "opera"]) == 2
+    assert "there is no world 'opera'; choose from sandbox, painter, arcade" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="only the sandbox has loops"):
+        WORLDS["arcade"].film(torch.Generator(), 4, 16, 16, 8.0, 0.5)
+
+
+def test_pairs_are_the_share_that_was_asked_for(tmp_path, capsys):
+    command = ["worlds", "--out", str(tmp_path), "--shards", "1", "--clips", "8", "--frames", "5", "--pairs"]
+    assert main([*command, "1"]) == 0
+    shard = ClipStore(tmp_path).shards[0]
+    sheets = [Attributes.from_indices(shard.labels(row)) for row in range(shard.clips)]
+    assert all(sheet.second_subject != "none" for sheet in sheets)
+    assert main([*command, "2"]) == 2
+    assert "--pairs is 2; it must be a share from 0 to 1" in capsys.readouterr().err
+    assert main([*command, "0.5", "--world", "painter"]) == 2
+    assert "only the sandbox has second subjects, not painter" in capsys.readouterr().err

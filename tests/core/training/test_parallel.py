@@ -1,0 +1,166 @@
+"""Several processes train what one process trains: the same state after the same steps, saved and reported once."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sora_core.cli import main
+from sora_core.data.latents import LatentShard, encode_store
+from sora_core.data.store import ClipStore
+from sora_core.training import parallel
+from sora_core.training.dit import DiTTask
+from sora_core.training.loop import TrainConfig, train
+
+CONFIG = TrainConfig(steps=4, slots=2, warmup=2, save_every=2, report_every=3)
+
+
+class Parts:
+    """Three numbers: one that every batch uses, one that only slots above 0 use, and one that none uses."""
+
+    def __init__(self):
+        self.module = torch.nn.ParameterDict({name: torch.nn.Parameter(torch.ones(3)) for name in "abc"})
+        self.numbers = []
+
+    def loss(self, number):
+        self.numbers.append(number)
+        x = torch.rand(3, generator=torch.Generator().manual_seed(number))
+        used = self.module["a"] + (self.module["b"] if number > 1000 else 0)
+        return (used - x).square().sum(), {"odd" if number > 1000 else "even": 1.0}, 1
+
+    def sheet(self, path):
+        path.write_text(str(parallel.rank()))
+
+
+def transformer(nano, folder):
+    """The transformer's task on the latents of a folder."""
+    shards = [LatentShard.load(path) for path in sorted(folder.iterdir())]
+    task = DiTTask(nano.config, shards, nano.text, nano.vae, tokens=120, compile=False)
+    task.sheet = lambda path: None
+    return task
+
+
+RUN = """
+import sys
+from pathlib import Path
+import torch
+from sora_core.pipeline import Sora
+from sora_core.training import parallel
+from sora_core.training.loop import train
+
+sys.path.insert(0, sys.argv[1])
+from test_parallel import CONFIG, Parts, transformer
+
+nano, latents, out = map(Path, sys.argv[2:5])
+with parallel.processes():
+    task = Parts()
+    train(task, CONFIG, out / "parts")
+    (out / f"numbers_{parallel.rank()}").write_text(str(task.numbers))
+    task = transformer(Sora.load(nano), latents)
+    with torch.no_grad():  # all must start from the weights of process 0
+        task.module.entry.weight.add_(parallel.rank())
+    train(task, CONFIG, out / "dit")
+    try:
+        parallel.agree_on_start(10 * parallel.rank(), [])
+    except ValueError as error:
+        print(error)
+    try:
+        parallel.own_slots(1)
+    except ValueError as error:
+        print(error)
+"""
+
+
+def torchrun(*command):
+    """Start two processes; each computes with as many threads as this one, so that sums are rounded alike."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run([*launcher, *command], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def differences(a, b):
+    """The names of the tensors that two states do not share bit for bit."""
+    one, other = load_file(a / "state.safetensors"), load_file(b / "state.safetensors")
+    assert one.keys() == other.keys()
+    return {name for name, value in one.items() if not torch.equal(value, other[name])}
+
+
+@pytest.fixture(scope="module")
+def latents(nano, clips, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("latents")
+    encode_store(nano.vae, ClipStore(clips), folder, say=lambda _: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def together(nano_file, latents, tmp_path_factory):
+    """What two processes left in a folder, and what they said."""
+    out = tmp_path_factory.mktemp("together")
+    script = out / "run.py"
+    script.write_text(RUN, encoding="utf-8")
+    return out, torchrun(str(script), os.path.dirname(__file__), str(nano_file), str(latents), str(out))
+
+
+def test_two_processes_with_two_slots_are_one_process_with_two_slots(together, nano, latents, tmp_path):
+    train(transformer(nano, latents), CONFIG, tmp_path / "alone", say=lambda _: None)
+    assert differences(together[0] / "dit", tmp_path / "alone") == set()
+    # One slot is another run: the second slot did count.
+    train(transformer(nano, latents), TrainConfig(**vars(CONFIG) | {"slots": 1}), tmp_path / "one", say=lambda _: None)
+    assert "model.entry.weight" in differences(together[0] / "dit", tmp_path / "one")
+
+
+def test_a_run_of_two_processes_goes_on_in_one(together, nano, latents, tmp_path):
+    longer = TrainConfig(**vars(CONFIG) | {"steps": 6})
+    train(transformer(nano, latents), CONFIG, tmp_path, say=lambda _: None)
+    said = []
+    for out in (tmp_path, together[0] / "dit"):
+        train(transformer(nano, latents), longer, out, say=said.append)
+    assert said.count("resuming at step 4 of 6") == 2
+    assert differences(together[0] / "dit", tmp_path) == set()
+
+
+def test_each_process_computes_its_own_slots_and_parts_that_few_use_are_trained_alike(together, tmp_path):
+    task = Parts()
+    train(task, CONFIG, tmp_path, say=lambda _: None)
+    own = [[n for n in task.numbers if (n > 1000) == bool(rank)] for rank in (0, 1)]
+    assert own[0] == [0, 1, 2, 3]
+    assert [(together[0] / f"numbers_{rank}").read_text() for rank in (0, 1)] == [str(numbers) for numbers in own]
+    assert differences(together[0] / "parts", tmp_path) == set()
+    # A parameter without a gradient has no state: weight decay and momentum must not begin on it.
+    assert not [name for name in load_file(together[0] / "parts" / "state.safetensors") if "optimizer.c" in name]
+
+
+def test_process_0_alone_reports_saves_and_draws(together, tmp_path):
+    train(Parts(), CONFIG, tmp_path, say=lambda _: None)
+    lines, alone = (
+        [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        for out in (together[0] / "parts", tmp_path)
+    )
+    assert [(line["step"], line["even"], line["odd"]) for line in lines] == [(3, 0.5, 0.5), (4, 0.5, 0.5)]
+    for a, b in zip(lines, alone, strict=True):
+        assert (a["loss"], a["norm"]) == pytest.approx((b["loss"], b["norm"]), abs=2e-6)
+    assert (together[0] / "parts" / "sheet_0000004.png").read_text() == "0"
+
+
+def test_what_processes_cannot_do_together_is_refused(together):
+    said = together[1]  # lines of two processes may run into each other
+    assert said.count("processes would start at steps 0, 10; all of them must see the same --out folder") == 2
+    assert said.count("--slots is 1 and 2 processes train together; give --slots 2 or more") == 2
+
+
+def test_the_command_trains_alike_in_two_processes_and_in_one(clips, tmp_path):
+    def command(out):
+        return ["train", "vae", "--preset", "nano", "--data", str(clips), "--out", str(out),
+                "--steps", "2", "--slots", "2"]  # fmt: skip
+
+    said = torchrun("-m", "sora_core", *command(tmp_path / "two"))
+    assert [json.loads(line)["step"] for line in said.splitlines()] == [2]
+    assert main(command(tmp_path / "one")) == 0
+    assert differences(tmp_path / "two", tmp_path / "one") == set()
+    assert main([*command(tmp_path / "one"), "--slots", "0"]) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from .diffusion.schedules import schedule
 from .dit import DiT
 from .products import keep_pages
 from .shapes import LatentShape, VideoShape
+from .stored_latent import StoredLatent
 from .text.encoder import TextEncoder
 from .vae import VideoVAE
 
@@ -59,9 +61,13 @@ class Sora:
         """
         states, mask = self.text.encode(prompts)
 
+        @cache
+        def words(dtype: torch.dtype) -> Tensor:
+            return self.dit.refiner(states.to(dtype), mask)  # the same at every step
+
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
             return self.dit(
-                x, sigma, states, mask, fps=fps, start=start, continued=continued, circular=circular
+                x, sigma, words(x.dtype), None, fps=fps, start=start, continued=continued, circular=circular
             )  # fmt: skip
 
         return denoise
@@ -115,8 +121,11 @@ class Sora:
         )  # fmt: skip
 
     @torch.inference_mode()
-    def decode(self, latent: Tensor, shape: VideoShape, chunk: int = 4) -> Iterator[Tensor]:
-        """Frames of `shape` from the latent of one video (`1 c t h w`), as chunks `3 t h w` in [0, 1], streamed."""
+    def decode(self, latent: Tensor | StoredLatent, shape: VideoShape, chunk: int | None = None) -> Iterator[Tensor]:
+        """Frames of `shape` from the latent of one video (`1 c t h w`), as chunks `3 t h w` in [0, 1], streamed.
+
+        `chunk` is the most latent frames at a time; by default as many as work comfortably.
+        """
         left = shape.num_frames
         for frames in self.vae.decode_chunks(latent, chunk):
             frames = frames[0, :, :left, : shape.height, : shape.width]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 LOWEST_SIGMA = 0.05
 """Sampling takes the clean prediction from here: below it nothing but noise in the prediction would change."""
-WEIGHT_FROM = 0.4
+WEIGHT_FROM = 0.6
 """The loss weight 1 / sigma^2 grows no further below this noise level."""
 
 
@@ -42,9 +42,13 @@ def shift(sigma: Tensor, factor: float) -> Tensor:
     return factor * sigma / (1 + (factor - 1) * sigma)
 
 
-def shift_for_tokens(tokens: int, base: int = 64) -> float:
-    """The shift for a grid of that many patches: larger grids stay recognisable under more noise."""
-    return max(1.0, (tokens / base) ** 0.5)
+def shift_for_tokens(tokens: int) -> float:
+    """The shift for a grid of that many patches: larger grids stay recognisable under more noise.
+
+    Even the smallest need one: the leading components of a latent of unit scale are several times stronger than noise,
+    and what a clip shows is decided while they are still covered.
+    """
+    return min(12.0, (max(64, tokens) / 6.4) ** 0.5)
 
 
 def draw_sigma(count: int, tokens: int, generator: torch.Generator) -> Tensor:

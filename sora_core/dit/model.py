@@ -6,7 +6,6 @@ Shapes: b batch, s sequences in a packed row, n tokens in the row, d width, m di
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import DiTConfig
-from ..patches import Segments, patchify, positions, still_tokens, unpatchify
+from ..patches import Segments, patchify, unpatchify
 from ..shapes import Compression
 from .attention import attend
 from .block import Attention, Block, RowContext, norm
 from .refiner import TextRefiner
-from .rope import axis_pairs, rotations
+from .row import grid_row, row_levels, row_order, row_rotations
 
 
 def noise_features(sigma: Tensor, dim: int = 256) -> Tensor:
@@ -27,20 +26,6 @@ def noise_features(sigma: Tensor, dim: int = 256) -> Tensor:
     frequencies = torch.exp(-math.log(10000) * torch.arange(dim // 2, device=sigma.device) / (dim // 2))
     angles = 1000 * sigma.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
-
-
-@lru_cache(maxsize=64)
-def _row_order(lengths: tuple[int, ...], text_tokens: int) -> tuple[Tensor, Tensor]:
-    """How [all text | all patches] is interleaved to [text 0, patches 0, text 1, ...], and where patches end up."""
-    text_total, order, patches, start, place = text_tokens * len(lengths), [], [], 0, 0
-    # What is kept here must serve training too, even when sampling asked for it first.
-    with torch.inference_mode(False):
-        for i, length in enumerate(lengths):
-            order += [torch.arange(i * text_tokens, (i + 1) * text_tokens)]
-            order += [torch.arange(text_total + start, text_total + start + length)]
-            patches += [torch.arange(place + text_tokens, place + text_tokens + length)]
-            start, place = start + length, place + text_tokens + length
-        return torch.cat(order), torch.cat(patches)
 
 
 class DiT(nn.Module):
@@ -90,7 +75,7 @@ class DiT(nn.Module):
         latent: Tensor,
         sigma: Tensor,
         text: Tensor,
-        text_mask: Tensor,
+        text_mask: Tensor | None,
         *,
         fps: float = 8.0,
         start: float = 0.0,
@@ -100,7 +85,8 @@ class DiT(nn.Module):
     ) -> Tensor:
         """Clean latent `b c t h w` from a noisy one at noise levels `sigma`: `b`, or `b n` with one level per patch.
 
-        `text` is `b l text_width` token states with `text_mask` `b l`; `start` is when the clip begins, in seconds;
+        `text` is `b l text_width` token states with `text_mask` `b l`, or with the mask None what `refiner` made of
+        them, `b k width`, which many passes can share; `start` is when the clip begins, in seconds;
         `continued` says that its first cell is a whole one from the middle of a longer video rather than a still;
         `host` reaches attention and `run_block` as `Segments.host`.
         Raises ValueError when channels do not fit or the latent is no whole number of patches.
@@ -112,51 +98,48 @@ class DiT(nn.Module):
         patch = self.config.patch
         if any(size % p for size, p in zip(cells, patch, strict=True)):
             raise ValueError(f"a latent of {cells} (t, h, w) is not a whole number of {patch} patches")
-        whole = circular or continued
-        where = positions(cells, patch, self.compression, fps, start=start, circular=whole)
-        loop = t * self.compression.time / fps if circular else None
         tokens = patchify(latent, patch)
         n = tokens.shape[1]
-        still = still_tokens(cells, patch, circular=whole).to(latent.device)
-        cos, sin = rotations(where, self.config.head_dim, loop_seconds=loop)
-        x = self.packed(
-            tokens.flatten(0, 1), (sigma[:, None].expand(b, n) if sigma.ndim == 1 else sigma).flatten(),
-            cos.to(latent.device).repeat(b, 1), sin.to(latent.device).repeat(b, 1), still.repeat(b),
-            text, text_mask, (n,) * b, host,
+        lengths, k = (n,) * b, self.config.text_tokens
+        order, patches = (index.to(latent.device) for index in row_order(lengths, k))
+        places = grid_row(
+            cells, patch, self.compression, self.config.head_dim, k, b,
+            fps=fps, start=start, whole=circular or continued, circular=circular,
         )  # fmt: skip
+        cos, sin, still = (x.to(latent.device) for x in places)
+        level_of_patch = (sigma[:, None].expand(b, n) if sigma.ndim == 1 else sigma).flatten()
+        levels, level_of_token = row_levels(level_of_patch, order, lengths, k)
+        x = self.joined(tokens.flatten(0, 1), still, text, text_mask, order)
+        row = RowContext(Segments((n + k,) * b, host), cos, sin, level_of_token)
+        x = self.trunk(x, levels, row, patches)
         grid = (t // patch[0], h // patch[1], w // patch[2])
         return unpatchify(x.unflatten(0, (b, n)), grid, patch)
 
     def packed(
-        self, tokens: Tensor, sigma: Tensor, cos: Tensor, sin: Tensor, still: Tensor, text: Tensor, text_mask: Tensor,
-        lengths: tuple[int, ...], host: Any = None,
+        self, tokens: Tensor, sigma: Tensor, cos: Tensor, sin: Tensor, still: Tensor, text: Tensor,
+        text_mask: Tensor | None, lengths: tuple[int, ...], host: Any = None,
     ) -> Tensor:  # fmt: skip
         """Clean patches `n p` of a row of sequences with `lengths` patches each, whose texts are `s l text_width`."""
-        words = self.refiner(text.to(tokens.dtype), text_mask)
         segments, order, patches, level_of_token, levels, cos, sin = self.arrange(sigma, cos, sin, lengths, host)
-        x = self.entry(tokens) + self.still_embed(still.long()).to(tokens.dtype)
-        x = torch.cat([words.flatten(0, 1), x]).index_select(0, order)
+        x = self.joined(tokens, still, text, text_mask, order)
         return self.trunk(x, levels, RowContext(segments, cos, sin, level_of_token), patches)
+
+    def joined(self, tokens: Tensor, still: Tensor, text: Tensor, text_mask: Tensor | None, order: Tensor) -> Tensor:
+        """Text and patches as one row of tokens, `n d`."""
+        words = text if text_mask is None else self.refiner(text.to(tokens.dtype), text_mask)
+        x = self.entry(tokens) + self.still_embed(still.long()).to(tokens.dtype)
+        return torch.cat([words.flatten(0, 1), x]).index_select(0, order)
 
     def arrange(
         self, sigma: Tensor, cos: Tensor, sin: Tensor, lengths: tuple[int, ...], host: Any = None
     ) -> tuple[Segments, Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor]:
         """Interleave text and patches: segments, row order, places of patches, level per token, levels, rotations."""
         k = self.config.text_tokens
-        order, patches = (index.to(sigma.device) for index in _row_order(lengths, k))
-        # A text token shares the highest noise level of its sequence: the one that is being removed.
-        highest = torch.stack([part.max() for part in sigma.split(lengths)])
-        row_sigma = torch.cat([highest.repeat_interleave(k), sigma])[order]
-        if torch.compiler.is_compiling():
-            levels, level_of_token = row_sigma, torch.arange(len(order), device=sigma.device)
-        else:
-            levels, level_of_token = torch.unique(row_sigma, return_inverse=True)
-        # Text has no place in time: without temporal components, no patch can tell by it when it is.
-        timeless = torch.arange(cos.shape[1], device=cos.device) >= axis_pairs(self.config.head_dim)[0]
-        cos = torch.cat([timeless.to(cos).expand(k * len(lengths), -1), cos])[order]
-        sin = torch.cat([sin.new_zeros(k * len(lengths), sin.shape[1]), sin])[order]
+        order, patches = (index.to(sigma.device) for index in row_order(lengths, k))
+        levels, level_of_token = row_levels(sigma, order, lengths, k)
+        cos, sin = row_rotations(cos, sin, order, k * len(lengths), self.config.head_dim)
         segments = Segments(tuple(length + k for length in lengths), host)
-        return segments, order, patches, None if len(levels) == 1 else level_of_token, levels, cos, sin
+        return segments, order, patches, level_of_token, levels, cos, sin
 
     def trunk(self, x: Tensor, levels: Tensor, row: RowContext, patches: Tensor) -> Tensor:
         """All blocks and the exit: row tokens `n d` and noise levels `m` -> clean patches of the visual tokens."""

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import DiTConfig
-from .block import norm
+from .block import norm, swiglu
 
 
 class RefinerLayer(nn.Module):
@@ -32,7 +32,7 @@ class RefinerLayer(nn.Module):
         h = F.scaled_dot_product_attention(q, k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask)
         x = x + self.out(h.transpose(1, 2).flatten(2))
         gate, up = self.gate_up(norm(x)).chunk(2, dim=-1)
-        return x + self.down(F.silu(gate) * up)
+        return x + self.down(swiglu(gate, up))
 
 
 class TextRefiner(nn.Module):

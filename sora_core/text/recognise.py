@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 
-from sora_core.data.worlds import lexicon
+from sora_core.data.worlds import arcade_captions, lexicon, painter_captions
 from sora_core.data.worlds.attributes import ATTRIBUTES
 from sora_core.text.tokenizer import pieces
 
@@ -260,4 +260,12 @@ def known_words() -> frozenset[str]:
         phrases = [phrase for values in words.phrases.values() for options in values.values() for phrase in options]
         known.update(word for phrase in phrases for part in (phrase.lead, phrase.tail) for word in pieces(part))
         known.update(word for pattern in patterns for word in pieces(re.sub(r"\{\w*\}", " ", pattern)))
+    for pattern in (*painter_captions.wording(), *arcade_captions.wording()):
+        known.update(pieces(re.sub(r"\{\w*\}", " ", pattern)))
     return frozenset(known | {"a", "an", "the", "camera", "painted", "that", "is", "一", "镜", "头", "的"})
+
+
+def unknown_note(prompt: str) -> str:
+    """What to tell the user about words that no caption ever used; empty when all are known."""
+    unknown = [word for word in dict.fromkeys(pieces(prompt)) if word not in known_words()]
+    return f"words that the text encoder was never trained on: {', '.join(unknown)}" if unknown else ""

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ..config import VAEConfig
-from ..out_of_memory import is_out_of_memory
+from ..stored_latent import StoredLatent
 from .layers import CausalConv3d, ResBlock, StreamState, channel_norm, fold_cell, unfold_cell
+from .streaming import decode_stream, encode_stream
 from .wavelet import block_matrix, fold, unfold
 
 
@@ -18,22 +19,28 @@ class Encoder(nn.Module):
     """Wavelet coefficients at the fine level -> latents; a linear shortcut carries the principal components.
 
     `gain` brings every coefficient to unit scale for the layers: means are many times larger than details.
+    Without layers (depth 0 at both levels) the shortcut is all there is.
     """
 
     def __init__(self, config: VAEConfig, coefficients: int, *, operations: Any = nn, **factory: Any):
         super().__init__()
         kwargs = dict(factory, operations=operations)
         fine, trunk = config.encoder_width
+        self.shortcut = CausalConv3d(8 * coefficients, config.channels, (1, 1, 1), **kwargs)
+        self.linear = not any(config.encoder_depth)
+        if self.linear:
+            return
         self.gain = nn.Parameter(torch.ones(coefficients, dtype=factory.get("dtype"), device=factory.get("device")))
         self.entry = CausalConv3d(coefficients, fine, (1, 3, 3), **kwargs)
         self.fine = nn.ModuleList(ResBlock(fine, **kwargs) for _ in range(config.encoder_depth[0]))
         self.down = CausalConv3d(8 * fine, trunk, (1, 1, 1), **kwargs)
         self.trunk = nn.ModuleList(ResBlock(trunk, **kwargs) for _ in range(config.encoder_depth[1]))
         self.exit = CausalConv3d(trunk, config.channels, (1, 3, 3), **kwargs)
-        self.shortcut = CausalConv3d(8 * coefficients, config.channels, (1, 1, 1), **kwargs)
 
     def forward(self, x: Tensor, state: StreamState | None) -> Tensor:
         shortcut = self.shortcut(fold_cell(x))
+        if self.linear:
+            return shortcut
         x = self.entry(x * self.gain.to(x)[:, None, None, None])
         for block in self.fine:
             x = block(x, state)
@@ -111,7 +118,7 @@ class VideoVAE(nn.Module):
             if isinstance(module, ResBlock):
                 nn.init.zeros_(module.space.conv.weight)
                 nn.init.zeros_(module.space.conv.bias)
-        for side in (self.encoder, self.decoder):
+        for side in (self.decoder,) if self.encoder.linear else (self.encoder, self.decoder):
             nn.init.zeros_(side.exit.conv.weight)
             nn.init.zeros_(side.exit.conv.bias)
 
@@ -149,34 +156,18 @@ class VideoVAE(nn.Module):
         if state is not None:
             state.started = True
         x = self.decoder(latent.contiguous(memory_format=torch.channels_last_3d), state)
-        video = unfold(x, self.config.wavelet, self.wavelet.to(x)).add(1).div(2)
+        video = unfold(x, self.config.wavelet, self.wavelet.to(x)).add_(1).div_(2)
         if not self.training:  # a clamped value has no gradient
             video = video.clamp(0, 1)
         return video[:, :, self.config.compression.time - 1 :] if first else video
 
     def encode_chunks(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Encode a stream of chunks (first 1 + 4k frames, then 4k each); equal to encoding the whole."""
-        state = StreamState()
-        for chunk in chunks:
-            yield self.encode(chunk, state)
+        return encode_stream(self, chunks)
 
-    def decode_chunks(self, latent: Tensor, frames: int = 4) -> Iterator[Tensor]:
-        """Decode `b c t h w`, `frames` latent frames at a time, with memory constant in t; equal to the whole.
-
-        When memory runs out, it goes on with half as many at a time. Raises what PyTorch raises when one is too many.
-        """
-        state, start = StreamState(), 0
-        while start < latent.shape[2]:
-            before = state.copy()
-            try:
-                video = self.decode(latent[:, :, start : start + frames], state)
-            except (MemoryError, RuntimeError) as error:
-                if frames == 1 or not is_out_of_memory(error):
-                    raise
-                frames, state = frames // 2, before
-                continue
-            yield video
-            start += frames
+    def decode_chunks(self, latent: Tensor | StoredLatent, frames: int | None = None) -> Iterator[Tensor]:
+        """Decode `b c t h w`, at most `frames` latent frames at a time, with memory constant in t; see `streaming`."""
+        return decode_stream(self, latent, frames)
 
     @property
     def context(self) -> int:

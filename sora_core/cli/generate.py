@@ -1,8 +1,9 @@
-"""Make a video, or an image, from a prompt.
+"""Make a video, or an image, from a prompt; longer ones window after window, so that a run that was killed goes on.
 
 examples:
   sora generate "a red ball bouncing on a meadow" --out ball.mp4
   sora generate "a blue car driving left through the desert at sunset" --size 144x64 --seconds 3 --seed 7 --out car.mp4
+  sora generate "a green train crosses the snow" --size 64x64 --seconds 60 --fps 24 --out minute.mp4
   sora generate "一只黄色的鸭子在海上" --size 128x128 --out duck.png
 """
 
@@ -13,11 +14,15 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files import whole_or_absent
+
 if TYPE_CHECKING:
     from ..pipeline import Sora
     from ..shapes import VideoShape
 
 SAMPLERS = ("dpmpp_2m", "heun", "euler")
+WHOLE = 6.0
+"""Seconds that are sampled in one piece; the longest clips that Mini was trained on."""
 
 
 def size(text: str) -> tuple[int, int]:
@@ -40,17 +45,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", type=float, default=4.0, metavar="G", help="1 is no guidance (default: 4)")
     parser.add_argument("--negative", default="", metavar="TEXT", help="what to stay away from")
     parser.add_argument("--sampler", choices=SAMPLERS, default=SAMPLERS[0], help=f"(default: {SAMPLERS[0]})")
+    parser.add_argument(
+        "--window", type=float, metavar="S",
+        help=f"seconds to sample at a time (default: 2 for videos above {WHOLE:g} seconds, all of the others)",
+    )  # fmt: skip
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="model file (default: the bundled one)")
     parser.add_argument(
         "--out", type=Path, default=Path("sora.mp4"), metavar="FILE",
         help=".mp4, .mov, .mkv, .webm, .png, .jpg or .webp; an image has one frame (default: sora.mp4)",
     )  # fmt: skip
+    add_file_arguments(parser)
+
+
+def add_file_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how a video file is to be written."""
+    parser.add_argument("--codec", metavar="NAME", help="h264 or vp9 (default: h264, and vp9 in .webm)")
+    parser.add_argument("--crf", type=int, default=16, metavar="Q", help="quality, lower is better (default: 16)")
+    parser.add_argument(
+        "--pixel-format", default="yuv420p", metavar="NAME",
+        help="yuv420p, yuv444p for whole colours, yuv420p10le for 10 bits (default: yuv420p)",
+    )  # fmt: skip
+
+
+def file_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What those arguments mean to `VideoWriter`."""
+    return {name: getattr(arguments, name) for name in ("codec", "crf", "pixel_format")}
 
 
 def execute(arguments: argparse.Namespace) -> None:
     """Check the request, load the model, sample, and decode chunk by chunk into the file."""
     from ..shapes import VideoShape
-    from ..video import is_image
+    from ..video import VideoWriter, is_image
     from . import say
 
     still = is_image(arguments.out)
@@ -66,13 +91,36 @@ def execute(arguments: argparse.Namespace) -> None:
 
     sora = Sora.load(arguments.checkpoint)
     sora.latent_shape(shape)  # refuses what is too large before anything is said about it
+    if not still:
+        VideoWriter(arguments.out, width, height, shape.fps, **file_options(arguments))  # refuses before any work
     remark(sora, shape, arguments.prompt)
-    write(sora, sample(sora, shape, arguments), shape, arguments.out)
+    writable(arguments.out)
+    kept = arguments.out.with_name(f"{arguments.out.name}.latent.safetensors")
+    sample(sora, shape, arguments, kept)
+    try:
+        write(sora, kept, shape, arguments.out, **file_options(arguments))
+    except BaseException:
+        say(f"the latent is kept in {kept}; run the same command again to go on from there")
+        raise
+    kept.unlink()
     print(arguments.out)
 
 
+def writable(out: Path) -> None:
+    """Raise ValueError before any work is done when nothing can be written where the result is to go."""
+    try:
+        with whole_or_absent(out.with_name(f"{out.name}.try")) as temporary:
+            temporary.write_bytes(b" ")
+            raise InterruptedError  # the file is not wanted
+    except InterruptedError:
+        pass
+    except OSError as error:
+        raise ValueError(f"{out} cannot be written: {error.strerror}; choose another folder") from None
+
+
 def remark(sora: Sora, shape: VideoShape, prompt: str) -> None:
-    """Say what the model cannot take literally: sizes that are rounded underneath, words that are not read."""
+    """Say what the model cannot take literally: sizes rounded underneath, words that are not read or not known."""
+    from ..text.recognise import unknown_note
     from . import say
 
     note = shape.rounding_note(sora.config.vae.compression, sora.config.dit.patch)
@@ -81,31 +129,44 @@ def remark(sora: Sora, shape: VideoShape, prompt: str) -> None:
     unread = sora.text.tokenizer().overflow(prompt)
     if unread:
         say(f"the prompt is longer than {sora.config.text.max_tokens} words; not read: {' '.join(unread)}")
+    if unknown_note(prompt):
+        say(unknown_note(prompt))
 
 
-def sample(sora: Sora, shape: VideoShape, arguments: argparse.Namespace) -> Any:
-    """The latent `1 c t h w`, with a progress bar."""
+def sample(sora: Sora, shape: VideoShape, arguments: argparse.Namespace, kept: Path) -> None:
+    """Put the latent `1 c t h w` on disk, with a progress bar; what an earlier run left there is taken up."""
     from tqdm import tqdm
 
-    with tqdm(total=max(0, arguments.steps), desc="sampling", unit="step", leave=False) as bar:
-        return sora.sample(
-            [arguments.prompt], shape, [arguments.seed], negative=arguments.negative, steps=arguments.steps,
-            guidance=arguments.guidance, sampler=arguments.sampler, callback=lambda _: bar.update(),
+    from ..editing.long_video import long_video
+    from ..editing.regenerate import Sampling
+
+    seconds = arguments.window or (2.0 if shape.seconds > WHOLE else max(shape.seconds, 12 / shape.fps))
+    with tqdm(desc="sampling", unit="step", leave=False) as bar:
+        long_video(
+            sora, arguments.prompt, shape, arguments.seed, window=seconds, overlap=min(0.5, seconds / 4), state=kept,
+            sampling=Sampling(
+                steps=arguments.steps, guidance=arguments.guidance, negative=arguments.negative,
+                sampler=arguments.sampler, callback=lambda _: bar.update(),
+            ),
         )  # fmt: skip
 
 
-def write(sora: Sora, latent: Any, shape: VideoShape, out: Path) -> None:
-    """Decode chunk by chunk into the file, so that memory does not grow with the duration."""
+def write(sora: Sora, kept: Path, shape: VideoShape, out: Path, **options: Any) -> None:
+    """Decode chunk by chunk into the file, so that memory does not grow with the duration.
+
+    `options` are those of `VideoWriter`.
+    """
     from tqdm import tqdm
 
+    from ..stored_latent import StoredLatent
     from ..video import VideoWriter, is_image, write_image
     from . import say
 
-    chunks = (chunk.permute(1, 2, 3, 0) for chunk in sora.decode(latent, shape))  # t h w 3
+    chunks = (chunk.permute(1, 2, 3, 0) for chunk in sora.decode(StoredLatent(kept), shape))  # t h w 3
     if is_image(out):
         write_image(out, next(chunks)[0])
         return
-    writer = VideoWriter(out, shape.width, shape.height, shape.fps)
+    writer = VideoWriter(out, shape.width, shape.height, shape.fps, **options)
     if writer.note:
         say(writer.note)
     with writer, tqdm(total=shape.num_frames, desc="decoding", unit="frame", leave=False) as bar:

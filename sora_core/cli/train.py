@@ -1,4 +1,4 @@
-"""Train a part of a model; an interrupted run continues bit for bit when it is started again.
+r"""Train a part of a model; an interrupted run continues bit for bit when it is started again.
 
 examples:
   sora worlds --out data/sandbox --shards 40
@@ -6,6 +6,10 @@ examples:
   sora train text --out runs/text --steps 10000
   sora train dit  --data data/sandbox --vae runs/vae --text runs/text --out runs/dit --steps 100000
   sora train dit  --data data/sandbox --out runs/dit --steps 100000     (on the parts of the bundled model)
+  sora train dit  --data data/mine --init my-model.safetensors --out runs/more --steps 5000     (goes on from a model)
+  sora train judge --data data/sandbox --out runs/judge --steps 7000    (what `sora evaluate` scores with)
+  torchrun --standalone --nproc-per-node 2 -m sora_core train dit --data data/sandbox --out runs/dit --steps 100000 \
+      --slots 2                                                         (the same run as one process with --slots 2)
 """
 
 from __future__ import annotations
@@ -15,26 +19,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from ..config import SoraConfig
     from ..data.store import ClipStore
     from ..training.loop import Task
 
-RATES = {"vae": 1e-3, "text": 1e-3, "dit": 1e-3}
-"""Peak learning rates that worked for the shipped model."""
+RATES = {"vae": 1e-3, "text": 1e-3, "dit": 1e-3, "judge": 1e-3}
+"""Peak learning rates that worked for the shipped models."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("part", choices=tuple(RATES), help="compression network, text encoder or transformer")
+    parser.add_argument("part", choices=tuple(RATES), help="compression network, text encoder, transformer or judge")
     parser.add_argument("--data", type=Path, metavar="DIR", help="shards of clips, as `sora worlds` makes them")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run: state, log, contact sheets")
     parser.add_argument("--steps", type=int, required=True, metavar="N", help="length of the whole run")
-    parser.add_argument("--vae", type=Path, metavar="RUN", help="for dit: folder of the vae training")
+    parser.add_argument("--vae", type=Path, metavar="RUN", help="for dit and judge: folder of the vae training")
     parser.add_argument("--text", type=Path, metavar="RUN", help="for dit: folder of the text training")
+    parser.add_argument("--init", type=Path, metavar="FILE", help="model file to start from (default: fresh weights)")
+    parser.add_argument(
+        "--share", nargs="+", default=[], metavar="WORLD=SHARE",
+        help="for dit: share of the clips that come from a world, painter=0.1 (default: every clip equally often)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pictures", type=float, default=0.3, metavar="SHARE",
+        help="for dit: share of single frames among the samples; a fresh model learns most from many (default: 0.3)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--regenerate", type=Path, metavar="FILE",
+        help="for vae: model file whose transformer noises and denoises every other batch of latents, so that the"
+        " decoder learns to smooth over what generated latents get wrong",
+    )  # fmt: skip
     parser.add_argument("--preset", default="mini", metavar="NAME", help="nano, mini, S, B, L, XL, XXL (default: mini)")
     parser.add_argument("--lr", type=float, metavar="RATE", help="peak learning rate (default: 1e-3)")
+    parser.add_argument(
+        "--slots", type=int, default=1, metavar="N",
+        help="batches in a step, shared out among the processes that torchrun started (default: 1)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
     parser.add_argument("--save-every", type=int, default=200, metavar="N", help="steps (default: 200)")
     parser.add_argument("--report-every", type=int, default=20, metavar="N", help="steps (default: 20)")
@@ -47,20 +69,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> None:
     """Build the task and train it to the end."""
-    for name in ("steps", "save_every", "report_every", "sheet_every"):
+    for name in ("steps", "slots", "save_every", "report_every", "sheet_every"):
         if getattr(arguments, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}; it must be at least 1")
     lr = RATES[arguments.part] if arguments.lr is None else arguments.lr
+    if not 0 <= arguments.pictures <= 1:
+        raise ValueError(f"--pictures is {arguments.pictures}; it must be a share from 0 to 1, for instance 0.3")
     if not 0 < lr <= 1:
         raise ValueError(f"--lr is {lr}; it must be above 0 and at most 1, for instance 0.001")
 
+    from ..training import parallel
     from ..training.loop import TrainConfig, train
 
     config = TrainConfig(
-        steps=arguments.steps, lr=lr, save_every=arguments.save_every, report_every=arguments.report_every,
-        sheet_every=arguments.sheet_every,
+        steps=arguments.steps, slots=arguments.slots, lr=lr, save_every=arguments.save_every,
+        report_every=arguments.report_every, sheet_every=arguments.sheet_every,
     )  # fmt: skip
-    train(build_task(arguments), config, arguments.out)
+    with parallel.processes():
+        parallel.own_slots(arguments.slots)  # refused before the clips are encoded
+        task = build_task(arguments)
+        if arguments.init is not None:
+            start_from(task, arguments.part, arguments.init)
+        ema = train(task, config, arguments.out)
+        if arguments.part == "judge" and parallel.rank() == 0:
+            finish_judge(task, ema, arguments.out / "judge.safetensors", arguments.steps)
+
+
+def finish_judge(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:
+    """Write the averaged judge and print how often it is right about held-out clips."""
+    from ..training.judge import JudgeTask, write_judge
+    from ..training.loop import averaged
+    from . import say
+
+    assert isinstance(task, JudgeTask)
+    with averaged(task.module, ema):
+        accuracy = write_judge(task, path, steps=steps)
+    for name, share in accuracy.items():
+        say(f"{name:<16} {share:.3f}")
+    if not accuracy:
+        say("no shard is kept away from training (every eleventh would be, from the eighth on): nothing is measured")
+    print(path)
+
+
+def start_from(task: Task, part: str, path: Path) -> None:
+    """Give the task's network the weights of a model file. Raises ValueError naming the first tensor that differs."""
+    from ..checkpoint import check_weights, read_checkpoint
+
+    if part == "judge":
+        from ..evaluation.judge import load_judge
+
+        task.module.load_state_dict(load_judge(path).state_dict())
+        return
+    module = task.module["encoder"] if part == "text" else task.module  # type: ignore[index]
+    weights = {name: value.float() for name, value in read_checkpoint(path).parts[part].items()}
+    check_weights(str(path), "", module.state_dict(), weights)
+    module.load_state_dict(weights)
 
 
 def build_task(arguments: argparse.Namespace) -> Task:
@@ -76,28 +139,58 @@ def build_task(arguments: argparse.Namespace) -> Task:
         raise ValueError(f"training the {arguments.part} needs --data DIR; make some with: sora worlds --out DIR")
 
     from ..data.store import pinned_store
+    from ..training import parallel
 
-    store = pinned_store(arguments.data, arguments.out)
+    with parallel.process_0_first():
+        store = pinned_store(arguments.data, arguments.out)
     if arguments.part == "dit":
         return dit_task(arguments, model, store)
+    if arguments.part == "judge":
+        from ..training.export import trained_parts
+        from ..training.judge import JudgeTask
 
+        # A preset other than the bundled model's has a network only if it was trained.
+        known = arguments.vae is not None or arguments.preset == "mini"
+        vae = trained_parts(model, arguments.vae, None)[0] if known else None
+        return JudgeTask(store, seed=arguments.seed, vae=vae)
+
+    from ..pipeline import Sora
+    from ..training.regenerated import Regenerator
     from ..training.vae import VAETask
 
-    return VAETask(model.vae, store, seed=arguments.seed, compile=arguments.compile)
+    regenerate = None if arguments.regenerate is None else Regenerator(Sora.load(arguments.regenerate))
+    return VAETask(model.vae, store, seed=arguments.seed, compile=arguments.compile, regenerate=regenerate)
 
 
 def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore) -> Task:
     """Encode the clips with the trained VAE, once, and train on their latents."""
     from ..data.latents import LatentShard, encode_store
+    from ..training import parallel
     from ..training.dit import DiTTask
     from ..training.export import trained_parts
 
     vae, text = trained_parts(model, arguments.vae, arguments.text)
     # Latents of another VAE must never be taken for this one's.
     latents = arguments.out / f"latents_{fingerprint(vae)}"
-    encode_store(vae, store, latents)
+    encode_store(vae, store, latents, first=parallel.rank(), stride=parallel.world())
+    parallel.wait_for_all()
     shards = [LatentShard.load(latents / shard.path.name) for shard in store.shards]
-    return DiTTask(model, shards, text, vae, seed=arguments.seed, compile=arguments.compile)
+    return DiTTask(
+        model, shards, text, vae, seed=arguments.seed, pictures=arguments.pictures,
+        shares=world_shares(arguments.share), compile=arguments.compile,
+    )  # fmt: skip
+
+
+def world_shares(given: list[str]) -> dict[str, float]:
+    """The shares of `--share WORLD=SHARE ...`. Raises ValueError for what is not one."""
+    shares = {}
+    for entry in given:
+        world, _, share = entry.partition("=")
+        try:
+            shares[world] = float(share)
+        except ValueError:
+            raise ValueError(f"--share got {entry!r}; it must be a world and a number, as in painter=0.1") from None
+    return shares
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -1,8 +1,10 @@
-"""Render a training set of procedural clips with captions and ground truth.
+"""Render a training set of procedural clips with captions and ground truth, or cut one from real videos.
 
 examples:
   sora worlds --out data/sandbox --shards 40
+  sora worlds --out data --world painter --shards 8
   sora worlds --out data/sandbox --shards 20 --first 1 --stride 2     (the odd half, on a second machine)
+  sora worlds --out data/real --from-videos FOLDER                    (unlabelled clips, for `sora train vae`)
 """
 
 from __future__ import annotations
@@ -14,11 +16,22 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="shards that exist are kept")
+    parser.add_argument(
+        "--world", default="sandbox", metavar="NAME",
+        help="sandbox (toys in landscapes), painter (strokes and bites that stay) or arcade (two games)"
+        " (default: sandbox)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--from-videos", type=Path, metavar="DIR", help="cut the videos of a folder instead of rendering"
+    )
     parser.add_argument("--shards", type=int, default=16, metavar="N", help="files to render (default: 16)")
     parser.add_argument("--first", type=int, default=0, metavar="I", help="number of the first (default: 0)")
     parser.add_argument("--stride", type=int, default=1, metavar="I", help="from one number to the next (default: 1)")
     parser.add_argument("--clips", type=int, default=96, metavar="N", help="clips in a file (default: 96)")
     parser.add_argument("--frames", type=int, default=17, metavar="N", help="frames of a clip (default: 17)")
+    parser.add_argument(
+        "--pairs", type=float, metavar="SHARE", help="share of sandbox scenes with a second toy (default: 0.3)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
 
 
@@ -29,7 +42,21 @@ def execute(arguments: argparse.Namespace) -> None:
     for name, least in (("shards", 1), ("first", 0), ("stride", 1), ("clips", 1), ("frames", 2)):
         if getattr(arguments, name) < least:
             raise ValueError(f"--{name} is {getattr(arguments, name)}; it must be at least {least}")
+    if arguments.pairs is not None and not 0 <= arguments.pairs <= 1:
+        raise ValueError(f"--pairs is {arguments.pairs:g}; it must be a share from 0 to 1, for instance 0.6")
+    if arguments.from_videos is not None:
+        from ..data.footage import cut_videos
+
+        cut_videos(
+            arguments.from_videos,
+            arguments.out,
+            clips=arguments.clips,
+            num_frames=arguments.frames,
+            seed=arguments.seed,
+        )
+        return
     generate_shards(
-        arguments.out, shards=arguments.shards, first=arguments.first, stride=arguments.stride,
-        clips=arguments.clips, num_frames=arguments.frames, seed=arguments.seed,
+        arguments.out, world=arguments.world, shards=arguments.shards, first=arguments.first,
+        stride=arguments.stride, clips=arguments.clips, num_frames=arguments.frames, seed=arguments.seed,
+        pairs=arguments.pairs,
     )  # fmt: skip

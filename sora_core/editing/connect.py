@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..diffusion.conditioning import Known
@@ -14,18 +15,21 @@ from .place import Encode, held, merge, place
 
 CURVES = ("linear", "smooth")
 """Ways from 0 to 1: evenly, or slowly at both ends."""
+COARSE = 4
+"""Patches along the shorter side of a picture, by whose colours a transition is led."""
 
 
 @dataclass(frozen=True)
 class Connection:
     """What to sample for a transition: decode it and keep `num_frames` frames.
 
-    Its frames `first` are the last of video A, its frames `second` the first of video B; `weights` `t` says, for each
-    latent frame, how far the prompt has moved from A's to B's. It stands in for the last `replaces[0]` frames of A and
-    the first `replaces[1]` of B.
+    It stands in for the last `replaces[0]` frames of video A and the first `replaces[1]` of B; its frames `first`, at
+    the beginning, and `second`, at the end, are given by the two. `weights` `t` says, for each latent frame, how far
+    the prompt has moved from A's to B's, and `course`, a latent, which colours it has reached (see `led`).
     """
 
     known: Known
+    course: Tensor
     num_frames: int
     first: range
     second: range
@@ -54,6 +58,25 @@ def check_fps(a: float, b: float) -> None:
         raise ValueError(f"the videos run at {a:g} and {b:g} fps; convert one so that both have the same frame rate")
 
 
+def coarse(latent: Tensor) -> Tensor:
+    """What is left of a latent `b c t h w` when each frame is seen as a few soft patches."""
+    h, w = latent.shape[3:]
+    short = max(1, min(COARSE, h // 2, w // 2))
+    size = round(short * h / min(h, w)), round(short * w / min(h, w))
+    frames = F.adaptive_avg_pool2d(latent.transpose(1, 2).flatten(0, 1), size)
+    frames = F.interpolate(frames, (h, w), mode="bilinear")
+    return frames.unflatten(0, (latent.shape[0], -1)).transpose(1, 2)
+
+
+def led(denoised: Tensor, course: Tensor, mask: Tensor) -> Tensor:
+    """A clean prediction `b c t h w` whose large patches of colour follow `course` where the mask is above 0.
+
+    A model that sees two worlds mixed decides for one of them within a latent frame; led, it changes from one to the
+    other over all of them, and what it draws there is its own (the low-frequency part of ILVR, Choi et al., 2021).
+    """
+    return torch.where(mask > 0, denoised + coarse(course - denoised), denoised)
+
+
 def _ends(geometry: Geometry, a: Tensor, b: Tensor, context: int) -> tuple[int, int]:
     """How many of A's last and B's first frames stay: whole cells of A's, all of the context of B's."""
     check_pair(a, b)
@@ -69,6 +92,18 @@ def prompt_weights(geometry: Geometry, latent_frames: int, start: int, stop: int
     """Weights `t` that go from 0 before frame `start` to 1 after frame `stop`."""
     centres = torch.tensor([(sum(geometry.span(j)) - 1) / 2 for j in range(latent_frames)])
     return curve((centres - start + 0.5) / max(1, stop - start), name)
+
+
+def faded(geometry: Geometry, a: Tensor, b: Tensor, start: int, stop: int, num_frames: int, name: str) -> Tensor:
+    """A cross-fade from `a` to `b` from frame `start` to `stop` of whole cells, padded to whole tokens.
+
+    `a` is there from the first frame on, `b` from `start` on; each stands still once it is over. A clip of one frame is
+    a still.
+    """
+    total = geometry.num_frames(geometry.latent_frames(num_frames))
+    crossing = curve((torch.arange(total) - start + 1) / (stop - start + 1), name).to(a)[:, None, None]
+    left, right = held(a, 0, total), held(b, start, total)
+    return geometry.pad(left.lerp(right.to(left), crossing))
 
 
 def bridge(
@@ -88,7 +123,8 @@ def bridge(
         place(geometry, encode, b[:, :, :kept_b], start, num_frames),
     )
     weights = prompt_weights(geometry, known.clean.shape[2], kept_a, start, name)
-    return Connection(known, num_frames, range(kept_a), range(start, num_frames), weights, (kept_a, kept_b))
+    course = encode(faded(geometry, a[:, :, -1:], b[:, :, :1], kept_a, start, num_frames, name))
+    return Connection(known, course, num_frames, range(kept_a), range(start, num_frames), weights, (kept_a, kept_b))
 
 
 def blend(
@@ -111,14 +147,12 @@ def blend(
                 f" for; use a video of at least {kept + overlap} frames or shorten the transition"
             )
     num_frames = start + kept_b
-    total = geometry.num_frames(geometry.latent_frames(num_frames))
-    crossing = curve((torch.arange(total) - kept_a + 1) / (overlap + 1), name).to(a)[:, None, None]
-    left, right = held(a[:, :, -(kept_a + overlap) :], 0, total), held(b[:, :, : overlap + kept_b], kept_a, total)
-    clean = encode(geometry.pad(left.lerp(right.to(left), crossing)))
+    ends = a[:, :, -(kept_a + overlap) :], b[:, :, : overlap + kept_b]
+    clean = encode(faded(geometry, *ends, kept_a, start, num_frames, name))
     weights = prompt_weights(geometry, clean.shape[2], kept_a, start, name)
     # Highest half-way between the two, and 0 in the cells that are one video alone.
     share = peak * torch.sin(math.pi * prompt_weights(geometry, clean.shape[2], kept_a, start, "linear"))
     share = torch.where((weights == 0) | (weights == 1), 0, share)
     mask = share.to(clean)[None, None, :, None, None].expand(clean.shape[0], 1, *clean.shape[2:]).clone()
     replaces = (start, num_frames - kept_a)
-    return Connection(Known(clean, mask), num_frames, range(kept_a), range(start, num_frames), weights, replaces)
+    return Connection(Known(clean, mask), clean, num_frames, range(kept_a), range(start, num_frames), weights, replaces)

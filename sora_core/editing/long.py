@@ -106,23 +106,30 @@ def match_statistics(new: Tensor, reference: tuple[Tensor, Tensor], strength: fl
 
 def sample_long(
     sample: SampleWindow, shape: LatentShape, windows: list[Window], *, batch: int = 1, given: Known | None = None,
-    correction: float = 0.0, state: LongState | None = None, report: Callable[[Window], Any] | None = None,
+    correction: float = 0.0, history: float = 0.0, state: LongState | None = None,
+    report: Callable[[Window], Any] | None = None,
 ) -> Tensor:  # fmt: skip
     """A long latent `b c t h w`, sampled window by window; memory beside the latent itself is that of one window.
 
     `given` holds cells of the whole video that are known already; `correction` is the strength of `match_statistics`
-    against the first window. With a `state`, what is done is on disk after each window, and a run that was cut off
-    goes on from there with the same result, bit for bit. `report` is called before each window.
-    Raises ValueError for a correction outside [0, 1], and what `LongState.load` raises.
+    against the first window. `history` is the share of noise on what is handed over: a little makes a model trust its
+    own mistakes less (Ho et al., cascaded diffusion, 2022); what was made stays as it was.
+    With a `state`, what is done is on disk after each window, and a run that was cut off goes on from there with the
+    same result, bit for bit. `report` is called before each window.
+    Raises ValueError for a correction or a history outside 0 to 1, and what `LongState.load` raises.
     """
     if not (math.isfinite(correction) and 0 <= correction <= 1):
         raise ValueError(f"correction is {correction}; it must be between 0 (none) and 1 (full)")
+    if not (math.isfinite(history) and 0 <= history < 1):
+        raise ValueError(
+            f"history is {history}; it must be 0 (handed over clean) or more, and below 1: for instance 0.1"
+        )
     latent = torch.zeros(batch, *shape.dims)
     done = state.load(latent) if state is not None else 0
     for window in windows[done:]:
         if report is not None:
             report(window)
-        known = known_in(window, latent, given)
+        known = known_in(window, latent, given, history)
         made = sample(window, known) if known.mask.any() else known.clean
         made = made[:, :, window.given :].to(latent)
         if correction and window.number:
@@ -135,12 +142,12 @@ def sample_long(
     return latent
 
 
-def known_in(window: Window, latent: Tensor, given: Known | None) -> Known:
-    """What a window starts from: its past from `latent`, and of its new cells what `given` holds."""
+def known_in(window: Window, latent: Tensor, given: Known | None, history: float = 0.0) -> Known:
+    """What a window starts from: its past from `latent`, noised by `history`, and of new cells what `given` holds."""
     b, _, _, h, w = latent.shape
     cells = window.cells
     clean, mask = latent[:, :, cells], torch.ones(b, 1, len(cells), h, w)
-    mask[:, :, : window.given] = 0
+    mask[:, :, : window.given] = history
     if given is not None:
         new = slice(window.new.start, window.new.stop)
         clean[:, :, window.given :] = given.clean[:, :, new].to(latent)

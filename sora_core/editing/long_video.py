@@ -21,6 +21,7 @@ from .geometry import Geometry
 from .long import SampleWindow, Window, plan, sample_long
 from .long_state import LongState, fingerprint
 from .regenerate import DEFAULT, Sampling, regenerate
+from .tiles import tiled
 from .timed import timed, timeline_weights
 
 if TYPE_CHECKING:
@@ -42,13 +43,15 @@ def window_cells(geometry: Geometry, fps: float, seconds: float, overlap: float)
 @torch.inference_mode()
 def long_video(
     sora: Sora, prompt: str | list[Segment], shape: VideoShape, seed: int, *, window: float = 2.0, overlap: float = 0.5,
-    anchor: bool = True, correction: float = 0.5, given: Known | None = None, blend: float = 0.5,
-    state: Path | None = None, sampling: Sampling = DEFAULT, report: Callable[[Window], Any] | None = None,
+    anchor: bool = True, correction: float = 0.5, history: float = 0.0, given: Known | None = None, blend: float = 0.5,
+    state: Path | None = None, tile: int | None = None, sampling: Sampling = DEFAULT,
+    report: Callable[[Window], Any] | None = None,
 ) -> Tensor:  # fmt: skip
     """The latent `1 c t h w` of a video of any duration; `window` and `overlap` are seconds.
 
-    `prompt` is a text or a timeline. See `sample_long` for `given`, `correction`, `state` and `report`, and `plan` for
-    `anchor`. A video that fits one window is what `Sora.sample` makes.
+    `prompt` is a text or a timeline. See `sample_long` for `given`, `correction`, `history`, `state` and `report`, and
+    `plan` for `anchor`. With a `tile`, frames are seen in squares of so many latent cells; where nothing is given,
+    each of them shows the whole prompt. A video that fits one window is what `Sora.sample` makes.
     Raises ValueError for durations that leave nothing new in a window.
     """
     latent = sora.latent_shape(shape)
@@ -58,21 +61,31 @@ def long_video(
     file = None
     if state is not None:
         weights = fingerprint([sora.dit.exit.weight, *([given.clean, given.mask] if given else [])])
-        file = LongState(state, _identity(shape, seed, windows, segments, [correction, blend, weights], sampling))
-    sample = sora_sampler(sora, segments, latent, shape.fps, seed, blend, sampling)
-    return sample_long(sample, latent, windows, given=given, correction=correction, state=file, report=report)
+        file = LongState(
+            state, identity(shape, seed, windows, segments, [correction, history, blend, weights, tile], sampling)
+        )
+    sample = sora_sampler(sora, segments, latent, shape.fps, seed, blend, sampling, tile)
+    return sample_long(
+        sample, latent, windows, given=given, correction=correction, history=history, state=file, report=report
+    )
 
 
 def sora_sampler(
-    sora: Sora, segments: list[Segment], latent: LatentShape, fps: float, seed: int, blend: float, sampling: Sampling
-) -> SampleWindow:
-    """Samples windows of one video with Sora's own network; the noise of a latent frame depends on its number alone."""
+    sora: Sora, segments: list[Segment], latent: LatentShape, fps: float, seed: int, blend: float, sampling: Sampling,
+    tile: int | None = None,
+) -> SampleWindow:  # fmt: skip
+    """Samples windows of one video with Sora's own network; the noise of a latent frame depends on its number alone.
+
+    With a `tile`, frames are seen in overlapping squares of so many latent cells.
+    """
     cells = sora.config.vae.compression
     weights = timeline_weights(segments, Geometry.of(cells, latent.channels), latent.frames, fps, blend)
 
     def sample(window: Window, known: Known) -> Tensor:
         def denoiser(text: str) -> Denoiser:
-            return sora.denoiser([text], fps=fps, start=window.start(cells.num_frames, fps), continued=window.continued)
+            start = window.start(cells.num_frames, fps)
+            model = sora.denoiser([text], fps=fps, start=start, continued=window.continued)
+            return tiled(model, tile, tile // 8, sora.config.dit.patch) if tile else model
 
         here = weights[:, window.prompt_cells]
         parts = [(denoiser(s.prompt), w) for s, w in zip(segments, here, strict=True) if w.any()]
@@ -85,10 +98,11 @@ def sora_sampler(
     return sample
 
 
-def _identity(
+def identity(
     shape: VideoShape, seed: int, windows: list[Window], segments: list[Segment], more: list[Any],
     sampling: Sampling,
 ) -> str:  # fmt: skip
+    """Everything that decides a video but the weights and what is given, which `more` may tell, as one string."""
     prompts = [[s.start, str(s.end), s.prompt] for s in segments]
     walk = [sampling.steps, sampling.guidance, str(sampling.negative), sampling.rescale, sampling.interval]
     cells = [w.cells for w in windows]

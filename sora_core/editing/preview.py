@@ -29,7 +29,7 @@ def enlarge(video: Tensor, height: int, width: int) -> Tensor:
 
 
 def finish(
-    geometry: Geometry, encode: Encode, preview: Tensor, height: int, width: int, strength: float = 0.5
+    geometry: Geometry, encode: Encode, preview: Tensor, height: int, width: int, strength: float = 0.25
 ) -> Known:
     """What to sample at the larger size: the enlarged preview (`b 3 t h w`), changed up to `strength`.
 

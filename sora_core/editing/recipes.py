@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..diffusion.conditioning import Known
 from ..diffusion.noise import draw_noise
-from ..diffusion.process import LOWEST_SIGMA
 from ..diffusion.samplers import Denoiser
 from ..diffusion.schedules import schedule
 from ..pipeline import Sora
@@ -22,8 +22,8 @@ from .geometry import Geometry, frame_at
 from .loop import check_loop
 from .place import check_channels, merge, place
 from .preview import finish
-from .regenerate import DEFAULT, Sampling, guided, regenerate
-from .sdedit import sdedit, strengths
+from .regenerate import DEFAULT, Sampling, conditional, guided, regenerate
+from .sdedit import level, sdedit, strengths
 from .timed import timed, timeline_weights
 
 
@@ -41,7 +41,7 @@ def encode(sora: Sora, video: Tensor) -> Tensor:
 
 
 def keyframes(
-    sora: Sora, frames: list[tuple[float, Tensor]], prompt: str, shape: VideoShape, seed: int, *,
+    sora: Sora, frames: list[tuple[float, Tensor]], prompt: str | Denoiser, shape: VideoShape, seed: int, *,
     strength: float = 1.0, region: Tensor | None = None, sampling: Sampling = DEFAULT,
 ) -> Tensor:  # fmt: skip
     """A video of `shape` in which given images or clips (`1 3 t h w`) appear at their seconds; below 0, from the end.
@@ -66,15 +66,15 @@ def keyframes(
 
 
 def animate(
-    sora: Sora, image: Tensor, prompt: str, shape: VideoShape, seed: int, *, sampling: Sampling = DEFAULT
+    sora: Sora, image: Tensor, prompt: str | Denoiser, shape: VideoShape, seed: int, *, sampling: Sampling = DEFAULT
 ) -> Tensor:
     """A video of `shape` that begins with `image` (`1 3 1 h w` in [0, 1])."""
     return keyframes(sora, [(0.0, image)], prompt, shape, seed, sampling=sampling)
 
 
 def extend_video(
-    sora: Sora, video: Tensor, prompt: str, fps: float, seed: int, *, before: float = 0.0, after: float = 0.0,
-    context: float = 0.0, latent: Tensor | None = None, sampling: Sampling = DEFAULT,
+    sora: Sora, video: Tensor, prompt: str | Denoiser, fps: float, seed: int, *, before: float = 0.0,
+    after: float = 0.0, context: float = 0.0, latent: Tensor | None = None, sampling: Sampling = DEFAULT,
 ) -> tuple[Tensor, Edit]:  # fmt: skip
     """Continue a video by seconds into its past, its future or both; also says which frames are the given ones.
 
@@ -90,17 +90,20 @@ def extend_video(
 
 
 def loop(
-    sora: Sora, prompt: str, shape: VideoShape, seed: int, *, sampling: Sampling = DEFAULT, noise: Tensor | None = None
-) -> Tensor:
+    sora: Sora, prompt: str | Denoiser, shape: VideoShape, seed: int, *, sampling: Sampling = DEFAULT,
+    noise: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """The latent of a seamless loop for `vae.decode_circular`; its cells are all whole, so it decodes to 4t frames.
 
+    `noise` `b c t h w` replaces that of `seed` and may be that of several loops.
     Raises ValueError for a video too short to loop.
     """
     compression, padded = sora.config.vae.compression, sora.latent_shape(shape)
     cells = -(-shape.num_frames // compression.time)
     check_loop(cells)
-    clean = torch.zeros(1, padded.channels, cells, padded.height, padded.width)
-    known = Known(clean, torch.ones(1, 1, *clean.shape[2:]))
+    count = 1 if noise is None else len(noise)
+    clean = torch.zeros(count, padded.channels, cells, padded.height, padded.width)
+    known = Known(clean, torch.ones(count, 1, *clean.shape[2:]))
     return regenerate(sora, known, prompt, shape.fps, seed, sampling, circular=True, noise=noise)
 
 
@@ -118,17 +121,21 @@ def edit_video(
 
 @torch.inference_mode()
 def flow_edit(
-    sora: Sora, latent: Tensor, source_prompt: str, prompt: str, fps: float, seed: int, *, strength: float = 0.8,
-    until: float = 0.0, source_guidance: float = 1.5, averages: int = 1, sampling: Sampling = DEFAULT,
+    sora: Sora, latent: Tensor, source_prompt: str | Denoiser, prompt: str | Denoiser, fps: float, seed: int, *,
+    strength: float = 0.8, until: float = 0.0, source_guidance: float = 1.5, averages: int = 1,
+    sampling: Sampling = DEFAULT,
 ) -> Tensor:  # fmt: skip
-    """Change what `source_prompt` says of a video into what `prompt` says, without inverting it into noise."""
+    """Change what `source_prompt` says of a video into what `prompt` says, without inverting it into noise.
+
+    Raises ValueError for a strength outside (0, 1], wrong channels, and what `flowedit` raises.
+    """
     check_channels(geometry_of(sora), latent)
-    if not LOWEST_SIGMA < strength <= 1:
-        raise ValueError(f"strength is {strength}; it must be above {LOWEST_SIGMA} and at most 1")
+    if not 0 < strength <= 1:
+        raise ValueError(f"strength is {strength}; it must be above 0 and at most 1")
     b, c, t, h, w = latent.shape
     shape = LatentShape(channels=c, frames=t, height=h, width=w)
     grid = shape.grid(sora.config.dit.patch)
-    sigmas = schedule(sampling.steps, grid[0] * grid[1] * grid[2], start=strength)
+    sigmas = schedule(sampling.steps, grid[0] * grid[1] * grid[2], start=float(level(torch.tensor(strength))))
     source = guided(sora, source_prompt, b, fps, replace(sampling, guidance=source_guidance))
     target = guided(sora, prompt, b, fps, sampling)
 
@@ -139,8 +146,9 @@ def flow_edit(
 
 
 def connect(
-    sora: Sora, a: Tensor, b: Tensor, prompts: tuple[str, str], fps: float, seed: int, *, seconds: float = 1.0,
-    context: float = 1.0, mode: str = "blend", curve: str = "smooth", peak: float = 1.0, sampling: Sampling = DEFAULT,
+    sora: Sora, a: Tensor, b: Tensor, prompts: tuple[str | Denoiser, str | Denoiser], fps: float, seed: int, *,
+    seconds: float = 1.0, context: float = 1.0, mode: str = "blend", curve: str = "smooth", peak: float = 1.0,
+    sampling: Sampling = DEFAULT,
 ) -> tuple[Tensor, connecting.Connection]:  # fmt: skip
     """Turn video `a` gradually into `b` (`1 3 t h w`): "bridge" makes a new middle, "blend" regenerates an overlap.
 
@@ -153,14 +161,15 @@ def connect(
         plan = connecting.bridge(geometry, sora.vae.encode, a, b, middle, shared, curve)
     else:
         plan = connecting.blend(geometry, sora.vae.encode, a, b, middle, shared, curve, peak)
-    models = [sora.denoiser([prompt] * len(plan.known.clean), fps=fps) for prompt in prompts]
+    models = [conditional(sora, prompt, len(plan.known.clean), fps) for prompt in prompts]
     model = timed(models, torch.stack([1 - plan.weights, plan.weights]))
-    return regenerate(sora, plan.known, model, fps, seed, sampling), plan
+    lead = partial(connecting.led, course=plan.course, mask=plan.known.mask)
+    return regenerate(sora, plan.known, model, fps, seed, sampling, lead=lead), plan
 
 
 def finish_preview(
     sora: Sora, preview: Tensor, prompt: str, width: int, height: int, fps: float, seed: int, *,
-    strength: float = 0.5, sampling: Sampling = DEFAULT,
+    strength: float = 0.25, sampling: Sampling = DEFAULT,
 ) -> Tensor:  # fmt: skip
     """Make a small video (`1 3 t h w`) again at a larger size, with detail that the small one could not hold."""
     known = finish(geometry_of(sora), sora.vae.encode, preview, height, width, strength)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ from ..diffusion.process import add_noise
 from ..diffusion.samplers import SAMPLERS, Callback, Denoiser
 from ..diffusion.schedules import schedule
 from ..shapes import LatentShape
+from .sdedit import level
 
 if TYPE_CHECKING:
     from ..pipeline import Sora
@@ -52,41 +55,55 @@ def with_shares(model: Denoiser, known: Known, patch: tuple[int, int, int]) -> D
     return denoise
 
 
+def conditional(sora: Sora, prompt: str | Denoiser, count: int, fps: float, *, circular: bool = False) -> Denoiser:
+    """Sora's denoiser for `count` videos of one prompt; a ready denoiser, such as one of many prompts, is itself."""
+    return sora.denoiser([prompt] * count, fps=fps, circular=circular) if isinstance(prompt, str) else prompt
+
+
 def guided(sora: Sora, prompt: str | Denoiser, count: int, fps: float, sampling: Sampling, *, circular: bool = False,
            known: Known | None = None) -> Denoiser:  # fmt: skip
     """Sora's denoiser under guidance for `count` videos of one prompt (or of a ready conditional denoiser)."""
-    parts = [
-        sora.denoiser([text] * count, fps=fps, circular=circular) if isinstance(text, str) else text
-        for text in (prompt, sampling.negative)
-    ]
+    parts = [conditional(sora, text, count, fps, circular=circular) for text in (prompt, sampling.negative)]
     if known is not None:
         parts = [with_shares(part, known, sora.config.dit.patch) for part in parts]
-    conditional, unconditional = parts
-    return guide(conditional, unconditional, sampling.guidance, interval=sampling.interval, rescale=sampling.rescale)
+    positive, negative = parts
+    return guide(positive, negative, sampling.guidance, interval=sampling.interval, rescale=sampling.rescale)
+
+
+def then(model: Denoiser, change: Callable[[Tensor], Tensor]) -> Denoiser:
+    """A denoiser whose predictions are changed before the sampler sees them."""
+    return lambda x, sigma: change(model(x, sigma))
 
 
 @torch.inference_mode()
 def regenerate(
     sora: Sora, known: Known, prompt: str | Denoiser, fps: float, seed: int, sampling: Sampling = DEFAULT,
-    *, circular: bool = False, noise: Tensor | None = None,
+    *, circular: bool = False, noise: Tensor | None = None, lead: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:  # fmt: skip
     """Sample a latent `b c t h w` that keeps the cells of mask 0, changes those between, and invents those of mask 1.
 
-    The highest mask value is where sampling starts: 0 everywhere returns the clean latent, 1 everywhere is text to
-    video bit for bit. `noise` replaces the noise of `seed`. Raises ValueError for an unknown sampler or no steps.
+    The mask holds strengths (see `level`); the highest is where sampling starts: 0 everywhere returns the clean latent,
+    1 everywhere is text to video bit for bit. `noise` replaces the noise of `seed`. `lead` may change
+    each guided clean prediction.
+    Raises ValueError for an unknown sampler, no steps, or a guidance that is no number.
     """
     if sampling.sampler not in SAMPLERS:
         raise ValueError(f"there is no sampler {sampling.sampler!r}; choose {', '.join(SAMPLERS)}")
-    highest = float(known.mask.max())
+    if not math.isfinite(sampling.guidance):
+        raise ValueError(f"guidance is {sampling.guidance}; it must be a finite number, for instance 4")
+    levels = level(known.mask)
+    highest = float(levels.max())
     if highest == 0:
         return known.clean.clone()
     b, c, t, h, w = known.clean.shape
     shape = LatentShape(channels=c, frames=t, height=h, width=w)
     if noise is None:
         noise = draw_noise(shape, [seed + i for i in range(b)])
-    share = Known(known.clean, known.mask / highest)
+    share = Known(known.clean, levels / highest)
     grid = shape.grid(sora.config.dit.patch)
     sigmas = schedule(sampling.steps, grid[0] * grid[1] * grid[2], start=highest)
     x = add_noise(known.clean, noise.to(known.clean), sigmas[0].to(known.clean) * share.mask)
     model = guided(sora, prompt, b, fps, sampling, circular=circular, known=share)
+    if lead is not None:
+        model = then(model, lead)
     return SAMPLERS[sampling.sampler](model, x, sigmas, sampling.callback)

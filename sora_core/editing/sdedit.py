@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 
 from ..diffusion.conditioning import Known
+from ..diffusion.process import shift
 from .geometry import Geometry
+
+EVENNESS = 4.0
+"""How far strengths are moved towards noise: a world survives at most noise levels and changes only in the last."""
+
+
+def level(strength: Tensor) -> Tensor:
+    """The noise level up to which a strength noises a cell: 0 for 0, 1 for 1, and equal steps change about as much."""
+    return shift(strength, EVENNESS)
 
 
 def strengths(start: float, end: float, latent_frames: int) -> Tensor:
@@ -32,9 +41,9 @@ def sdedit(geometry: Geometry, latent: Tensor, strength: Tensor, region: Tensor 
 
 
 def released(mask: Tensor, sigma: float | Tensor) -> Tensor:
-    """Which cells may change at a noise level: those whose strength `mask` has been reached, as 0 and 1.
+    """Which cells may change at a noise level: those whose own level in `mask` has been reached, as 0 and 1.
 
     For models with one noise level for everything: a cell follows the noised original until the level falls to its
-    strength, and is free from there on (Levin and Fried, Differential Diffusion, 2023).
+    own, and is free from there on (Levin and Fried, Differential Diffusion, 2023).
     """
     return (mask >= sigma - 1e-6).to(mask)

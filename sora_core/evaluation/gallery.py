@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..checkpoint import BUNDLED
+from ..editing.recipes import loop
+from ..editing.regenerate import Sampling
 from ..pipeline import Sora
 from ..shapes import VideoShape
+from ..video import VideoWriter
 
 CLIPS = (
     ("A red ball with a white stripe bounces in a green meadow during the day.", 11),
@@ -23,13 +27,27 @@ CLIPS = (
     ("A cyan snowman spins in the snow at sunset.", 18),
 )
 """Prompt and seed of each clip of the README's picture."""
-STEPS = 20
+LOOPS = (
+    ("A green ball with a stripe rolls in a circle in the desert during the day.", 21),
+    ("A yellow duck bounces on the sea at sunset.", 22),
+    ("A red cube spins in a neon city at night.", 23),
+    ("A pink snowman spins in the snow during the day.", 24),
+)
+"""Prompt and seed of each seamless loop."""
+STEPS, ROUNDS = 20, 4
 
 
 def clip(sora: Sora, prompt: str, seed: int, shape: VideoShape) -> Tensor:
     """One clip, `3 t h w` in [0, 1]."""
     latent = sora.sample([prompt], shape, [seed], steps=STEPS)
     return torch.cat(list(sora.decode(latent, shape)), dim=1)
+
+
+def seamless(sora: Sora, prompt: str, seed: int, shape: VideoShape) -> Tensor:
+    """One loop, `3 t h w` in [0, 1]: its last frame leads to its first."""
+    latent = loop(sora, prompt, shape, seed, sampling=Sampling(steps=STEPS))
+    with torch.inference_mode():
+        return sora.vae.decode_circular(latent)[0]
 
 
 def mosaic(videos: list[Tensor], columns: int) -> Tensor:
@@ -48,6 +66,13 @@ def save_animation(video: Tensor, path: Path, fps: float) -> None:
     first.save(path, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, quality=80, method=6)
 
 
+def save_rounds(video: Tensor, path: Path, fps: float) -> None:
+    """Write the loop `3 t h w` as a video that plays it several times."""
+    with VideoWriter(path, video.shape[3], video.shape[2], fps) as writer:
+        for _ in range(ROUNDS):
+            writer.write(video.permute(1, 2, 3, 0))
+
+
 def main() -> None:
     """Make every picture and print its prompts and seeds."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -62,6 +87,12 @@ def main() -> None:
         print(f"seed {seed}: {prompt}", flush=True)
         videos.append(clip(sora, prompt, seed, shape))
     save_animation(mosaic(videos, 4), arguments.out / "mini.webp", shape.fps)
+    videos = []
+    for prompt, seed in LOOPS:
+        print(f"loop, seed {seed}: {prompt}", flush=True)
+        videos.append(seamless(sora, prompt, seed, replace(shape, num_frames=16)))
+    save_animation(mosaic(videos, 4), arguments.out / "loop.webp", shape.fps)
+    save_rounds(mosaic(videos, 4), arguments.out / "loop.mp4", shape.fps)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,11 @@ def _spread(report: dict[str, Any]) -> tuple[float, float] | None:
     return (max(scores) - min(scores)) / mean, 3.47 * sum(row["error"] for row in rows) / len(rows) / mean
 
 
+def _kept(report: dict[str, Any], world: str) -> float | None:
+    """The share of steps of generated clips at which all rules of a world hold, where something happens."""
+    return report.get("worlds", {}).get(world, {}).get("score", {}).get("generated")
+
+
 def fewest_steps(report: dict[str, Any], within: float = 0.02) -> int | None:
     """The smallest number of steps whose score is at most `within` below that of the most steps."""
     scores = {int(name.split()[0]): row["score"] for name, row in report.get("steps", {}).items()}
@@ -76,13 +81,28 @@ def summary(report: dict[str, Any]) -> list[dict[str, Any]]:
         ("paraphrases, share of ceiling", _mean(sentences), ">=", 0.75),
         (f"spread over aspect ratios{chance}", None if spread is None else spread[0], "<=", 0.10),
         ("steps within 2 points of the most", fewest_steps(report), "<=", 8),
+        ("marks that stay, share of steps", _kept(report, "painter"), ">=", 0.95),
+        ("games played by their rules, share of steps", _kept(report, "arcade"), ">=", 0.90),
         ("25 frames of 128x128, CPU seconds", report.get("speed", {}).get("cpu_seconds"), "<=", 8.0),
     ]
+    return judged(lines)
+
+
+def judged(lines: list[tuple[str, float | None, str, float]]) -> list[dict[str, Any]]:
+    """Promises (name, value, ">=" or "<=", bound) that were measured, and whether each is met."""
     return [
-        {"name": name, "value": round(value, 4), "wanted": f"{relation} {bound:g}",
+        {"name": name, "value": float(f"{value:.4g}"), "wanted": f"{relation} {bound:g}",
          "met": bool(value >= bound - 1e-9 if relation == ">=" else value <= bound + 1e-9)}
         for name, value, relation, bound in lines if value is not None
     ]  # fmt: skip
+
+
+def verdicts(promises: list[dict[str, Any]], indent: str = "") -> list[str]:
+    """A line of text for each promise."""
+    return [
+        f"{indent}{'met   ' if line['met'] else 'MISSED'} {line['name']}: {line['value']:g} (wanted {line['wanted']})"
+        for line in promises
+    ]
 
 
 def _row(name: str, row: dict[str, Any]) -> str:
@@ -97,6 +117,17 @@ def _row(name: str, row: dict[str, Any]) -> str:
     mean = "-" if row["score"] is None else f"{row['score']:.3f} ± {row['error']:.3f}"
     share = "-" if row["share"] is None else f"{row['share']:.3f}"
     return " ".join([f"{name:<28}", *(f"{cell:>10}" for cell in cells), f"{mean:>15}", f"{share:>7}"])
+
+
+def _beside(parts: dict[str, Any]) -> list[str]:
+    """Lines of figures of generated clips beside those of rendered ones and of clips that deserve nothing."""
+    lines = []
+    for part, figures in parts.items():
+        for name, kinds in figures.items():
+            if isinstance(kinds, dict):
+                others = ", ".join(f"{kind} {value:.3f}" for kind, value in kinds.items() if kind != "generated")
+                lines.append(f"{part}, {name}: {kinds['generated']:.3f} ({others})")
+    return lines
 
 
 def table(report: dict[str, Any]) -> str:
@@ -116,13 +147,13 @@ def table(report: dict[str, Any]) -> str:
                 )
     for where, losses in report.get("loss", {}).items():
         lines.append(f"denoising loss, {where}: " + ", ".join(f"{name} {value:.4f}" for name, value in losses.items()))
+    lines += _beside(report.get("worlds", {})) + _beside({"objects": report["objects"]} if "objects" in report else {})
+    if "first_seconds" in report.get("speed", {}):
+        lines.append(f"first frames of 64x64, with loading: {report['speed']['first_seconds']:g} s")
     if "outside" in report:
         rough, real, noise = (report["outside"][key] for key in ("prompts", "rendered", "noise"))
         lines.append(f"roughness outside the vocabulary: {max(rough.values()):.3f} (rendered {real[0]:.3f} to"
                      f" {real[1]:.3f}, noise {noise:.3f})")  # fmt: skip
     lines += ["", f"clips per score: {report['clips']}"] if "clips" in report else [""]
-    for line in report["summary"]:
-        lines.append(
-            f"{'met   ' if line['met'] else 'MISSED'} {line['name']}: {line['value']:g} (wanted {line['wanted']})"
-        )
+    lines += verdicts(report["summary"])
     return "\n".join(lines)

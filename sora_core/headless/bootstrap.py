@@ -34,7 +34,15 @@ TASKS = {
     "demo": [["-m", "sora_core.headless.demo"]],
     "lint": LINT,
     "test": [*LINT, ["-m", "pytest"]],
-    "bench": [["benchmarks/denoiser.py"], ["benchmarks/vae.py"], ["benchmarks/streaming.py"]],
+    "bench": [
+        ["benchmarks/generate.py"],
+        ["benchmarks/denoiser.py"],
+        ["benchmarks/comfyui.py"],
+        ["benchmarks/easycache.py"],
+        ["benchmarks/vae.py"],
+        ["benchmarks/streaming.py"],
+        ["benchmarks/high_definition.py"],
+    ],
 }
 
 

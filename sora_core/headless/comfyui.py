@@ -34,6 +34,23 @@ NOT_INSTALLED = {
     "comfyui-embedded-docs",
 }
 
+# Modules that ComfyUI 0.3.75 to 0.33.0 imports at start-up and that no block of this pack calls.
+STAND_INS = {
+    "torchvision": ("torchvision", "torchvision.ops", "torchvision.transforms", "torchvision.transforms.functional"),
+    "torchaudio": ("torchaudio", "torchaudio.functional", "torchaudio.transforms"),
+}
+STAND_IN = """
+
+def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
+
+    def missing(*arguments, **options):
+        raise RuntimeError(f"{{__name__}}.{{name}} is not here: install the {package} that fits this torch.")
+
+    return missing
+"""
+
 
 class ComfyUIMissingError(RuntimeError):
     """No ComfyUI could be found or fetched; the message is one sentence saying what was tried."""
@@ -145,28 +162,34 @@ def _requirement_name(line: str) -> str:
 
 
 def extra_python_path() -> list[str]:
-    """Returns what ComfyUI needs on sys.path besides what is installed: an empty torchvision if there is none.
+    """Returns what ComfyUI needs on sys.path besides what is installed: stand-ins for torchvision and torchaudio.
 
-    ComfyUI imports torchvision at start-up for nodes that a headless run does not use; a real one would have to match
-    the user's torch.
+    ComfyUI imports them at start-up for nodes that a headless run does not use; real ones would have to match the
+    user's torch. One that is installed is never replaced.
     """
+    return [str(_stand_in(name)) for name in STAND_INS if not _is_installed(name)]
+
+
+def _is_installed(package: str) -> bool:
+    # Not find_spec: in a process that already uses the stand-in it would find that.
     try:
-        # Not find_spec: in a process that already uses the stub it would find that.
-        importlib.metadata.version("torchvision")
+        importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return [str(_torchvision_stub())]
-    return []
+        return False
+    return True
 
 
-def _torchvision_stub() -> Path:
-    folder = CACHE / "stubs"
-    files = {
-        "torchvision/__init__.py": "",
-        "torchvision/transforms/__init__.py": "from . import functional\n",
-        "torchvision/transforms/functional.py": "",
-    }
-    for name, text in files.items():
-        path = folder / name
+def _stand_in(package: str) -> Path:
+    """Writes a package of the modules that ComfyUI imports, whose every name is a function that asks for the real one.
+
+    Returns the folder to be put on sys.path.
+    """
+    folder = CACHE / "stand-ins" / package
+    modules = STAND_INS[package]
+    for module in modules:
+        children = [name.rpartition(".")[2] for name in modules if name.rpartition(".")[0] == module]
+        text = "".join(f"from . import {child}\n" for child in children) + STAND_IN.format(package=package)
+        path = folder.joinpath(*module.split("."), "__init__.py")
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")

@@ -1,19 +1,30 @@
-"""Thumbnails of the workflow templates: each is run in a real ComfyUI with the bundled model, and its result drawn.
+"""Pictures of what the bundled model makes: thumbnails of templates, examples on help pages, the README's screenshots.
 
-`python -m sora_core.headless.thumbnails` remakes them all; workflow names as arguments remake those alone.
+`python -m sora_core.headless.thumbnails` runs everything in a real ComfyUI and remakes all of them; names of workflows
+or blocks, or "page" for the screenshots, as arguments remake those alone.
 """
 
+import json
+import shutil
 import sys
+from collections.abc import Callable
+from contextlib import chdir
+from functools import partial
 from pathlib import Path
 
 import torch
 from PIL import Image
 
+from ..evaluation import gallery
 from ..video import IMAGES, VideoReader
 from .comfyui import PACK_ROOT
+from .example_pictures import EXAMPLES, Example, save_picture
+from .page_pictures import page_pictures
 from .runner import run_workflow
 from .server import comfy_server
 
+WORKFLOWS = PACK_ROOT / "workflows"
+MEDIA = PACK_ROOT / "web" / "docs" / "media"
 WIDTH, HEIGHT = 384, 256
 NEEDS_A_BIG_MODEL = ("wan_", "ltx_", "hunyuan_")
 """Templates for models that users bring have the thumbnail of their twin that runs on the bundled one."""
@@ -53,26 +64,71 @@ def thumbnail(files: list[Path]) -> Image.Image:
 
 
 def main() -> int:
-    """Runs the workflows and writes `workflows/<name>.jpg`; returns 1 if any workflow failed."""
-    folder = PACK_ROOT / "workflows"
-    chosen = sys.argv[1:] or sorted(path.stem for path in folder.glob("*.json"))
-    failed = []
+    """Makes the pictures of the chosen workflows and blocks, or all; returns 1 if any workflow failed."""
+    chosen = set(sys.argv[1:])
+    failed = 0
     with comfy_server(output=PACK_ROOT / "output") as server:
-        for name in chosen:
-            if name.startswith(NEEDS_A_BIG_MODEL):
-                continue
+        for run, pictures in jobs(chosen):
             try:
-                result = run_workflow(folder / f"{name}.json", server=server)
+                result = run_workflow(WORKFLOWS / "api" / f"{run.workflow}.json", server=server, inputs=run.inputs)
             except RuntimeError as error:
-                failed.append(name)
-                print(f"{name}: {error}", file=sys.stderr)
+                failed += 1
+                print(f"{run.workflow}: {error}", file=sys.stderr)
                 continue
-            thumbnail(result.files[:3]).save(folder / f"{name}.jpg", quality=88)
-            print(f"{name}.jpg: {result.seconds:.0f} s")
+            for path, draw in pictures:
+                draw(result.files, path)
+                report(path, result.seconds)
+        if not chosen or "page" in chosen:
+            try:
+                for path in page_pictures(server):
+                    report(path, 0)
+            except (RuntimeError, ImportError) as error:
+                failed += 1
+                print(f"the page: {error}", file=sys.stderr)
     for name, twin in TWINS.items():
-        if (folder / f"{twin}.jpg").exists():
-            Image.open(folder / f"{twin}.jpg").save(folder / f"{name}.jpg", quality=88)
+        if not chosen or name in chosen:
+            shutil.copy(WORKFLOWS / f"{twin}.jpg", WORKFLOWS / f"{name}.jpg")
+    if not chosen:
+        with chdir(PACK_ROOT):
+            gallery.main()
     return 1 if failed else 0
+
+
+def report(path: Path, seconds: float) -> None:
+    """Says which picture was made, how long its run took and how large the file is."""
+    print(f"{path.relative_to(PACK_ROOT)}: {seconds:.0f} s, {path.stat().st_size / 1000:.0f} kB", flush=True)
+
+
+Drawing = tuple[Path, Callable[[list[Path], Path], None]]
+"""A file, and what draws a workflow's results into it."""
+
+
+def jobs(chosen: set[str]) -> list[tuple[Example, list[Drawing]]]:
+    """The runs that the chosen pictures need, each once, with the pictures that are drawn from it."""
+    names = sorted(path.stem for path in WORKFLOWS.glob("*.json") if not path.name.startswith(NEEDS_A_BIG_MODEL))
+    found: dict[str, tuple[Example, list[Drawing]]] = {}
+
+    def add(example: Example, path: Path, draw: Callable[[list[Path], Path], None]) -> None:
+        key = json.dumps([example.workflow, example.inputs])
+        found.setdefault(key, (example, []))[1].append((path, draw))
+
+    for name in names:
+        if not chosen or name in chosen:
+            add(Example(name), WORKFLOWS / f"{name}.jpg", save_thumbnail)
+    for block, example in EXAMPLES.items():
+        if not chosen or block in chosen:
+            add(example, MEDIA / f"{block}.webp", partial(save_example, example))
+    return list(found.values())
+
+
+def save_example(example: Example, files: list[Path], path: Path) -> None:
+    """Draws the results that an example shows."""
+    save_picture([files[i] for i in example.files], path)
+
+
+def save_thumbnail(files: list[Path], path: Path) -> None:
+    """Draws the first results of a workflow for the template browser."""
+    thumbnail(files[:3]).save(path, quality=88)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,45 @@ def test_saturated_colours_size_rate_and_length_round_trip(tmp_path, name, width
     assert (back.float() - frames.float()).abs().mean() < 2.5
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"),
+    [
+        ("clip.mp4", "h264", "yuv444p"), ("clip.mp4", "h264", "yuv420p10le"), ("clip.webm", "vp9", "yuv444p"),
+        ("clip.mp4", "vp9", "yuv420p"),
+    ],
+)  # fmt: skip
+def test_every_codec_writes_its_pixel_formats(tmp_path, name, codec, pixel_format):
+    rows, columns, times = torch.meshgrid(*(torch.linspace(0, 1, n) for n in (64, 96, 5)), indexing="ij")
+    frames = torch.stack([rows, columns, times], dim=-1).permute(2, 0, 1, 3)
+    path = write(tmp_path / name, frames, codec=codec, pixel_format=pixel_format)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name.removeprefix("lib") == codec
+        assert stream.pix_fmt == pixel_format
+    back = read(path)
+    assert back.shape == frames.shape
+    assert (back / 255 - frames).abs().mean() < 0.01
+
+
+def test_ten_bits_are_ten_bits(tmp_path):
+    """A ramp of less than one step of 8 bits per pixel keeps more shades than 8 bits have."""
+    ramp = torch.linspace(0.4, 0.5, 128).expand(16, 128)[None, :, :, None].expand(1, 16, 128, 3)
+    shades = {}
+    for pixel_format in ("yuv420p", "yuv420p10le"):
+        path = write(tmp_path / f"{pixel_format}.mp4", ramp, pixel_format=pixel_format, crf=0)
+        with av.open(str(path)) as container:
+            luma = next(container.decode(video=0)).reformat(format="gray10le").to_ndarray()
+        shades[pixel_format] = len(set(luma[0].tolist()))
+    assert shades["yuv420p10le"] > 2 * shades["yuv420p"]
+
+
+@pytest.mark.parametrize("codec", ["h264", "vp9"])
+def test_a_worse_crf_makes_a_smaller_file(tmp_path, codec, draws):
+    frames = torch.rand(4, 64, 64, 3, generator=draws)
+    sizes = [write(tmp_path / f"{crf}.mkv", frames, codec=codec, crf=crf).stat().st_size for crf in (10, 45)]
+    assert sizes[1] < 0.7 * sizes[0]
+
+
 def test_files_are_tagged_as_bt709_in_limited_range(tmp_path):
     with av.open(str(write(tmp_path / "clip.mp4", colour_bars(2, 16, 16)))) as container:
         frame = next(container.decode(video=0))
@@ -194,6 +233,11 @@ def test_a_failure_keeps_the_file_that_was_there(tmp_path):
         ({"fps": float("nan")}, "fps is nan"),
         ({"codec": "mpeg2"}, "codec mpeg2 does not go into .mp4; use h264 or vp9"),
         ({"path": "clip.webm", "codec": "h264"}, "codec h264 does not go into .webm; use vp9"),
+        ({"codec": "vp9", "pixel_format": "yuv420p10le"}, "vp9 is not written in yuv420p10le; use yuv420p or yuv444p"),
+        ({"codec": "vp9", "pixel_format": "rgb24"}, "vp9 is not written in rgb24; use yuv420p or yuv444p"),
+        ({"crf": 52}, r"crf is 52; h264 takes 0 \(best\) to 51"),
+        ({"codec": "vp9", "crf": -1}, r"crf is -1; vp9 takes 0 \(best\) to 63"),
+        ({"height": 17, "pixel_format": "yuv420p10le"}, "16x17 is odd and yuv420p10le halves the colours"),
     ],
 )
 def test_impossible_videos_are_refused_before_anything_is_written(tmp_path, changes, sentence):

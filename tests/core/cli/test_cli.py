@@ -94,8 +94,8 @@ def test_a_request_that_cannot_be_met_is_one_line_and_exit_code_2(arguments, sen
 
 def test_a_failure_of_the_machine_and_an_interruption_have_their_own_codes(capsys, monkeypatch, tmp_path, nano_file):
     (tmp_path / "file").write_text("")
-    assert run("generate", "a", "--checkpoint", nano_file, "--steps", 1, "--out", tmp_path / "file" / "a.png") == FAILED
-    assert capsys.readouterr().err.splitlines()[-1].startswith("sora generate: ")
+    assert run("worlds", "--shards", 1, "--clips", 1, "--out", tmp_path / "file" / "data") == FAILED
+    assert capsys.readouterr().err.splitlines()[-1].startswith("sora worlds: ")
 
     def interrupt(path):
         raise KeyboardInterrupt

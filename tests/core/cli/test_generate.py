@@ -1,5 +1,6 @@
 """`sora generate`: exactly the file that was asked for, or none."""
 
+import av
 import pytest
 import torch
 
@@ -21,6 +22,16 @@ def test_an_odd_size_comes_out_exactly_and_the_rounding_is_said(nano_file, tmp_p
     said = capsys.readouterr()
     assert said.out == f"{out}\n"
     assert "7 frames of 65x47 are generated as 9 frames of 80x48 and cropped" in said.err
+
+
+def test_codec_and_pixel_format_are_those_asked_for(nano_file, tmp_path):
+    out = tmp_path / "clip.mkv"
+    options = ["--codec", "h264", "--crf", "40", "--pixel-format", "yuv420p10le"]
+    assert generate(nano_file, out, "--size", "64x64", "--seconds", "0.5", *options) == DONE
+    with av.open(str(out)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p10le")
+    assert VideoReader(out).num_frames == 4
 
 
 @pytest.mark.parametrize("name", ["image.png", "image.jpg", "image.webp"])
@@ -53,8 +64,9 @@ def test_the_file_of_before_stays_until_the_new_one_is_whole(nano_file, tmp_path
         patch.setattr("sora_core.video.VideoWriter.write", fail)
         assert generate(nano_file, out, "--size", "32x32", "--seed", 5) == WRONG_INPUT
     assert out.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [out]
+    assert sorted(tmp_path.iterdir()) == [out, tmp_path / "clip.mp4.latent.safetensors"]
     assert generate(nano_file, out, "--size", "32x32", "--seed", 5) == DONE
+    assert list(tmp_path.iterdir()) == [out]
     assert out.read_bytes() != before
 
 
@@ -72,6 +84,11 @@ def test_words_that_are_not_read_are_named(nano_file, tmp_path, capsys):
         (["--seconds", "1e7"], "above the limit of 1,000,000: "),
         (["--steps", "0"], "steps is 0; sampling needs at least 1"),
         (["--guidance", "nan"], "guidance is nan; it must be a finite number"),
+        (
+            ["--codec", "vp9", "--pixel-format", "yuv420p10le"],
+            "vp9 is not written in yuv420p10le; use yuv420p or yuv444p",
+        ),
+        (["--crf", "99"], "crf is 99; h264 takes 0 (best) to 51"),
     ],
 )
 def test_what_the_model_cannot_do_is_refused_in_one_line(nano_file, tmp_path, capsys, options, sentence):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sora_core.editing import recipes
-from sora_core.editing.connect import blend, bridge, check_fps, curve
+from sora_core.editing.connect import blend, bridge, check_fps, curve, led
 from sora_core.editing.resample import renoise, resample
 from sora_core.editing.timed import timed, timeline_weights
 from sora_core.shapes import VideoShape
@@ -54,6 +54,27 @@ def test_a_blend_of_a_video_with_itself_is_that_video(sora, geometry, make_clip)
     still = make_clip(1).expand(-1, -1, 17, -1, -1)
     plan = blend(geometry, sora.vae.encode, still, still, 8, 5)
     assert torch.allclose(plan.known.clean, sora.vae.encode(make_clip(1).expand(-1, -1, 21, -1, -1)), atol=1e-5)
+
+
+def test_a_transition_is_led_by_its_colours_and_draws_its_own_detail(sora, geometry, videos):
+    plan = bridge(geometry, sora.vae.encode, *videos, 8, 5)
+    free = plan.known.mask > 0
+    denoised = torch.randn(plan.known.clean.shape, generator=torch.Generator().manual_seed(0))
+    found = led(denoised, plan.course, plan.known.mask)
+    assert torch.equal(found[:, :, ~free[0, 0, :, 0, 0]], denoised[:, :, ~free[0, 0, :, 0, 0]])
+    assert (found - denoised).abs().mean() > 0.1
+
+
+def test_the_course_of_a_bridge_goes_from_one_still_to_the_other(sora, geometry, make_clip):
+    a, b = make_clip(9, 1), make_clip(9, 2)
+    plan = bridge(geometry, sora.vae.encode, a, b, 16, 5, "linear")
+    still = [sora.vae.encode(x.expand(-1, -1, 29, -1, -1)) for x in (a[:, :, -1:], b[:, :, :1])]
+    near = [(plan.course - x).square().mean((0, 1, 3, 4)) for x in still]
+    assert (near[0].diff() >= -1e-6).all()
+    assert (near[1][1:].diff() <= 1e-6).all()
+    assert near[1][0] > 0.1
+    assert near[0][0] < 1e-4
+    assert near[1][-1] < 1e-2
 
 
 def test_unfit_pairs_get_one_sentence(sora, geometry, videos, make_clip):

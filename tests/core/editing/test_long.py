@@ -173,6 +173,16 @@ def test_window_sees_only_its_own_past():
     assert known.mask.flatten().tolist() == [0, 0, 0, 1, 1, 1]
 
 
+def test_history_is_seen_with_a_little_noise_and_handed_over_unchanged(make):
+    known = known_in(Window(1, range(3, 5), range(5, 8)), torch.ones(1, 1, 12, 1, 1), None, 0.1)
+    assert known.mask.flatten().tolist() == pytest.approx([0.1, 0.1, 1, 1, 1])
+    clean, noised = make(), make(history=0.2)
+    assert torch.equal(clean[:, :, :5], noised[:, :, :5])
+    assert (clean - noised)[:, :, 5:].abs().max() > 1e-3
+    with pytest.raises(ValueError, match="history is 1"):
+        make(history=1)
+
+
 def test_parts_from_the_middle_are_no_stills(sora):
     x, sigma = torch.randn(1, 16, 3, 2, 2), torch.ones(1)
     with torch.inference_mode():

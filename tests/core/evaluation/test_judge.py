@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from sora_core.cli import main
 from sora_core.data.store import ClipStore, write_shard
 from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
 from sora_core.evaluation.judge import (
@@ -117,6 +119,19 @@ def test_training_keeps_a_part_of_the_clips_away(store):
     assert [shard.path.name for shard in task.held_out] == ["sandbox_00007_5x64x64.safetensors"]
     assert [shard.path.name for shard in task.shards] == ["sandbox_00006_5x64x64.safetensors"]
     assert set(task.accuracy(1)) == set(ATTRIBUTES)
+
+
+def test_the_command_trains_a_judge_that_can_be_loaded_and_says_how_good_it_is(store, tmp_path, capsys):
+    run = tmp_path / "run"
+    command = ["train", "judge", "--preset", "nano", "--data", str(store.shards[0].path.parent), "--out", str(run),
+               "--steps", "1"]  # fmt: skip
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == str(run / "judge.safetensors")
+    assert {line.split()[0] for line in said.err.splitlines()} == set(ATTRIBUTES)
+    trained = load_file(run / "state.safetensors")["ema.heads.0.weight"]
+    assert torch.equal(load_judge(run / "judge.safetensors").heads[0].weight, trained.half().float())
+    assert main([*command[:-1], "2", "--init", str(run / "judge.safetensors")]) == 0
 
 
 def test_training_alternates_clips_and_stills_and_repeats_exactly(store):

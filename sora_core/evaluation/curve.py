@@ -1,0 +1,104 @@
+"""Quality against training compute: held-out loss and score of one run's checkpoints, and a power law through them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint import read_checkpoint
+from ..files import whole_or_absent
+from ..pipeline import Sora
+from .denoising import denoising_loss
+from .fidelity import SamplerSettings, ceiling, fidelity
+from .judge import Judge, load_judge
+from .prompts import described
+from .rules import SHAPE
+from .score import scored
+
+
+def trained_tokens(path: Path) -> int:
+    """How many tokens a model file's transformer was trained on. Raises ValueError when its header does not say so."""
+    about = json.loads(read_checkpoint(path).metadata.get("about", "{}"))
+    if "tokens" not in about:
+        raise ValueError(f"the header of {path} does not say how many tokens it was trained on; write {path}=8e6")
+    return int(str(about["tokens"]).replace(",", ""))
+
+
+def parse_checkpoint(entry: str) -> tuple[Path, int]:
+    """A `FILE` whose header holds its trained tokens, or `FILE=TOKENS`. Raises ValueError for anything else."""
+    name, equals, tokens = entry.rpartition("=")
+    if not equals:
+        return Path(entry), trained_tokens(Path(entry))
+    try:
+        count = float(tokens)
+    except ValueError:
+        count = math.nan
+    if not 0 < count < math.inf:
+        raise ValueError(f"{entry!r} is no FILE=TOKENS; tokens are a number above 0, as in model.safetensors=8e6")
+    return Path(name), round(count)
+
+
+def power_law(compute: Sequence[float], loss: Sequence[float]) -> dict[str, float]:
+    """The straight line through the logarithms: loss = factor * compute ** -exponent, and its largest relative error.
+
+    Raises ValueError for fewer than two different computes.
+    """
+    if len(set(compute)) < 2:
+        raise ValueError("a curve needs checkpoints with at least two different numbers of trained tokens")
+    x, y = [math.log(c) for c in compute], [math.log(v) for v in loss]
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    slope = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
+    factor = math.exp(mean_y - slope * mean_x)
+    error = max(abs(factor * c**slope / v - 1) for c, v in zip(compute, loss, strict=True))
+    return {"exponent": -slope, "factor": factor, "error": error}
+
+
+def curve(
+    checkpoints: Sequence[tuple[Path, int]], out: Path, *, clips: int, settings: SamplerSettings,
+    judge: Judge | None = None, say: Callable[[str], None] = print,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure every checkpoint on the same clips and prompts; write the report, and a plot beside it if possible."""
+    judge, rows = judge or load_judge(), []
+    prompts = described(clips, held_out=False, style="descriptive")
+    best = ceiling(judge, prompts, SHAPE)
+    say(f"{'model':<32} {'tokens':>14} {'FLOPs':>10} {'loss':>9} {'score':>7}")
+    for path, tokens in sorted(checkpoints, key=lambda entry: entry[1]):
+        model = Sora.load(path)
+        # Six operations per weight and token: two forward, four backward (Kaplan et al., 2020).
+        flops = 6.0 * sum(p.numel() for p in model.dit.parameters()) * tokens
+        loss = denoising_loss(model, prompts, SHAPE)["weighted"]
+        share = scored(fidelity(model, judge, prompts, SHAPE, settings), best)["share"]
+        rows.append({"model": path.name, "tokens": tokens, "flops": flops, "loss": loss, "score": share})
+        say(f"{path.name:<32} {tokens:>14,} {flops:>10.2e} {loss:>9.5f} {share:>7.3f}")
+    fit = power_law([row["flops"] for row in rows], [row["loss"] for row in rows])
+    say(f"loss = {fit['factor']:.4g} * FLOPs ^ -{fit['exponent']:.4f}, at most {100 * fit['error']:.1f} % off")
+    report = {"clips": clips, "checkpoints": rows, "power_law": fit}
+    with whole_or_absent(out) as temporary:
+        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    plot(rows, fit, out.with_suffix(".png"), say)
+    return report
+
+
+def plot(rows: list[dict[str, Any]], fit: dict[str, float], path: Path, say: Callable[[str], None]) -> None:
+    """Draw loss with its power law and score over compute; says so when matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        say("no plot: it needs matplotlib (pip install 'sora-video[plots]')")
+        return
+    compute = [row["flops"] for row in rows]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.loglog(compute, [row["loss"] for row in rows], "o", label="held-out loss")
+    left.loglog(
+        compute, [fit["factor"] * c ** -fit["exponent"] for c in compute], "--", label=f"~ C^-{fit['exponent']:.3f}"
+    )
+    left.set(xlabel="training FLOPs", ylabel="weighted denoising loss")
+    left.legend()
+    right.semilogx(compute, [row["score"] for row in rows], "o-")
+    right.set(xlabel="training FLOPs", ylabel="text fidelity, share of the judge's ceiling", ylim=(0, 1.05))
+    figure.savefig(path, dpi=120)
+    say(str(path))

@@ -1,0 +1,69 @@
+"""Rules of the flat worlds hold on rendered clips and fail on clips that deserve nothing; events are counted."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sora_core.evaluation.evaluate import Evaluation
+from sora_core.evaluation.fidelity import SamplerSettings
+from sora_core.evaluation.judge import Judge
+from sora_core.evaluation.objects import appearances, behind_a_wall, object_report, returns, settled, swaps
+from sora_core.evaluation.rules import FLAT, KINDS, asked, controls, judged, world_report
+from sora_core.evaluation.summary import table
+
+
+@pytest.mark.parametrize("world", FLAT)
+def test_rendered_clips_keep_all_rules_and_controls_do_not(world):
+    scores = {kind: [] for kind in KINDS[1:]}
+    for i, (prompt, sheet, frames) in enumerate(asked(world, 6)):
+        assert prompt.text
+        for kind, clip in controls(frames, torch.Generator().manual_seed(i)):
+            scores[kind].append(judged(clip, sheet, 8.0).score)
+    means = {kind: sum(values) / len(values) for kind, values in scores.items()}
+    assert means["rendered"] > 0.97
+    assert means["shuffled"] < means["rendered"] - 0.1
+    assert means["still"] == 0
+    assert means["noise"] < 0.5
+
+
+def test_a_generated_world_is_scored_beside_its_controls(nano):
+    report = world_report(nano, "painter", 2, SamplerSettings(steps=1))
+    assert report["clips"] == 2
+    assert set(report["score"]) == set(KINDS)
+    assert report["marks stay"]["rendered"] == 1
+    lines = table({"worlds": {"painter": report}, "summary": []}).splitlines()
+    assert any(line.startswith("painter, score: ") and "shuffled" in line and "noise" in line for line in lines)
+
+
+def look(subject="duck", colour="red", second="none"):
+    return {"subject": subject, "colour": colour, "second_subject": second}
+
+
+def test_an_answer_that_lasts_one_frame_is_no_event():
+    assert settled(["a", "a", "b", "a", "a", "c", "c"]) == ["a", "c"]
+    assert settled(["a", "b"]) == ["a"]
+    assert appearances([look()] * 3 + [look(second="cube")] + [look()] * 3) == 0
+    assert appearances([look()] * 3 + [look(second="cube")] * 3 + [look()] * 2 + [look(second="car")] * 2) == 2
+    assert appearances([look(second="cube")] * 4) == 0
+    assert swaps([look()] * 3 + [look("car", "blue")] * 3) == 2
+    assert swaps([look()] * 6) == 0
+
+
+def test_a_thing_returns_if_subject_and_colour_do():
+    clip = [look()] * 4 + [look("cube")] * 3
+    assert returns(clip + [look()] * 4, clip + [look()] * 4)
+    assert not returns(clip + [look(colour="blue")] * 4, clip + [look(colour="blue")] * 4)
+    for prompt in behind_a_wall(4):
+        assert prompt.attributes.occluder == "wall"
+        assert prompt.attributes.motion in ("left", "right")
+
+
+def test_objects_of_generated_clips_are_followed(nano):
+    judge = Judge()
+    judge.initialise(torch.Generator().manual_seed(0))
+    report = object_report(nano, judge.eval(), 2, SamplerSettings(steps=1))
+    for name in ("appearances per second", "swaps per minute", "same after the wall"):
+        assert {"generated", "rendered"} <= set(report[name])
+        assert all(value >= 0 for value in report[name].values())
+    assert {"worlds", "objects"} <= set(dir(Evaluation))

@@ -10,6 +10,7 @@ from .editing_change import SoraEditVideo
 from .editing_connect import SoraConnectVideos, SoraPromptTimeline
 from .editing_extend import SoraExtendVideo, SoraJoinVideos
 from .editing_fit import SoraFitModel, SoraResampleSampler
+from .editing_flow import SoraFlowEdit
 from .editing_loop import SoraDecodeLoop, SoraSeamlessLoop
 from .editing_place import SoraPlaceFrames
 from .encode import SoraEncodeVideo
@@ -35,6 +36,7 @@ BLOCKS: list[type[io.ComfyNode]] = [
     SoraSeamlessLoop,
     SoraDecodeLoop,
     SoraEditVideo,
+    SoraFlowEdit,
     SoraConnectVideos,
     SoraPromptTimeline,
     SoraFitModel,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import comfy.model_management
@@ -46,3 +48,8 @@ def to_intermediate(samples: Tensor) -> Tensor:
     management = comfy.model_management
     dtype = getattr(management, "intermediate_dtype", lambda: torch.float32)()
     return samples.to(device=management.intermediate_device(), dtype=dtype)
+
+
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function or class of this ComfyUI knows an argument that other versions do not."""
+    return name in inspect.signature(function).parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Iterator
 from itertools import chain
@@ -16,9 +17,10 @@ from torch import Tensor
 
 from sora_core.out_of_memory import is_out_of_memory
 from sora_core.shapes import VideoShape
-from sora_core.video import VideoWriter
+from sora_core.video import CODECS, PIXEL_FORMATS, VideoWriter
 
 from .comfy_model.vae import SoraVAE
+from .encode import SOUND
 from .native import Latent, compression, fitting_size, samples_of
 from .native_decode import decode_native
 from .schema import advanced, schema
@@ -92,21 +94,53 @@ class SoraDecodeVideo(io.ComfyNode):
                 io.Int.Input(
                     "batch_index", default=0, min=0, max=4095, tooltip="Which video of a batch to decode, from 0."
                 ),
+                advanced(
+                    io.Combo,
+                    "codec",
+                    options=list(CODECS),
+                    default="h264",
+                    optional=True,
+                    tooltip="h264 plays everywhere; vp9 makes smaller files and takes longer.",
+                ),
+                advanced(
+                    io.Int,
+                    "crf",
+                    default=16,
+                    min=0,
+                    max=63,
+                    optional=True,
+                    tooltip="Quality of the file: lower is better and larger; h264 goes to 51, vp9 to 63.",
+                ),
+                advanced(
+                    io.Combo,
+                    "pixel_format",
+                    options=list(PIXEL_FORMATS),
+                    default="yuv420p",
+                    optional=True,
+                    tooltip="yuv420p plays everywhere; yuv444p keeps colours at full resolution (h264, vp9);"
+                    " yuv420p10le has 10 bits, for smooth skies (h264).",
+                ),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="A native video on file, for Save Video.")],
         )
 
     @classmethod
-    def execute(cls, vae: io.Vae.Type, latent: Latent, fps: float, chunk: int, batch_index: int) -> io.NodeOutput:
+    def execute(
+        cls, vae: io.Vae.Type, latent: Latent, fps: float, chunk: int, batch_index: int, codec: str = "h264",
+        crf: int = 16, pixel_format: str = "yuv420p",
+    ) -> io.NodeOutput:  # fmt: skip
         cells = compression(vae)
         size = fitting_size(latent, cells)
         rate = frame_rate(fps, size)
         video = one_video(samples_of(latent), batch_index)
         path = Path(folder_paths.get_temp_directory()) / f"sora_{secrets.token_hex(8)}.mp4"
+        options: dict[str, Any] = {"codec": codec, "crf": crf, "pixel_format": pixel_format}
+        width, height = (size.width, size.height) if size else (2, 2)
+        VideoWriter(path, width, height, rate, **options)  # refuses what does not go together before decoding
         total = size.num_frames if size else cells.num_frames(video.shape[2] if video.ndim == 5 else 1)
         with kept(video) as safe:
             try:
-                write(path, stream_frames(vae, video, size, chunk), rate, total)
+                write(path, stream_frames(vae, video, size, chunk), rate, total, latent.get(SOUND), **options)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -114,14 +148,24 @@ class SoraDecodeVideo(io.ComfyNode):
                     f"there is too little memory to decode even one latent frame of {tuple(video.shape)}; the latent is"
                     f" kept in {safe}: close other programs, or decode it with VAE Decode (Tiled)"
                 ) from None
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
+        # Only our own panel knows this word, so the page shows the video in the block and history keeps no second one.
+        shown = {"sora_video": [{"filename": path.name, "subfolder": "", "type": "temp"}]}
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=shown)
 
 
-def write(path: Path, chunks: Iterator[Tensor], fps: float, total: int) -> None:
-    """Write chunks of `total` frames to a video file that is whole or absent, and report progress."""
+def write(
+    path: Path, chunks: Iterator[Tensor], fps: float, total: int, sound: str | None = None, **options: Any
+) -> None:
+    """Write chunks of `total` frames to a video file that is whole or absent, and report progress.
+
+    `options` are those of `VideoWriter`.
+    """
     progress = comfy.utils.ProgressBar(total)
     first = next(chunks)
-    with VideoWriter(path, first.shape[2], first.shape[1], fps) as writer:
+    source = Path(sound) if sound and Path(sound).is_file() else None
+    with VideoWriter(path, first.shape[2], first.shape[1], fps, sound=source, **options) as writer:
+        if writer.note:
+            logging.info("Sora: %s", writer.note)
         for frames in chain([first], chunks):
             writer.write(frames)
             progress.update(len(frames))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sora_core.editing.place import check_channels
 from sora_core.editing.preview import enlarge
-from sora_core.editing.sdedit import sdedit, strengths
+from sora_core.editing.sdedit import level, sdedit, strengths
 from sora_core.shapes import VideoShape
 
 from .comfy_model.model import SoraModel
@@ -34,7 +34,7 @@ from .schema import schema
 def levels_from(model: Any, samples: Tensor, steps: int, strength: float) -> Tensor:
     """`steps` noise levels from a strength down: Sora's own, or those that BasicScheduler's denoise would give."""
     if isinstance(model.model, SoraModel):
-        return noise_levels(model, samples, steps, strength)
+        return noise_levels(model, samples, steps, level_of(model, strength))
     sampling = model.get_model_object("model_sampling")
     return comfy.samplers.calculate_sigmas(sampling, "simple", max(steps, round(steps / strength)))[-(steps + 1) :]
 
@@ -42,7 +42,7 @@ def levels_from(model: Any, samples: Tensor, steps: int, strength: float) -> Ten
 def level_of(model: Any, strength: float) -> float:
     """The noise level at which editing at a strength begins."""
     if isinstance(model.model, SoraModel):
-        return strength
+        return float(level(torch.tensor(strength)))
     return float(model.get_model_object("model_sampling").percent_to_sigma(1 - strength))
 
 

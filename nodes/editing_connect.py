@@ -13,6 +13,7 @@ from sora_core.shapes import VideoShape
 from sora_core.text.timeline import parse
 
 from .editing_media import (
+    COURSE,
     encoder,
     fps_input,
     geometry_of,
@@ -107,7 +108,8 @@ class SoraConnectVideos(io.ComfyNode):
             plan = blend(geometry, encoder(vae), a, b, count, shared, curve, peak)
         shape = VideoShape(num_frames=plan.num_frames, height=a.shape[3], width=a.shape[4], fps=rate)
         positive = timed_conditioning([(positive_first, 1 - plan.weights), (positive_second, plan.weights)])
-        return io.NodeOutput(to_latent(plan.known, shape), positive, *(count / rate for count in plan.replaces))
+        latent = {**to_latent(plan.known, shape), COURSE: plan.course}
+        return io.NodeOutput(latent, positive, *(count / rate for count in plan.replaces))
 
 
 class SoraPromptTimeline(io.ComfyNode):

@@ -11,13 +11,14 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from sora_core.diffusion.conditioning import Known
 from sora_core.editing.border import ramp
 from sora_core.editing.resample import resample
 from sora_core.randomness import generator
 
 from .editing_change import level_of
-from .editing_media import known_of
-from .editing_wrap import with_release
+from .editing_media import COURSE, known_of
+from .editing_wrap import with_course, with_release
 from .native import Latent, samples_of
 from .schema import schema
 
@@ -40,6 +41,16 @@ def check_model(model: Any, samples: Tensor) -> None:
         )
 
 
+def with_images(known: Known, *prompts: Any) -> tuple[Any, ...]:
+    """Encoded prompts that also show models with image inputs what is given.
+
+    They see the given cells only; the mask has one channel, as some models mistake one of all channels for more.
+    """
+    image = torch.where(known.mask < 1, known.clean, 0)
+    given = {"concat_latent_image": image, "concat_mask": known.mask}
+    return tuple(node_helpers.conditioning_set_values(prompt, given) for prompt in prompts)
+
+
 class SoraFitModel(io.ComfyNode):
     """Given frames for models other than Sora."""
 
@@ -51,7 +62,7 @@ class SoraFitModel(io.ComfyNode):
             description="Goes between a latent with given frames and the sampler. Models"
             " with image inputs (Wan and HunyuanVideo image to video) get the frames there too; models with one noise"
             " level for all frames (Wan 2.1, HunyuanVideo, Mochi) get a soft border. Sora needs it only for frames"
-            " given at less than full strength, and for blends.",
+            " given at less than full strength, and for connected videos.",
             search_aliases=["inpaint conditioning", "wan image to video", "hunyuan"],
             inputs=[
                 io.Model.Input("model", tooltip="Any video model."),
@@ -80,10 +91,7 @@ class SoraFitModel(io.ComfyNode):
         known = known_of(latent)
         if "noise_mask" not in latent:
             return io.NodeOutput(model, positive, negative, latent)
-        # Image inputs see the given cells only; one channel, as some models mistake a mask of all channels for more.
-        image = torch.where(known.mask < 1, known.clean, 0)
-        given = {"concat_latent_image": image, "concat_mask": known.mask}
-        positive, negative = (node_helpers.conditioning_set_values(part, given) for part in (positive, negative))
+        positive, negative = with_images(known, positive, negative)
         mask = known.mask
         if border == "soft" or (border == "automatic" and not knows_time_per_frame(model)):
             mask = ramp(mask)
@@ -91,6 +99,9 @@ class SoraFitModel(io.ComfyNode):
         if bool(((mask > 0) & (mask < 1)).any()) and "denoise_mask_function" not in model.model_options:
             original = model
             model = with_release(model, 1.0, lambda strength: level_of(original, strength))
+        course = latent.get(COURSE)
+        if course is not None and course.shape[2:] == known.clean.shape[2:]:
+            model = with_course(model, course, known.mask)
         return io.NodeOutput(model, positive, negative, {**latent, "noise_mask": mask})
 
 

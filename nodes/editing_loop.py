@@ -12,6 +12,7 @@ from sora_core.editing.loop import CONTEXT, check_loop, loop_frames, wrapped
 from .comfy_model.model import SoraModel
 from .comfy_model.vae import SoraVAE
 from .decode import frame_rate, one_video
+from .editing_fit import check_model
 from .editing_media import geometry_of, shape_of, to_video
 from .editing_wrap import with_circular_time, with_rolling
 from .native import Latent, samples_of, size_of
@@ -54,6 +55,8 @@ class SoraSeamlessLoop(io.ComfyNode):
         if samples.ndim != 5:
             raise ValueError("a loop needs a video latent; this one is an image's: set seconds above 0")
         check_loop(samples.shape[2])
+        if samples.count_nonzero():  # samplers give an empty grid the model's channels
+            check_model(model, samples)
         if isinstance(model.model, SoraModel):
             return io.NodeOutput(with_circular_time(model), latent)
         return io.NodeOutput(with_rolling(model, stride), latent)

@@ -21,6 +21,8 @@ from .native import PATCH, Latent, compression, samples_of, size_of, with_size
 
 MOVIE = (io.Image, io.Video)
 """Kinds of input that hold frames."""
+COURSE = "sora_course"
+"""Key of a LATENT under which the colours of a transition travel to Sora Fit Model."""
 
 
 def movie_input(name: str, tooltip: str, *more: Any, optional: bool = False) -> Any:

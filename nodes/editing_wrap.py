@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sora_core.editing.connect import led
 from sora_core.editing.loop import check_loop, roll_conditions, step_of
 from sora_core.editing.sdedit import released
 
@@ -54,6 +55,19 @@ def with_rolling(model: Any, stride: int) -> Any:
         return run({**call, "input": x.roll(-shift, dims=2), "c": c}).roll(shift, dims=2)
 
     return wrapped(model, around)
+
+
+def with_course(model: Any, course: Tensor, mask: Tensor) -> Any:
+    """The model led along a transition: large patches of colour follow `course`, cells of mask 0 stay as they are."""
+    target = model.model.process_latent_in(course)
+
+    def follow(args: dict[str, Any]) -> Tensor:
+        denoised = args["denoised"]
+        return led(denoised, target.to(denoised), mask.to(denoised))
+
+    clone = model.clone()
+    clone.set_model_sampler_post_cfg_function(follow)
+    return clone
 
 
 def with_release(model: Any, highest: float, level: Callable[[float], float]) -> Any:

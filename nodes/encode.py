@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,20 +17,34 @@ from sora_core.vae.chunks import whole_cells
 from sora_core.video import VideoReader
 
 from .comfy_model.vae import SoraVAE
-from .editing_media import encoder, fitted, geometry_of
+from .editing_media import fitted, geometry_of
 from .grid import LARGEST
 from .native import PATCH, with_size
+from .native_encode import encode_native
 from .schema import advanced, schema
 
+SOUND = "sora_sound"
+"""Key of a LATENT under which the file travels whose sound the decoder copies beside the frames made from it."""
 
-def frames_of(video: Any, chunk: int) -> tuple[Iterator[Tensor], float]:
-    """Chunks of frames `t h w 3` of a VIDEO, and its rate; read from its file if it has one that is not trimmed."""
+
+def file_of(video: Any) -> str | None:
+    """The file of a VIDEO that is all of it, neither trimmed nor made by other blocks in memory."""
     source = video.get_stream_source() if isinstance(video, InputImpl.VideoFromFile) else None
     if isinstance(source, str) and abs(InputImpl.VideoFromFile(source).get_duration() - video.get_duration()) < 1e-3:
+        return source
+    return None
+
+
+def frames_of(video: Any, chunk: int) -> tuple[Iterator[Tensor], float, int]:
+    """Chunks of frames `t h w 3` of a VIDEO, its rate and their number; from its file if that is not trimmed."""
+    source = file_of(video)
+    if source is not None:
         reader = VideoReader(source, chunk=chunk)
-        return iter(reader), reader.fps
+        if reader.note:
+            logging.info("Sora: %s: %s", reader.path.name, reader.note)
+        return iter(reader), reader.fps, reader.num_frames
     components = video.get_components()
-    return iter(components.images[..., :3].split(chunk)), float(components.frame_rate)
+    return iter(components.images[..., :3].split(chunk)), float(components.frame_rate), len(components.images)
 
 
 class SoraEncodeVideo(io.ComfyNode):
@@ -40,8 +55,8 @@ class SoraEncodeVideo(io.ComfyNode):
         return schema(
             node_id="SoraEncodeVideo",
             display_name="Sora Encode Video",
-            description="Encodes a video file into a latent, chunk by chunk with Sora's VAE; other VAEs encode it"
-            " whole. Connect Load Video.",
+            description="Encodes a video file into a latent, chunk by chunk with Sora's VAE; other VAEs encode it whole"
+            " if memory allows, else in overlapping parts. Connect Load Video.",
             search_aliases=["vae encode", "video to latent"],
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the model that will see the latent, of any video model."),
@@ -66,7 +81,7 @@ class SoraEncodeVideo(io.ComfyNode):
     @classmethod
     def execute(cls, vae: io.Vae.Type, video: Any, width: int, height: int, chunk: int) -> io.NodeOutput:
         geometry = geometry_of(vae)
-        chunks, fps = frames_of(video, 16)
+        chunks, fps, total = frames_of(video, 16)
         seen = {"num_frames": 0}
 
         def resized() -> Iterator[Tensor]:
@@ -84,8 +99,7 @@ class SoraEncodeVideo(io.ComfyNode):
             videos = whole_cells(resized(), vae.sora.vae.compression, chunk, patch=PATCH[1])
             samples = torch.cat(list(vae.encode_stream(videos)), dim=2)
         else:
-            whole = torch.cat([f.float() / 255 if f.dtype == torch.uint8 else f.float() for f in resized()])
-            missing = geometry.num_frames(geometry.latent_frames(len(whole))) - len(whole)
-            whole = torch.cat([whole, whole[-1:].expand(missing, -1, -1, -1)])
-            samples = encoder(vae)(geometry.pad(whole.movedim(-1, 0)[None]))
-        return io.NodeOutput(with_size(samples, VideoShape(**seen, fps=fps)), fps)
+            samples = encode_native(vae, geometry, resized(), total, chunk)
+        latent = with_size(samples, VideoShape(**seen, fps=fps))
+        source = file_of(video)
+        return io.NodeOutput(latent if source is None else {**latent, SOUND: source}, fps)

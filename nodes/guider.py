@@ -23,6 +23,23 @@ class IntervalGuider(comfy.samplers.CFGGuider):
         return super().predict_noise(x, timestep, *args, **kwargs)
 
 
+class TwoPromptGuider(comfy.samplers.CFGGuider):
+    """`CFGGuider` that is asked now for one prompt, now for another: `prompt` is "source" or "positive"."""
+
+    def __init__(self, model: Any, source: Any, positive: Any, negative: Any, scales: dict[str, float]):
+        super().__init__(model)
+        self.inner_set_conds({"source": source, "positive": positive, "negative": negative})
+        self.scales, self.prompt = scales, "positive"
+
+    def predict_noise(
+        self, x: Tensor, timestep: Tensor, model_options: dict[str, Any] | None = None, seed: int | None = None
+    ) -> Tensor:
+        return comfy.samplers.sampling_function(
+            self.inner_model, x, timestep, self.conds["negative"], self.conds[self.prompt], self.scales[self.prompt],
+            model_options=model_options or {}, seed=seed,
+        )  # fmt: skip
+
+
 def with_rescaled_guidance(model: Any, share: float) -> Any:
     """A clone of the model whose guided predictions keep that share of the prompt's own contrast."""
 

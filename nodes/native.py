@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from sora_core.shapes import Compression, VideoShape
@@ -67,10 +68,18 @@ def count_tokens(model: Any, samples: Tensor) -> int:
 
 
 def samples_of(latent: Latent) -> Tensor:
-    """The tensor of a LATENT. Raises ValueError when it holds several streams."""
-    if is_nested(latent["samples"]):
+    """The tensor of a LATENT. Raises ValueError when it holds several streams, nothing, or what is no number."""
+    samples = latent["samples"]
+    if is_nested(samples):
         raise ValueError("this latent holds several streams, such as video with sound: separate the video first")
-    return latent["samples"]
+    if samples.ndim not in (4, 5) or not samples.numel():
+        raise ValueError(
+            f"this latent is {tuple(samples.shape)}; it must be (batch, channels, frames, height, width), or without"
+            " frames for images, and each at least 1"
+        )
+    if not torch.isfinite(samples).all():
+        raise ValueError("this latent holds NaN or infinite numbers: the block that made it failed")
+    return samples
 
 
 def with_size(samples: Tensor, shape: VideoShape) -> Latent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import comfy.sample
@@ -33,6 +34,14 @@ def noise_levels(model: Any, samples: Tensor, steps: int, start: float = 1.0, sh
             " sigmas of BasicScheduler instead"
         )
     return schedule(steps, count_tokens(model, samples), start=start, shift_factor=shift or None)
+
+
+def at_frame_rate(latent: Latent, *prompts: Any) -> tuple[Any, ...]:
+    """Encoded prompts that know the frame rate of the video, if the latent does."""
+    size = size_of(latent)
+    if size is None:
+        return prompts
+    return tuple(node_helpers.conditioning_set_values(prompt, {"frame_rate": size.fps}) for prompt in prompts)
 
 
 def _steps() -> Any:
@@ -162,13 +171,12 @@ class SoraSampler(io.ComfyNode):
         guidance: float, sampler: str, guidance_from: float, guidance_to: float, guidance_rescale: float,
         sigmas: Tensor | None = None,
     ) -> io.NodeOutput:  # fmt: skip
+        if not math.isfinite(guidance):
+            raise ValueError(f"guidance is {guidance}; it must be a finite number, for instance 4")
         samples = fitting_latent(model, samples_of(latent))
         if sigmas is None:
             sigmas = noise_levels(model, samples, steps)
-        size = size_of(latent)
-        if size is not None:
-            rate = {"frame_rate": size.fps}
-            positive, negative = (node_helpers.conditioning_set_values(p, rate) for p in (positive, negative))
+        positive, negative = at_frame_rate(latent, positive, negative)
         if guidance_rescale:
             model = with_rescaled_guidance(model, guidance_rescale)
         guider = IntervalGuider(model, guidance, (guidance_to, guidance_from))

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from comfy_api.latest import io
+
+from .compat import takes
 
 CATEGORY = "Sora"
 
 
 def schema(**fields: Any) -> io.Schema:
     """An `io.Schema`; fields that this ComfyUI does not know are left out."""
-    known = inspect.signature(io.Schema).parameters
-    return io.Schema(**{"category": CATEGORY} | {name: value for name, value in fields.items() if name in known})
+    return io.Schema(
+        **{"category": CATEGORY} | {name: value for name, value in fields.items() if takes(io.Schema, name)}
+    )
 
 
 def advanced(kind: Any, name: str, **fields: Any) -> Any:
     """An input that newer versions fold away until it is asked for."""
-    if "advanced" in inspect.signature(kind.Input.__init__).parameters:
+    if takes(kind.Input.__init__, "advanced"):
         fields["advanced"] = True
     return kind.Input(name, **fields)

@@ -9,6 +9,7 @@ import comfy.sd
 import torch
 
 from sora_core.checkpoint import CONFIG_BUFFER, MARKERS, PREFIXES, config_tensor, read_checkpoint
+from sora_core.products import keep_pages
 
 from .vae import SoraVAE
 
@@ -20,6 +21,7 @@ def load(path: Path, dtype: str = "automatic") -> tuple[Any, Any, SoraVAE]:
 
     ComfyUI's own loader places, casts and quantises the weights; it recognises them because their family is registered.
     """
+    keep_pages()
     checkpoint = read_checkpoint(path)
     tensors = {
         PREFIXES[part] + name: value for part, weights in checkpoint.parts.items() for name, value in weights.items()

@@ -13,8 +13,11 @@ from torch import Tensor
 from sora_core.config import SoraConfig
 from sora_core.diffusion.process import to_velocity
 from sora_core.dit import DiT
+from sora_core.dit.attention import attend as own_attention
 from sora_core.dit.block import Block, RowContext
 from sora_core.patches import Segments
+
+from .fast import attention_is_ours_to_choose, faster_products
 
 NOISY, SIGMA = "sora_noisy", "sora_sigma"
 """Keys of transformer_options: the latent in full precision, and its global noise level."""
@@ -27,9 +30,12 @@ DEFAULT_FPS = 8.0
 
 def attend(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
     """Attention of a row of equal sequences, `n heads d`, through whatever backend the user chose."""
+    options = segments.host or {}
+    if attention_is_ours_to_choose(q, options):
+        return own_attention(q, k, v, segments)
     batch, heads = len(segments.lengths), q.shape[1]
     q, k, v = (x.unflatten(0, (batch, -1)).transpose(1, 2) for x in (q, k, v))  # b heads n d
-    out = optimized_attention(q, k, v, heads, skip_reshape=True, transformer_options=segments.host or {})
+    out = optimized_attention(q, k, v, heads, skip_reshape=True, transformer_options=options)
     return out.unflatten(-1, (heads, -1)).flatten(0, 1)
 
 
@@ -74,11 +80,12 @@ class ComfyDiT(DiT):
         """
         size = x.shape[2:]
         start, continued = transformer_options.get(PART, (0.0, False))
-        denoised = super().forward(
-            whole_patches(x, self.patch_size), timestep, context, self._mask(context, attention_mask), fps=frame_rate,
-            start=start, continued=continued, circular=transformer_options.get(CIRCULAR, False),
-            host=transformer_options,
-        )  # fmt: skip
+        with faster_products(x):
+            denoised = super().forward(
+                whole_patches(x, self.patch_size), timestep, context, self._mask(context, attention_mask),
+                fps=frame_rate, start=start, continued=continued, circular=transformer_options.get(CIRCULAR, False),
+                host=transformer_options,
+            )  # fmt: skip
         denoised = denoised[:, :, : size[0], : size[1], : size[2]].float()
         return to_velocity(transformer_options[NOISY].float(), denoised, transformer_options[SIGMA].float())
 

@@ -1,6 +1,5 @@
-"""The shipped workflows on a real server: both formats agree, every twin runs, a bad model file breaks only its job."""
+"""What runs of the shipped workflows leave behind; a bad model file or a nonsense size breaks its job only."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -8,11 +7,9 @@ import av
 import pytest
 from PIL import Image
 
-from sora_core.headless.comfy_program import to_api
 from sora_core.headless.runner import run_prompt
 from sora_core.headless.workflow import WorkflowError, read_workflow
 
-SHIPPED = ("text_to_video", "text_to_image", "aspect_ratios")
 SMALL = {"SoraNoiseGrid": {"width": 48, "height": 48}, "SoraSampler": {"steps": 2}, "KSampler": {"steps": 2}}
 NANO = "nano.safetensors"
 
@@ -51,38 +48,6 @@ def video_of(path):
         stream = container.streams.video[0]
         frames = sum(1 for _ in container.decode(stream))
         return stream.width, stream.height, frames, float(stream.average_rate)
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_ui_workflow_converts_to_its_twin(server, folder, name):
-    converted = to_api(folder / f"{name}.json", server)
-    for node in converted.values():
-        node.pop("_meta", None)
-    assert converted == json.loads((folder / "api" / f"{name}.json").read_text())
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_widgets_of_a_workflow_are_those_of_the_blocks(server, folder, name):
-    known = server.get("/object_info")
-    for node in json.loads((folder / "api" / f"{name}.json").read_text()).values():
-        inputs = known[node["class_type"]]["input"]
-        assert set(inputs["required"]) <= set(node["inputs"])
-        assert set(node["inputs"]) <= set(inputs["required"]) | set(inputs.get("optional", {}))
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_workflow_reads_from_left_to_right_and_explains_itself(folder, name):
-    graph = json.loads((folder / f"{name}.json").read_text())
-    places = {node["id"]: node["pos"][0] for node in graph["nodes"]}
-    assert all(places[source] < places[target] for _, source, _, target, *_ in graph["links"])
-    boxes = [(*node["pos"], *node["size"]) for node in graph["nodes"]]
-    for i, (x, y, w, h) in enumerate(boxes):
-        for a, b, c, d in boxes[:i]:
-            assert x >= a + c or a >= x + w or y >= b + d or b >= y + h, "nodes overlap"
-    (note,) = [node for node in graph["nodes"] if node["type"] == "Note"]
-    assert len(note["widgets_values"][0].splitlines()) == 5
-    packs = {node["properties"]["cnr_id"] for node in graph["nodes"] if node["type"] != "Note"}
-    assert packs == {"sora-video", "comfy-core"}
 
 
 def test_text_to_video_makes_the_video(server, small):

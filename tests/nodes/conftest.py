@@ -78,3 +78,37 @@ def sample(run, nano, prompts, grid):
         return run("SoraSampler", **(settings | {"latent": latent, "seed": 5} | changes))[0]["samples"]
 
     return call
+
+
+@pytest.fixture(scope="session")
+def call_model(nano, prompts):
+    """One prediction of the clean latent at noise level 0.3, through ComfyUI's own sampling code."""
+    import comfy.samplers
+
+    def call(model, x, sigma=0.3, **changes):
+        guider = comfy.samplers.CFGGuider(model)
+        guider.set_conds(changes.get("positive", prompts[0]), prompts[1])
+        seen = []
+
+        def step(model_k, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar):
+            seen.append(model_k(x, torch.full((len(x),), sigma), **extra_args))
+            return seen[0]
+
+        with torch.inference_mode():
+            sampler = type("OneStep", (comfy.samplers.Sampler,), {"sample": lambda self, *args: step(*args)})()
+            sigmas = torch.tensor([sigma, 0.0])
+            return guider.sample(x, x, sampler, sigmas, seed=0, disable_pbar=True)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def noisy():
+    return torch.randn(1, 16, 3, 6, 10, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="session")
+def clean(core, noisy):
+    """What the library predicts for `noisy`."""
+    with torch.inference_mode():
+        return core.denoiser(["a red ball rolls left"], fps=8.0)(noisy, torch.tensor([0.3]))

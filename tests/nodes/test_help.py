@@ -9,6 +9,9 @@ import os
 import re
 
 import pytest
+from PIL import Image
+
+from sora_core.headless.example_pictures import EXAMPLES
 
 RENEW = bool(os.environ.get("SORA_RENEW_HELP"))
 VARIES = {("SoraLoadModel", "checkpoint"), ("SoraSampler", "sampler")}
@@ -180,3 +183,34 @@ def test_pages_are_about_existing_blocks_only(root, schemas):
     docs = root / "web" / "docs"
     assert {path.stem for path in docs.glob("*.md")} == set(schemas)
     assert {path.name for path in docs.iterdir() if path.is_dir() and path.name != "media"} == set(schemas)
+
+
+@pytest.mark.parametrize("code", ["en", "zh"])
+def test_every_example_has_a_picture_made_by_the_model(root, schemas, code):
+    for name in schemas:
+        text = page(root, name, code).read_text("utf-8")
+        example = text[
+            text.index(f"## {WORDS[code]['by_hand'][0]}\n") : text.index(f"## {WORDS[code]['by_hand'][1]}\n")
+        ]
+        (shown,) = re.findall(r"!\[Sora Mini[:：][^\]]+\]\((.+?)\)", example)
+        assert shown == f"media/{name}.webp"
+    assert set(EXAMPLES) == set(schemas), "one picture per block, so that one command remakes them all"
+
+
+def test_pictures_move_and_are_small(root):
+    pictures = [root / "web" / "docs" / "media" / f"{name}.webp" for name in EXAMPLES]
+    for path in pictures:
+        assert Image.open(path).n_frames > 1, f"{path.name} stands still"
+    shipped = [*(root / "web").rglob("*.webp"), *(root / "workflows").glob("*.jpg")]
+    assert sum(path.stat().st_size for path in shipped) < 1_500_000
+
+
+def test_settings_are_named_in_both_languages(root):
+    script = (root / "web" / "js" / "sora.js").read_text("utf-8")
+    words = {code: json.loads((root / "locales" / code / "settings.json").read_text("utf-8")) for code in ("en", "zh")}
+    ids = [name.replace(".", "_") for name in re.findall(r'SETTING = "(.+)"', script)]
+    assert ids == list(words["en"]) == list(words["zh"])
+    for setting in words["en"].values():
+        assert f'name: "{setting["name"]}"' in script
+        assert f'tooltip: "{setting["tooltip"]}"' in script
+    assert all(CHINESE.search(text) for _, text in leaves(words["zh"]))

@@ -6,40 +6,6 @@ import torch
 from sora_core.text.tokenizer import Tokenizer
 
 
-@pytest.fixture(scope="module")
-def call_model(nano, prompts):
-    """One prediction of the clean latent at noise level 0.3, through ComfyUI's own sampling code."""
-    import comfy.samplers
-
-    def call(model, x, sigma=0.3, **changes):
-        guider = comfy.samplers.CFGGuider(model)
-        guider.set_conds(changes.get("positive", prompts[0]), prompts[1])
-        seen = []
-
-        def step(model_k, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar):
-            seen.append(model_k(x, torch.full((len(x),), sigma), **extra_args))
-            return seen[0]
-
-        with torch.inference_mode():
-            sampler = type("OneStep", (comfy.samplers.Sampler,), {"sample": lambda self, *args: step(*args)})()
-            sigmas = torch.tensor([sigma, 0.0])
-            return guider.sample(x, x, sampler, sigmas, seed=0, disable_pbar=True)
-
-    return call
-
-
-@pytest.fixture(scope="module")
-def noisy():
-    return torch.randn(1, 16, 3, 6, 10, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.fixture(scope="module")
-def clean(core, noisy):
-    """What the library predicts for `noisy`."""
-    with torch.inference_mode():
-        return core.denoiser(["a red ball rolls left"], fps=8.0)(noisy, torch.tensor([0.3]))
-
-
 def test_prediction_equals_the_library(call_model, nano, noisy, clean):
     torch.testing.assert_close(call_model(nano[0], noisy), clean, atol=1e-5, rtol=0)
 

@@ -124,6 +124,19 @@ def test_latent_that_another_block_changed_is_not_cropped(run, nano, frames_of, 
     assert rate == 8
 
 
+@pytest.mark.parametrize(("codec", "pixel_format"), [("vp9", "yuv444p"), ("h264", "yuv420p10le")])
+def test_the_file_has_the_codec_and_pixel_format_asked_for(run, nano, latent, codec, pixel_format):
+    import av
+
+    options = {"codec": codec, "crf": 40, "pixel_format": pixel_format}
+    video = run("SoraDecodeVideo", vae=nano[2], latent=latent, fps=8.0, **options)[0]
+    with av.open(video.get_stream_source()) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name.removeprefix("lib") == codec
+        assert stream.pix_fmt == pixel_format
+    assert video.get_duration() == pytest.approx(13 / 8)
+
+
 def test_unknown_rate_and_index_are_refused(run, nano, latent):
     with pytest.raises(ValueError, match="did not come from one: set fps"):
         run("SoraDecodeVideo", vae=nano[2], latent=latent)

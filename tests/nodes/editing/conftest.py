@@ -179,6 +179,16 @@ def hunyuan15() -> Native:
     )
 
 
+def mochi() -> Native:
+    # Only the width of its middle layers is asserted, so a narrow stream with a high ratio is a real, small Mochi.
+    unet = {"image_model": "mochi_preview", "depth": 2, "hidden_size_x": 128, "hidden_size_y": 64, "num_heads": 2,
+            "mlp_ratio_x": 96.0, "mlp_ratio_y": 2.0, "in_channels": 12, "learn_sigma": False, "use_t5": True,
+            "t5_feat_dim": 32, "t5_token_length": 8, "timestep_scale": 1000.0, "qk_norm": True, "qkv_bias": False,
+            "out_bias": True, "attn_drop": 0.0, "posenc_preserve_area": True}  # fmt: skip
+    mask = torch.ones(1, 6, dtype=torch.long)
+    return Native("mochi", built("GenmoMochi", unet), cell_vae(12, 6, 8), 32, {"attention_mask": mask})
+
+
 def cosmos() -> Native:
     unet = {**COSMOS, "image_model": "cosmos", "block_config": "FA-CA-MLP", "mlp_ratio": 1.0, "affline_emb_norm": True,
             "block_x_format": "THWBD", "extra_per_block_abs_pos_emb": True,
@@ -191,7 +201,10 @@ def cosmos2() -> Native:
     return Native("cosmos2", built("CosmosI2VPredict2", unet), cell_vae(16, 4, 8), 32)
 
 
-FAMILIES = {make.__name__: make for make in (wan21, ltx, hunyuan, wan22, wan21_i2v, hunyuan15, cosmos, cosmos2)}
+FAMILIES = {
+    make.__name__: make
+    for make in (wan21, ltx, hunyuan, wan22, wan21_i2v, hunyuan15, mochi, cosmos, cosmos2)
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session", params=["nano", *FAMILIES])

@@ -49,7 +49,8 @@ def test_a_video_is_extended_and_its_own_part_kept(native, run, stock_sample, di
     out = stock_sample(*fitted)
     assert kept(latent, out) < 1e-5
     frames = latent["sora_size"]["num_frames"]
-    assert frames >= 25
+    # A continuation keeps whole latent frames: of 17 frames 13 where a latent frame holds six.
+    assert frames >= round(8 * overlap) + 8
     assert f"of {frames} are given" in note
     assert overlap >= 1
     with torch.inference_mode():
@@ -74,6 +75,24 @@ def test_two_videos_are_connected_and_both_ends_kept(native, run, stock_sample, 
     else:
         # The overlap counts for both videos, the context of each for itself.
         assert 8 * (first + second) > frames
+
+
+@pytest.mark.parametrize("mode", ["blend", "bridge"])
+def test_a_transition_is_led_from_one_videos_colours_to_the_others(native, run, stock_sample, mode):
+    """Whatever the model predicts, large patches of each latent frame have the colours of the way between the two."""
+    from sora_core.editing.connect import coarse
+
+    latent, positive, *_ = run(
+        "SoraConnectVideos", vae=native.vae, first=native.clip(33, 1), second=native.clip(33, 2), mode=mode,
+        positive_first=native.prompt(0), positive_second=native.prompt(2), fps=8.0,
+    )  # fmt: skip
+    model, *prompts, fitted = run(
+        "SoraFitModel", model=native.model, positive=positive, negative=native.prompt(1), latent=latent, border="hard"
+    )
+    out, free = (stock_sample(m, *prompts, fitted)["samples"] for m in (model, native.model))
+    middle = (latent["noise_mask"] > 0).expand_as(out)
+    off = [(coarse(x - latent["sora_course"])[middle]).square().mean().sqrt() for x in (out, free)]
+    assert off[0] < 0.5 * off[1]
 
 
 def test_editing_at_strength_0_returns_the_video_and_at_1_generates(native, run, stock_sample):
@@ -137,6 +156,57 @@ def test_a_loop_is_denoised_from_every_beginning(native, run, stock_sample):
     assert len(video.get_components().images) == 2 * len(frames)
 
 
+def test_a_loop_has_no_beginning_but_that_of_its_step(native, run, comfy):
+    """What a model predicts for a rolled loop is its prediction, rolled: given cells, image inputs and all.
+
+    A Sora model commutes with every roll by itself. Any other is seen from another beginning at each step, so the next
+    step of a loop rolled by one latent frame is the step of the loop itself.
+    """
+    grid = native.grid(run, 33)
+    (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=grid, frames=native.clip(9), at=1.0)
+    looped, _ = run("SoraSeamlessLoop", model=native.model, latent=latent)
+    circular = native.name == "nano"
+
+    def predicted(roll: int) -> torch.Tensor:
+        turned = {
+            **latent,
+            "samples": latent["samples"].roll(roll, 2),
+            "noise_mask": latent["noise_mask"].roll(roll, 2),
+        }
+        model, positive, negative, fitted = run(
+            "SoraFitModel", model=looped, positive=native.prompt(0), negative=native.prompt(1), latent=turned,
+            border="hard",
+        )  # fmt: skip
+        import comfy.samplers
+
+        guider, seen = comfy.samplers.CFGGuider(model), []
+        guider.set_conds(positive, negative)
+        guider.set_cfg(1.5)
+        level = float(model.get_model_object("model_sampling").percent_to_sigma(0.3))
+        sigmas = torch.tensor([level * 1.1, level, level * 0.9, 0.0])
+        x = torch.randn(turned["samples"].shape, generator=torch.Generator().manual_seed(0)).roll(roll, 2) * level
+
+        def once(model_k, _, sigmas, extra_args, **unused):
+            extra_args["model_options"]["transformer_options"]["sample_sigmas"] = (
+                sigmas if circular else sigmas[1 - roll :]
+            )
+            seen.append(model_k(x, sigmas[2:3], **extra_args))
+            return seen[0]
+
+        with torch.inference_mode():
+            guider.sample(
+                x, fitted["samples"], comfy.samplers.KSAMPLER(once), sigmas, denoise_mask=fitted["noise_mask"], seed=0,
+                disable_pbar=True,
+            )  # fmt: skip
+        return seen[0]
+
+    plain, turned = predicted(0), predicted(1)
+    shift = plain.roll(1, 2) - turned
+    assert plain.std() > 1e-3
+    assert (plain - turned).abs().max() > 1e-3, "rolling has no effect at all"
+    assert shift.abs().max() < 1e-4 * max(1.0, float(plain.abs().max()))
+
+
 def test_decoding_a_rolled_loop_gives_the_rolled_video(native, run):
     channels = native.vae.latent_channels
     samples = torch.randn(1, channels, 3, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -186,6 +256,6 @@ def test_long_given_parts_get_a_soft_border_only_where_the_model_needs_it(native
         "SoraFitModel", model=native.model, positive=native.prompt(0), negative=native.prompt(1), latent=latent
     )
     soft = not torch.equal(fitted["noise_mask"], latent["noise_mask"])
-    assert soft == (native.name in ("wan21", "wan21_i2v", "hunyuan", "hunyuan15", "cosmos"))
+    assert soft == (native.name in ("wan21", "wan21_i2v", "hunyuan", "hunyuan15", "mochi", "cosmos"))
     out = stock_sample(model, positive, negative, fitted, steps=4)
     assert (out["samples"] - latent["samples"])[:, :, :2].abs().max() < 1e-5

@@ -1,26 +1,20 @@
 """ComfyUI's own page in a real Chromium, on a server with the pack and a model small enough for any machine."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from sora_core.headless.browser import ENDS, OPEN, QUEUE, SETTINGS, chromium, ready
 from sora_core.headless.comfyui import make_base_directory
 from sora_core.headless.server import comfy_server
 
 NANO = "nano.safetensors"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
-"""No GPU, no update checks, and no name that could be resolved."""
 OURS = "/extensions/sora-video/"
 
 
@@ -30,34 +24,35 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
+def page_of(version, cache):
+    """Files of another version of ComfyUI's page, such as "1.58.1" or "newest", from the Python registry."""
+    wanted = "comfyui-frontend-package" + ("" if version == "newest" else f"=={version}")
+    target = cache / version
+    if not target.is_dir() or version == "newest":
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", target, wanted]
+        subprocess.run(pip, check=True)
+    return target / "comfyui_frontend_package" / "static"
+
+
 @pytest.fixture(scope="session")
-def server(comfyui, nano_file, tmp_path_factory):
+def server(comfyui, nano_file, root, tmp_path_factory):
     """A server of its own, because language and display settings are kept on the server."""
     base = make_base_directory(tmp_path_factory.mktemp("browser"))
     (base / "models" / "sora").mkdir()
     shutil.copy(nano_file, base / "models" / "sora" / NANO)
     (base / "user" / "default").mkdir(parents=True)
-    settings = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en"}
-    (base / "user" / "default" / "comfy.settings.json").write_text(json.dumps(settings))
-    with comfy_server(comfyui, base) as running:
+    (base / "user" / "default" / "comfy.settings.json").write_text(json.dumps(SETTINGS))
+    version = os.environ.get("SORA_PAGE")
+    page = ["--front-end-root", str(page_of(version, root / ".cache" / "pages"))] if version else []
+    with comfy_server(comfyui, base, extra_args=page) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    """The system's Chromium, or the one that `playwright install chromium` fetched.
-
-    It is closed after each file: while Playwright runs, other tests cannot start an event loop of their own.
-    """
-    from playwright.sync_api import sync_playwright
-
-    names = ("chromium", "chromium-browser", "google-chrome")
-    with sync_playwright() as playwright:
-        program = next(filter(None, map(shutil.which, names)), playwright.chromium.executable_path)
-        assert Path(program).is_file(), "no Chromium: `make test` installs one, or run `playwright install chromium`"
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+@pytest.fixture(scope="module", name="chromium")
+def running_chromium():
+    """Closed after each file: while Playwright runs, other tests cannot start an event loop of their own."""
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 class Tab:
@@ -71,7 +66,7 @@ class Tab:
         self.page.on("pageerror", lambda error: self.errors.append(f"{error} {error.stack}"))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(url)
-        self.until("() => Boolean(window.app?.graph && app.extensionManager)")
+        ready(self.page)
 
     def _heard(self, message):
         if message.type == "error":
@@ -87,16 +82,7 @@ class Tab:
 
     def open(self, workflow):
         """Load a workflow as the page does, its left upper corner in view, and wait until it is drawn."""
-        self.run(
-            """async w => {
-                await app.loadGraphData(w);
-                app.canvas.ds.scale = 0.7;
-                app.canvas.ds.offset = [150, 180];
-                app.canvas.setDirty(true, true);
-                await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
-            }""",
-            workflow,
-        )
+        self.run(OPEN, workflow)
 
     def set(self, node, widget, value):
         """Set a widget of a node the way the canvas does when a person edits it."""
@@ -108,6 +94,10 @@ class Tab:
             }""",
             [node, widget, value],
         )
+
+    def queue(self):
+        """Queue the graph, and return how it ended with the details of that."""
+        return self.run(QUEUE, ENDS)
 
     def panel(self, node):
         """The text that our panel of a node shows."""
@@ -149,12 +139,22 @@ def english(open_tab):
     return open_tab()
 
 
+@pytest.fixture(scope="session")
+def screenshots(root):
+    """Where every test leaves a picture of the page, for people to look at: build/screenshots."""
+    folder = root / "build" / "screenshots" / os.environ.get("SORA_PAGE", "own")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
 @pytest.fixture
-def tab(english, tmp_path_factory, request):
+def tab(english, request, screenshots):
     """The shared page; whatever a test did with it, it may have caused no error of ours."""
     del english.errors[:]
     yield english
-    english.page.screenshot(path=tmp_path_factory.getbasetemp() / f"{request.node.name}.png")
+    english.page.screenshot(path=screenshots / f"{request.node.name}.png")
+    english.settings(Comfy_VueNodes_Enabled=False)
     assert not english.complaints
 
 

@@ -19,11 +19,12 @@ def chinese(server, open_tab):
 
 
 def read_help(tab, kind):
-    """Select the node of a kind, press the info button, and return what the help shows."""
+    """Select the node of a kind, press the info button, and return what the help shows, once its picture is there."""
     tab.run("kind => app.canvas.selectNode(app.graph.nodes.find(n => n.type === kind))", kind)
     tab.page.get_by_test_id("info-button").click()
     content = tab.page.locator(".node-help-content table")
     content.first.wait_for()
+    tab.until("() => document.querySelector('.node-help-content img')?.naturalWidth > 100")
     return tab.page.locator(".node-help-content").inner_text()
 
 
@@ -53,6 +54,11 @@ def test_chinese_names(chinese, workflow, root):
     words = words["SoraNoiseGrid"]
     assert title == words["display_name"]
     assert labels[:6] == [words["inputs"][name]["name"] for name in list(words["inputs"])[1:]]
+
+
+def test_setting_is_named_in_chinese(chinese, root):
+    words = json.loads((root / "locales" / "zh" / "settings.json").read_text("utf-8"))
+    assert chinese.run("async () => (await (await app.api.fetchApi('/i18n')).json()).zh.settings") == words
 
 
 def test_nothing_leaves_the_machine(english, chinese):

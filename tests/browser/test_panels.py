@@ -1,6 +1,7 @@
 """The panels below the widgets follow the values, in both kinds of nodes, and show text as text."""
 
 import random
+import shutil
 
 import pytest
 
@@ -13,10 +14,11 @@ MODULE = "/extensions/sora-video/js/sizes.js"
 
 
 @pytest.fixture(params=[False, True], ids=["canvas", "vue"])
-def nodes(tab, request):
+def nodes(tab, request, screenshots):
     """The shared page with its nodes drawn on the canvas, and as Vue components."""
     tab.settings(Comfy_VueNodes_Enabled=request.param)
     yield tab
+    tab.page.screenshot(path=screenshots / f"{request.node.name} as tested.png")
     tab.settings(Comfy_VueNodes_Enabled=False)
 
 
@@ -35,9 +37,11 @@ def test_line_and_shape_follow_the_values(nodes, workflow):
 
 def test_panel_is_whole_inside_its_node(nodes, workflow):
     nodes.open(workflow("text_to_video"))
-    panel = nodes.page.locator(".sora-panel:visible")
-    panel.wait_for()
-    hidden = panel.evaluate("e => [e.scrollHeight - e.clientHeight, e.scrollWidth - e.clientWidth]")
+    panels = nodes.page.locator(".sora-panel:visible")
+    panels.first.wait_for()
+    beyond = "e => [e.scrollHeight - e.clientHeight, e.scrollWidth - e.clientWidth]"
+    hidden = panels.evaluate_all(f"all => all.flatMap({beyond})")
+    assert len(hidden) == 4, "of the noise grid and of the decoder"
     assert max(hidden) <= 1
 
 
@@ -66,6 +70,35 @@ def test_hostile_prompt_and_titles_are_text(tab, workflow):
     tab.settings(Comfy_VueNodes_Enabled=False)
     assert tab.run("() => window.hacked === undefined")
     assert tab.run("async () => (await app.graphToPrompt()).output[2].inputs.prompt") == EVIL
+
+
+def test_names_of_files_are_text(tab, server, nano_file, workflow):
+    """A model file, and with it a choice in the block, whose name is markup."""
+    evil = "<img src=x onerror='window.hacked=2'>.safetensors"
+    shutil.copy(nano_file, server.base / "models" / "sora" / evil)
+    tab.run("async () => { await app.refreshComboInNodes(); }")
+    for drawn in (False, True):
+        tab.settings(Comfy_VueNodes_Enabled=drawn)
+        tab.open(workflow("text_to_video"))
+        tab.set(1, "checkpoint", evil)
+        tab.set(6, "filename_prefix", "<b onclick=alert(1)>x")
+        tab.set(4, "steps", 1)
+        tab.set(4, "seed", 200 + drawn)
+        tab.set(GRID, "width", 32)
+        tab.set(GRID, "height", 32)
+        event, about = tab.queue()
+        assert event == "execution_success", about
+        tab.until("() => document.querySelector('.sora-panel video')?.readyState >= 2")
+    tab.settings(Comfy_VueNodes_Enabled=False)
+    assert tab.run("() => window.hacked === undefined")
+
+
+def test_panels_can_be_turned_off(tab, workflow):
+    tab.open(workflow("text_to_video"))
+    tab.settings(Sora_Panels=False)
+    tab.until("id => !app.graph.getNodeById(id).widgets.at(-1).element.hasChildNodes()", GRID)
+    tab.settings(Sora_Panels=True)
+    tab.until("id => app.graph.getNodeById(id).widgets.at(-1).element.hasChildNodes()", GRID)
 
 
 @pytest.mark.parametrize(

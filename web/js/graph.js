@@ -29,3 +29,23 @@ export function setValue(node, name, value) {
   widget.callback?.(value, app.canvas, node);
   node.setDirtyCanvas(true, true);
 }
+
+/** The first node after a latent's source that samples it, through at most as many blocks as a chain may have. */
+export function samplerOf(node) {
+  let waiting = [node];
+  for (let i = 0; waiting.length && i < 64; i++) {
+    const found = waiting.find((here) => widgetOf(here, "steps"));
+    if (found) return found;
+    waiting = waiting.flatMap((here) => {
+      const slot = here.outputs?.findIndex((output) => output.type === "LATENT") ?? -1;
+      return (slot < 0 ? null : here.getOutputNodes(slot)) ?? [];
+    });
+  }
+  return null;
+}
+
+/** The noise grid that a sampler fills directly; blocks in between may change how many cells there are. */
+export function gridOfSampler(sampler) {
+  const source = sampler?.comfyClass === "SoraSampler" ? upstream(sampler, "latent") : null;
+  return source?.comfyClass === "SoraNoiseGrid" ? source : null;
+}

@@ -1,8 +1,10 @@
 /** What each block shows below its widgets: functions from a node to the elements of its panel. */
 
 import { upstream, valueOf, setValue, widgetOf } from "./graph.js";
+import { playerOf } from "./preview.js";
 import { BUNDLED_CELLS, MAX_TOKENS, frameAt, gridOf, timelineOf } from "./sizes.js";
-import { aspectPicker, line, ruler, short, strip } from "./strips.js";
+import { aspectPicker, hint, line, ruler, short, strip } from "./strips.js";
+import { secondsFor } from "./timing.js";
 
 const BUNDLED = /\(bundled\)$/;
 
@@ -13,9 +15,10 @@ function cellsOf(node) {
   return BUNDLED.test(checkpoint) ? BUNDLED_CELLS : null;
 }
 
-function sizeOf(node) {
+/** What a noise grid will hold; null when a connected value decides that. */
+export function sizeOf(node) {
   const asked = Object.fromEntries(
-    ["width", "height", "aspect", "seconds", "fps"].map((name) => [name, valueOf(node, name)]),
+    ["width", "height", "aspect", "seconds", "fps", "batch"].map((name) => [name, valueOf(node, name)]),
   );
   return Object.values(asked).includes(undefined) ? null : gridOf(asked, cellsOf(node));
 }
@@ -38,6 +41,8 @@ function noiseGrid(node, words) {
   if (!grid) return [picker, line(words.connected)];
   let text = words.of(words.frames(grid.frames), grid.width, grid.height);
   if (grid.latent) text += ` → ${words.latents(grid.latent, grid.tokens.toLocaleString("en"))}`;
+  const seconds = grid.latent && secondsFor(node, grid);
+  if (seconds) text += `, ${words.about(seconds < 10 ? Number(seconds.toPrecision(1)) : Math.round(seconds))}`;
   const tooLarge = grid.tokens > MAX_TOKENS;
   return [picker, line(tooLarge ? `${text}: ${words.tooLarge(MAX_TOKENS.toLocaleString("en"))}` : text)];
 }
@@ -96,6 +101,10 @@ function seamlessLoop(node, words) {
   return [strip([{ kind: "new", size: 1, text: words.again(`${short(frames / grid.fps)} s`) }])];
 }
 
+function decodeVideo(node, words) {
+  return [playerOf(node) ?? hint(words.plays)];
+}
+
 /** By block: how high the panel is, and what it shows. */
 export const PANELS = {
   SoraNoiseGrid: { height: 50, show: noiseGrid },
@@ -104,4 +113,5 @@ export const PANELS = {
   SoraExtendVideo: { height: 28, show: extendVideo },
   SoraConnectVideos: { height: 28, show: connectVideos },
   SoraSeamlessLoop: { height: 28, show: seamlessLoop },
+  SoraDecodeVideo: { height: 108, show: decodeVideo },
 };

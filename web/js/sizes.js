@@ -26,11 +26,11 @@ export function sized(width, height, aspect, step) {
 }
 
 /** What a noise grid holds; without cells only frames and pixels are known. */
-export function gridOf({ width, height, aspect, seconds, fps }, cells) {
+export function gridOf({ width, height, aspect, seconds, fps, batch = 1 }, cells) {
   const frames = Math.max(1, round(seconds * fps));
   const step = cells ? cells.space * cells.patch : 16;
   const [w, h] = sized(width, height, aspect, step);
-  const grid = { frames, width: w, height: h, fps };
+  const grid = { frames, width: w, height: h, fps, batch };
   if (!cells) return grid;
   const up = (side) => Math.ceil(side / step) * cells.patch;
   const latent = [1 + Math.ceil((frames - 1) / cells.time), up(h), up(w)];

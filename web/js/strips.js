@@ -22,6 +22,7 @@ export function panel() {
     padding: "2px 4px",
     boxSizing: "border-box",
     width: "100%",
+    height: "100%",
     overflow: "hidden",
     fontSize: "11px",
     lineHeight: "16px",
@@ -34,6 +35,11 @@ export function panel() {
 /** One line of text. */
 export function line(text) {
   return element("div", { whiteSpace: "nowrap", overflow: "hidden", textOverflow: "ellipsis" }, text);
+}
+
+/** A few words in the middle of an empty panel. */
+export function hint(text) {
+  return element("div", { margin: "auto", opacity: "0.6", textAlign: "center" }, text);
 }
 
 /** Parts side by side, each `{ kind, size, text }` as wide as its size. */

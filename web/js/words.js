@@ -16,6 +16,8 @@ const ENGLISH = {
   again: (seconds) => `${seconds} ↻ from the start again`,
   wrongLine: (line) => `line ${line} is not read yet`,
   aspect: (aspect) => `aspect ${aspect}`,
+  about: (seconds) => `about ${seconds} s`,
+  plays: "the video plays here after a run",
 };
 
 const CHINESE = {
@@ -34,6 +36,8 @@ const CHINESE = {
   again: (seconds) => `${seconds} ↻ 回到开头`,
   wrongLine: (line) => `第 ${line} 行尚不能识别`,
   aspect: (aspect) => `宽高比 ${aspect}`,
+  about: (seconds) => `约 ${seconds} 秒`,
+  plays: "运行后视频在这里播放",
 };
 
 /** The words for a locale such as "en" or "zh"; English for any that is not translated. */

@@ -1,0 +1,41 @@
+/** How long sampling will take, judged by how long it took on this machine. */
+
+import { gridOfSampler, samplerOf, valueOf } from "./graph.js";
+
+const KEPT = "Sora.SecondsPerWork";
+
+/** Tokens at which attention costs as much as all other products of the bundled model, of width 256. */
+const EVEN = 6 * 256;
+
+/** The work of one step in token evaluations: linear layers grow with the tokens, attention with their square. */
+export function workOf({ tokens, batch }, guided) {
+  return tokens * (1 + tokens / EVEN) * batch * (guided ? 2 : 1);
+}
+
+function isGuided(sampler) {
+  return (valueOf(sampler, "guidance") ?? valueOf(sampler, "cfg")) !== 1;
+}
+
+/** About how many seconds the sampler behind a grid will need; undefined before anything was sampled here. */
+export function secondsFor(node, grid) {
+  const rate = Number(localStorage.getItem(KEPT));
+  const sampler = samplerOf(node);
+  const steps = sampler && valueOf(sampler, "steps");
+  return rate && steps ? rate * steps * workOf(grid, isGuided(sampler)) : undefined;
+}
+
+let begun = null;
+
+/** Takes in one progress event: the time from the first step to the last says how fast this machine is. */
+export function measure({ node: id, value, max }, graph, sizeOf) {
+  const now = performance.now();
+  if (value <= 1 || begun?.id !== id) begun = { id, value, now };
+  if (value !== max || value === begun.value) return false;
+  const sampler = graph.getNodeById(id);
+  const source = gridOfSampler(sampler);
+  const grid = source && sizeOf(source);
+  if (!grid?.tokens) return false;
+  const perStep = (now - begun.now) / 1000 / (value - begun.value);
+  localStorage.setItem(KEPT, perStep / workOf(grid, isGuided(sampler)));
+  return true;
+}

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from denoiser_peers import CHANNELS, Task, peers
+from denoiser_peers import ALL, CHANNELS, Task, peers
 from pairing import Contestants, machine, randomised, ratio, settle, spread, turns
 from torch import Tensor, nn
 
@@ -79,7 +79,21 @@ def do(work: list[tuple[str, tuple[Tensor, ...]]], product: Any, attention: Any)
     return run
 
 
-def measure(task: Task, count: int) -> None:
+def measure_compiled(task: Task, count: int, chosen: list[str]) -> None:
+    """Print the table of one task with every network compiled by PyTorch's default compiler."""
+    field: Contestants = {OURS: compiled(forward(transformer(task, nn, attend), task))}
+    others = {name: compiled(call) for name, call in peers(task, chosen).items()}
+    seconds = turns({**field, **others}, count)  # the turn that nobody counts compiles
+    print(f"\ncompiled, width {task.width}, depth {task.depth}, {task.tokens} visual + {task.text} text, {count} turns")
+    for name in (OURS, *others):
+        print(f"{name:26} {1000 * spread(seconds[name]).middle:8.1f} CPU ms   {ratio(seconds, OURS, name)}", flush=True)
+
+
+def compiled(call: Callable[[], Any]) -> Callable[[], Any]:
+    return torch.compile(call, dynamic=False)  # type: ignore[no-any-return]
+
+
+def measure(task: Task, count: int, chosen: list[str]) -> None:
     """Print the table of one task."""
     fast = transformer(task, empty_layers, attend)
     plain = transformer(task, nn, plain_attention)
@@ -91,7 +105,7 @@ def measure(task: Task, count: int) -> None:
         OURS: ours, PLAIN: default, BARE: do(work, linear, dense_attention),
         BARE_PLAIN: do(work, F.linear, F.scaled_dot_product_attention),
     }  # fmt: skip
-    others = peers(task)
+    others = peers(task, chosen)
     seconds = turns({**field, **others}, count)
     print(f"\nwidth {task.width}, depth {task.depth}, {task.tokens} visual + {task.text} text tokens, {count} turns")
     print(f"{'contestant':26} {'CPU ms':>8}   ours / theirs (quartiles)   ours with PyTorch's defaults / theirs")
@@ -111,6 +125,8 @@ def main() -> None:
     parser.add_argument("--tokens", nargs="+", type=int, default=list(GRIDS), choices=list(GRIDS))
     parser.add_argument("--text", type=int, default=32, help="text tokens that every model reads")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--peers", nargs="*", default=ALL, choices=ALL, metavar="NAME", help=f"of {', '.join(ALL)}")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile every network: minutes for each")
     options = parser.parse_args()
     settle()
     print(machine())
@@ -120,7 +136,8 @@ def main() -> None:
     for shape in options.shapes:
         width, depth = map(int, shape.split("x"))
         for tokens in options.tokens:
-            measure(Task(width, depth, GRIDS[tokens], options.text), options.turns)
+            run = measure_compiled if options.compiled else measure
+            run(Task(width, depth, GRIDS[tokens], options.text), options.turns, options.peers)
 
 
 if __name__ == "__main__":

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
+from in_comfyui import COMFYUI, prepare
 from pairing import Contestants, absent_is_fine, randomised
 
 HEAD_DIM = 64
 CHANNELS = 16
-COMFYUI = Path(__file__).parents[1] / ".cache" / "comfyui"
 
 
 @dataclass(frozen=True)
@@ -44,16 +42,18 @@ class Task:
         return torch.randn(1, self.text, self.text_width, generator=torch.Generator().manual_seed(2))
 
 
-def peers(task: Task) -> Contestants:
-    """Every peer that is installed here."""
+def peers(task: Task, chosen: list[str]) -> Contestants:
+    """Every peer of those `chosen` that is installed here."""
     found: Contestants = {}
     with absent_is_fine("diffusers"):
         for name, build in DIFFUSERS.items():
-            found[f"diffusers {name}"] = build(task)
+            if f"diffusers-{name}" in chosen:
+                found[f"diffusers {name}"] = build(task)
     with absent_is_fine(f"ComfyUI ({COMFYUI.name} in .cache)"):
         operations = comfyui_operations()
         for name, build_with in COMFY.items():
-            found[f"ComfyUI {name}"] = build_with(task, operations)
+            if f"ComfyUI-{name}" in chosen:
+                found[f"ComfyUI {name}"] = build_with(task, operations)
     return found
 
 
@@ -135,18 +135,7 @@ def comfyui_operations() -> Any:
 
     Raises ImportError when no ComfyUI has been set up (`make demo` does).
     """
-    home = COMFYUI / "ComfyUI"
-    if not home.is_dir():
-        raise ImportError("no ComfyUI there; `make demo` sets one up")
-    for path in (COMFYUI / "stubs", home):
-        if str(path) not in sys.path:
-            sys.path.append(str(path))
-    import comfy.options
-
-    comfy.options.enable_args_parsing(False)
-    from comfy.cli_args import args
-
-    args.cpu = args.use_pytorch_cross_attention = True
+    prepare(pytorch_attention=True)
     import comfy.ops
 
     return comfy.ops.disable_weight_init
@@ -192,3 +181,4 @@ def _comfy_hunyuan(task: Task, operations: Any) -> Callable[[], Any]:
 
 
 COMFY = {"Wan": _comfy_wan, "LTX": _comfy_ltx, "HunyuanVideo": _comfy_hunyuan}
+ALL = [f"diffusers-{name}" for name in DIFFUSERS] + [f"ComfyUI-{name}" for name in COMFY]

@@ -17,7 +17,7 @@ from torch import Tensor
 from sora_core.diffusion.conditioning import Known
 from sora_core.editing.long import SampleWindow, Window, plan, sample_long
 from sora_core.editing.long_state import LongState, fingerprint
-from sora_core.editing.long_video import window_cells
+from sora_core.editing.long_video import fused_cells, window_cells
 from sora_core.pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS
 from sora_core.randomness import generator
 from sora_core.shapes import LatentShape
@@ -130,6 +130,21 @@ class SoraLongVideoSampler(io.ComfyNode):
                     "sigmas", optional=True,
                     tooltip="Noise levels of any scheduler, in place of Sora's own; steps is then not used.",
                 ),
+                advanced(
+                    io.Float, "history", default=0.0, min=0.0, max=0.95, step=0.05, optional=True,
+                    tooltip="Share of noise on what a window takes over, so that Sora's model trusts its own mistakes"
+                    " less; 0 hands it over clean.",
+                ),
+                advanced(
+                    io.Float, "fusion", default=0.0, min=0.0, max=3600.0, step=0.05, optional=True,
+                    tooltip="Seconds of the overlap that are made again and fade into the new window; less than the"
+                    " overlap.",
+                ),
+                advanced(
+                    io.Boolean, "loop", default=False, optional=True,
+                    tooltip="The last window runs into the first one: decode with Sora Decode Loop. Nothing is anchored"
+                    " then.",
+                ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="The clean latent, for Sora Decode Video.")],
         )  # fmt: skip
@@ -138,19 +153,30 @@ class SoraLongVideoSampler(io.ComfyNode):
     def execute(
         cls, model: io.Model.Type, vae: io.Vae.Type, positive: Any, negative: Any, latent: Latent, seed: int,
         steps: int, guidance: float, sampler: str, window: float, overlap: float, anchor: bool, correction: float,
-        resume: bool, sigmas: Tensor | None = None,
+        resume: bool, sigmas: Tensor | None = None, history: float = 0.0, fusion: float = 0.0, loop: bool = False,
     ) -> io.NodeOutput:  # fmt: skip
         geometry = geometry_of(vae)
         latent = {**latent, "samples": fitting_latent(model, samples_of(latent))}
         shape, given = shape_of(latent, geometry, 0.0), known_of(latent)
         b, c, t, h, w = given.clean.shape
-        windows = plan(t, *window_cells(geometry, shape.fps, window, overlap), anchor=anchor)
+        windows = plan(t, *window_cells(geometry, shape.fps, window, overlap), anchor=anchor, loop=loop)
+        again = fused_cells(geometry, shape.fps, fusion)
         if sigmas is None:
             sigmas = noise_levels(model, given.clean[:, :, : len(windows[0].cells)], steps)
         if size_of(latent) is not None:
             rate = {"frame_rate": shape.fps}
             positive, negative = (node_helpers.conditioning_set_values(p, rate) for p in (positive, negative))
-        settings = [seed, guidance, sampler, correction, shape.fps, [x.cells for x in windows], sigmas.tolist()]
+        settings = [
+            seed,
+            guidance,
+            sampler,
+            correction,
+            history,
+            again,
+            shape.fps,
+            [x.cells for x in windows],
+            sigmas.tolist(),
+        ]
         tensors = [given.clean, given.mask]
         identity = identity_of(model, [*settings, latent.get("batch_index")], tensors, positive, negative)
         state = LongState(unfinished(f"{fingerprint_of(identity)}.safetensors"), identity)
@@ -162,7 +188,7 @@ class SoraLongVideoSampler(io.ComfyNode):
         )  # fmt: skip
         samples = sample_long(
             sample, LatentShape(channels=c, frames=t, height=h, width=w), windows, batch=b, given=given,
-            correction=correction, state=state if len(windows) > 1 else None,
+            correction=correction, history=history, fusion=again, state=state if len(windows) > 1 else None,
             report=lambda _: comfy.model_management.throw_exception_if_processing_interrupted(),
         )  # fmt: skip
         state.delete()

@@ -40,34 +40,48 @@ def window_cells(geometry: Geometry, fps: float, seconds: float, overlap: float)
     return geometry.latent_frames(max(1, round(seconds * fps))), max(1, shared)
 
 
+def fused_cells(geometry: Geometry, fps: float, seconds: float) -> int:
+    """Latent frames of the `seconds` of each overlap that are made again.
+
+    Raises ValueError for a duration that is negative or no number.
+    """
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"fusion is {seconds} seconds; it must be 0 or more, for instance 0.5")
+    return geometry.latent_frames(round(seconds * fps) + 1) - 1
+
+
 @torch.inference_mode()
 def long_video(
     sora: Sora, prompt: str | list[Segment], shape: VideoShape, seed: int, *, window: float = 2.0, overlap: float = 0.5,
-    anchor: bool = True, correction: float = 0.5, history: float = 0.0, given: Known | None = None, blend: float = 0.5,
-    state: Path | None = None, tile: int | None = None, sampling: Sampling = DEFAULT,
-    report: Callable[[Window], Any] | None = None,
+    anchor: bool = True, correction: float = 0.5, history: float = 0.0, fusion: float = 0.0, loop: bool = False,
+    given: Known | None = None, blend: float = 0.5, state: Path | None = None, tile: int | None = None,
+    sampling: Sampling = DEFAULT, report: Callable[[Window], Any] | None = None,
 ) -> Tensor:  # fmt: skip
-    """The latent `1 c t h w` of a video of any duration; `window` and `overlap` are seconds.
+    """The latent `1 c t h w` of a video of any duration; `window`, `overlap` and `fusion` are seconds.
 
     `prompt` is a text or a timeline. See `sample_long` for `given`, `correction`, `history`, `state` and `report`, and
-    `plan` for `anchor`. With a `tile`, frames are seen in squares of so many latent cells; where nothing is given,
-    each of them shows the whole prompt. A video that fits one window is what `Sora.sample` makes.
-    Raises ValueError for durations that leave nothing new in a window.
+    `plan` for `anchor` and `loop`; a loop is for `vae.decode_circular`. With a `tile`, frames are seen in squares of so
+    many latent cells; where nothing is given, each of them shows the whole prompt. A video that fits one window is what
+    `Sora.sample` makes.
+    Raises ValueError for durations that leave nothing new in a window, or nothing in an overlap that stays.
     """
     latent = sora.latent_shape(shape)
     geometry = Geometry.of(sora.config.vae.compression, latent.channels)
-    windows = plan(latent.frames, *window_cells(geometry, shape.fps, window, overlap), anchor=anchor)
+    windows = plan(latent.frames, *window_cells(geometry, shape.fps, window, overlap), anchor=anchor, loop=loop)
+    again = fused_cells(geometry, shape.fps, fusion)
     segments = [Segment(0, math.inf, prompt)] if isinstance(prompt, str) else prompt
     file = None
     if state is not None:
         weights = fingerprint([sora.dit.exit.weight, *([given.clean, given.mask] if given else [])])
         file = LongState(
-            state, identity(shape, seed, windows, segments, [correction, history, blend, weights, tile], sampling)
+            state,
+            identity(shape, seed, windows, segments, [correction, history, again, blend, weights, tile], sampling),
         )
     sample = sora_sampler(sora, segments, latent, shape.fps, seed, blend, sampling, tile)
     return sample_long(
-        sample, latent, windows, given=given, correction=correction, history=history, state=file, report=report
-    )
+        sample, latent, windows, given=given, correction=correction, history=history, fusion=again, state=file,
+        report=report,
+    )  # fmt: skip
 
 
 def sora_sampler(

@@ -79,6 +79,22 @@ def test_timeline_changes_later_windows_only(run, nano, long, grid, whole):
     assert (found - whole)[:, :, -1].abs().max() > 1e-3
 
 
+def test_history_and_fusion_change_only_what_they_may(long, whole):
+    for changes, first in (({"history": 0.2}, 5), ({"fusion": 0.5}, 4)):
+        found = long(overlap=1.0, **changes)["samples"]
+        assert torch.equal(found[:, :, :first], whole[:, :, :first])
+        assert (found - whole)[:, :, first].abs().max() > 1e-3
+    with pytest.raises(ValueError, match="fusion is 2 latent frames of an overlap of 2"):
+        long(overlap=1.0, fusion=1.0)
+
+
+def test_long_loop_is_decoded_without_an_end(run, nano, long):
+    latent = long(overlap=0.5, loop=True)
+    video, frames = run("SoraDecodeLoop", vae=nano[2], latent=latent)
+    assert frames.shape == (36, 16, 16, 3)  # nine whole latent frames
+    assert video.get_duration() == 36 / 8
+
+
 def test_windows_that_hold_nothing_new_are_refused(long):
     with pytest.raises(ValueError, match="must be between 1 and 3"):
         long(overlap=2.0)

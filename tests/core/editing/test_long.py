@@ -39,6 +39,29 @@ def test_windows_make_every_frame_once_and_see_no_more_than_they_may(frames, win
         assert sorted(set(w.cells)) == w.cells
 
 
+@pytest.mark.parametrize(("frames", "window", "overlap"), [(6, 5, 2), (12, 5, 1), (40, 6, 2), (23, 9, 4), (24, 9, 4)])
+def test_windows_of_a_loop_end_in_its_beginning(frames, window, overlap):
+    windows = plan(frames, window, overlap, loop=True)
+    assert [cell for w in windows for cell in w.new] == list(range(frames))
+    assert [len(w.head) for w in windows] == [0] * (len(windows) - 1) + [overlap]
+    for w in windows:
+        assert w.continued
+        assert not w.anchored
+        assert len(w.cells) <= window
+        assert len(w.past) >= overlap * (w.number > 0)
+        assert len(set(w.cells)) == len(w.cells)
+    assert windows[-1].cells[-overlap - 1 :] == [frames - 1, *range(overlap)]
+
+
+def test_loops_without_room_for_both_ends_are_refused():
+    with pytest.raises(ValueError, match="between 1 and 2"):
+        plan(20, 5, 3, loop=True)
+    with pytest.raises(ValueError, match="at least 3"):
+        plan(20, 2, 1, loop=True)
+    with pytest.raises(ValueError, match="loop of 5 latent frames fits a window of 5"):
+        plan(5, 5, 1, loop=True)
+
+
 @pytest.mark.parametrize(("window", "overlap", "nearest"), [(5, 4, "1 and 3"), (5, 0, "1 and 3"), (2, 1, "at least 3")])
 def test_windows_without_anything_new_are_refused(window, overlap, nearest):
     with pytest.raises(ValueError, match=nearest):
@@ -68,11 +91,53 @@ def test_the_past_is_handed_over_as_it_is():
 
     latent = sample_long(sample, SMALL, plan(12, 6, 2))
     for window, known in seen:
-        assert torch.equal(known.clean[:, :, : window.given], latent[:, :, window.cells[: window.given]])
+        assert torch.equal(known.clean[:, :, : window.made.start], latent[:, :, window.cells[: window.made.start]])
         assert known.mask.flatten(2)[0, 0].reshape(len(window.cells), -1).amax(1).tolist() == (
-            [0] * window.given + [1] * len(window.new)
+            [0] * window.made.start + [1] * len(window.new)
         )
     assert len(seen) == 3
+
+
+def counting(window, known):
+    """A model whose every window is full of its own number, from 1 on, and which keeps what it is given."""
+    return torch.full_like(known.clean, window.number + 1.0) * known.mask + known.clean * (1 - known.mask)
+
+
+def test_windows_fade_into_each_other():
+    latent = sample_long(counting, SMALL, plan(12, 6, 3, anchor=False), fusion=2)[0, 0, :, 0, 0]
+    thirds = [4 / 3, 5 / 3, 2, 7 / 3, 8 / 3, 3, 3, 3]
+    assert latent.tolist() == pytest.approx([1, 1, 1, 1, *thirds])
+
+
+def test_fading_leaves_what_was_given_as_it_is():
+    clean, mask = torch.full((1, 4, 12, 2, 2), 7.0), torch.ones(1, 1, 12, 2, 2)
+    mask[:, :, 5, 0] = 0
+    settings = {"given": Known(clean, mask), "history": 0.1}
+    whole = sample_long(counting, SMALL, plan(12, 6, 3, anchor=False), fusion=2, **settings)
+    assert (whole[:, :, 5, 0] == 7).all()
+    assert (whole[:, :, 5, 1] - 5 / 3).abs().max() < 1e-6
+    assert (whole[:, :, 3] == 1).all()  # seen with noise, and handed over as it was
+
+
+def test_fading_changes_only_what_two_windows_share(make):
+    plain, faded = make(overlap=1.5), make(overlap=1.5, fusion=0.5)
+    different = (plain - faded).abs().amax((0, 1, 3, 4)) > 0
+    assert different.tolist() == [False] * 4 + [True] * 7
+
+
+@pytest.mark.parametrize("fusion", [-1, 3])
+def test_fading_that_leaves_nothing_of_the_overlap_is_refused(fusion):
+    with pytest.raises(ValueError, match=f"fusion is {fusion} latent frames of an overlap of 3; .* between 0 and 2"):
+        sample_long(counting, SMALL, plan(12, 6, 3), fusion=fusion)
+
+
+def test_a_loop_runs_into_the_beginning_that_it_has(make, sora):
+    seen = []
+    latent = make(loop=True, overlap=0.5, report=seen.append)
+    assert seen[-1].cells[-2:] == [10, 0]
+    assert latent.shape[2] == 11
+    assert sora.vae.decode_circular(latent).shape[2] == 44
+    assert (latent - make(overlap=0.5)).abs().max() > 1e-3
 
 
 def test_known_cells_anywhere_in_the_video_are_kept(make, sora):
@@ -122,8 +187,8 @@ def test_a_damaged_state_is_refused(tmp_path):
 def drifting(window, known):
     """A model that makes everything a little brighter and flatter than what it goes on from."""
     draws = torch.Generator().manual_seed(window.number)
-    past = known.clean[:, :, : window.given]
-    mean, deviation = (past.mean(), past.std()) if window.given else (0, 1)
+    past = known.clean[:, :, : window.made.start]
+    mean, deviation = (past.mean(), past.std()) if window.number else (0, 1)
     return torch.randn(known.clean.shape, generator=draws) * deviation * 0.8 + mean + 0.2
 
 

@@ -63,10 +63,10 @@ def final_video(
                 report(part, len(windows))
             clean = torch.cat([past[:, :, past.shape[2] - len(part.past) :], *_next(encoded, len(part.new))], dim=2)
             mask = torch.full((1, 1, *clean.shape[2:]), float(strength))
-            mask[:, :, : part.given] = 0
+            mask[:, :, : part.made.start] = 0
             made = _made(sample, part, Known(clean, mask), which, state) if strength else clean
             past = made[:, :, max(0, made.shape[2] - seen) :]
-            yield made[:, :, part.given :]
+            yield made[:, :, part.made.start :]
 
     left = shape.num_frames
     for video in decode_parts(sora.vae, finished(), 1, budget=budget):

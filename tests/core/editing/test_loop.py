@@ -7,7 +7,6 @@ from sora_core.diffusion.samplers import euler
 from sora_core.diffusion.schedules import schedule
 from sora_core.editing import recipes
 from sora_core.editing.loop import check_loop, loop_frames, roll_conditions, rolled, step_of, wrapped
-from sora_core.editing.window import window_starts, windowed
 from sora_core.shapes import VideoShape
 
 
@@ -73,15 +72,3 @@ def test_the_wrapped_latent_and_its_frames(geometry):
 def test_the_step_of_a_noise_level_is_the_nearest():
     sigmas = torch.tensor([1.0, 0.6, 0.2, 0.0])
     assert [step_of(s, sigmas) for s in (1.0, 0.61, 0.2, 0.05)] == [0, 1, 2, 3]
-
-
-def test_windows_cover_everything_and_blend_to_the_same_for_a_framewise_model():
-    assert window_starts(10, 4, 2) == [0, 2, 4, 6]
-    assert window_starts(10, 4, 1) == [0, 3, 6]
-    assert window_starts(3, 4, 2) == [0]
-    model = lambda x, sigma: x * 0.5  # noqa: E731
-    x = torch.randn(1, 2, 10, 2, 2, generator=torch.Generator().manual_seed(0))
-    for circular in (False, True):
-        assert torch.allclose(windowed(model, 4, 2, circular=circular)(x, torch.ones(1)), x * 0.5, atol=1e-6)
-    with pytest.raises(ValueError, match="overlap is 4"):
-        window_starts(10, 4, 4)

@@ -20,7 +20,7 @@ from sora_core.config import DiTConfig
 from sora_core.dit import DiT
 from sora_core.dit.attention import attend
 from sora_core.patches import Segments
-from sora_core.products import dense_attention, linear, outruns_default
+from sora_core.products import dense_attention, linear, outruns_default, whole_width
 from sora_core.shapes import Compression
 
 GRIDS = {256: (1, 16, 16), 1280: (5, 16, 16), 4096: (16, 16, 16)}
@@ -131,7 +131,8 @@ def main() -> None:
     settle()
     print(machine())
     print("peers: F.linear and SDPA, as PyTorch chooses (ComfyUI with --use-pytorch-cross-attention)")
-    route = "oneDNN products and attention by tiles" if outruns_default() else "PyTorch's defaults"
+    route = "oneDNN products" if outruns_default() else "PyTorch's products"
+    route += " and attention by tiles" if whole_width() else " and attention"
     print(f"ours: {route} (sora_core/products.py), and with PyTorch's defaults beside it")
     for shape in options.shapes:
         width, depth = map(int, shape.split("x"))

@@ -1,12 +1,14 @@
-"""Float32 products for inference on processors where PyTorch's default library leaves half of the machine unused.
+"""Float32 products for inference on processors where PyTorch's default library leaves part of the machine unused.
 
 PyTorch multiplies float32 matrices with MKL, which keeps AMD processors on their AVX2 units. oneDNN, which PyTorch also
-carries, uses AVX-512 there: the same exact float32 products, twice as fast (benchmarks/denoiser.py prints both).
+carries, uses AVX-512 there: the same exact float32 products, a tenth faster where the units behind are half as wide
+(Zen 4) and twice as fast where they are not (Zen 5). benchmarks/denoiser.py prints both.
 """
 
 from __future__ import annotations
 
 import platform
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,8 +29,19 @@ def outruns_default() -> bool:
         return False
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
+    return "AuthenticAMD" in _processor()
+
+
+@lru_cache(maxsize=1)
+def whole_width() -> bool:
+    """Whether AVX-512 has units of its whole width: only then do tiles outrun PyTorch's own attention."""
+    family = re.search(r"(?:cpu family\s*:|Family) (\d+)", _processor())
+    return outruns_default() and family is not None and int(family[1]) >= 26  # 26: Zen 5
+
+
+def _processor() -> str:
     described = Path("/proc/cpuinfo")
-    return "AuthenticAMD" in (described.read_text() if described.is_file() else platform.processor())
+    return described.read_text() if described.is_file() else platform.processor()
 
 
 def plain(*tensors: Tensor | None) -> bool:
@@ -73,10 +86,10 @@ def convolution(layer: nn.Conv3d, x: Tensor) -> Tensor:
 def dense_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Full attention within each sequence, `b heads n d` -> `b heads n d`, exact.
 
-    Long sequences on a fast-route processor go by tiles of queries, as in FlashAttention (Dao et al., 2022), but with
-    all keys of a tile at once, so that each tile is two plain products.
+    Long sequences on a processor of `whole_width` go by tiles of queries, as in FlashAttention (Dao et al., 2022), but
+    with all keys of a tile at once, so that each tile is two plain products.
     """
-    if q.shape[-2] < _LONG or not applies(q, k, v):
+    if q.shape[-2] < _LONG or not (applies(q, k, v) and whole_width()):
         return F.scaled_dot_product_attention(q, k, v)
     b, heads, n, d = q.shape
     q, k = (q * d**-0.5).contiguous().view(-1, n, d), k.contiguous().view(b * heads, -1, d)

@@ -15,6 +15,15 @@ from .server import ComfyServer
 FOLDER = PACK_ROOT / ".github" / "pictures"
 WINDOW = (1500, 760)
 WIDTH = 1200
+PLAIN = {**SETTINGS, "Comfy.Minimap.Visible": False}
+NO_BANNER = "localStorage.setItem('vueNodesBannerDismissed', 'true')"
+FRAME = """([left, top]) => {
+    const nodes = app.graph.nodes, ds = app.canvas.ds, corner = axis => Math.min(...nodes.map(n => n.pos[axis]));
+    ds.scale = 0.69;
+    ds.offset = [left / ds.scale - corner(0), top / ds.scale - corner(1)];
+    app.canvas.setDirty(true, true);
+}"""
+"""Puts the upper left corner of the graph somewhere in the window, in pixels."""
 SELECT = "kind => app.canvas.selectNode(app.graph.nodes.find(n => n.type === kind))"
 
 
@@ -33,15 +42,16 @@ def page_pictures(server: ComfyServer) -> list[Path]:
     Raises:
         RuntimeError: there is no Chromium, or the run did not end well.
     """
-    server.post("/settings", SETTINGS)
+    server.post("/settings", PLAIN)
     workflow = json.loads((PACK_ROOT / "workflows" / "text_to_video.json").read_text("utf-8"))
     with chromium() as browser:
         page = browser.new_page(viewport={"width": WINDOW[0], "height": WINDOW[1]})
         page.set_default_timeout(600_000)
+        page.add_init_script(NO_BANNER)
         page.goto(server.url)
         ready(page)
         page.evaluate(OPEN, workflow)
-        page.evaluate("() => { app.canvas.ds.scale = 0.72; app.canvas.ds.offset = [110, 250]; }")
+        page.evaluate(FRAME, (80, 190))
         ending, about = page.evaluate(QUEUE, ENDS)
         if ending != ENDS[0]:
             raise RuntimeError(f"text_to_video ended with {ending} in the page: {about}")

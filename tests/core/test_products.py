@@ -20,6 +20,7 @@ def fast(monkeypatch):
     if not torch.backends.mkldnn.is_available():
         pytest.skip("this PyTorch carries no oneDNN")
     monkeypatch.setattr(products, "outruns_default", lambda: True)
+    monkeypatch.setattr(products, "whole_width", lambda: True)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -94,3 +95,21 @@ def test_a_whole_transformer_says_the_same_on_both_routes(fast, monkeypatch):
     assert usual.abs().max() > 0.1
     torch.testing.assert_close(quick, usual, atol=1e-5, rtol=0)
     assert not torch.equal(quick, usual), "both took the same route"
+
+
+@pytest.mark.parametrize(
+    ("described", "faster", "tiles"),
+    [
+        ("vendor_id\t: AuthenticAMD\ncpu family\t: 25\n", True, False),
+        ("vendor_id\t: AuthenticAMD\ncpu family\t: 26\n", True, True),
+        ("AMD64 Family 26 Model 68 Stepping 0, AuthenticAMD", True, True),
+        ("vendor_id\t: GenuineIntel\ncpu family\t: 6\n", False, False),
+    ],
+)
+def test_route_is_chosen_by_the_processor(monkeypatch, described, faster, tiles):
+    monkeypatch.setattr(products, "_processor", lambda: described)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert products.outruns_default.__wrapped__() is faster
+    monkeypatch.setattr(products, "outruns_default", lambda: faster)
+    assert products.whole_width.__wrapped__() is tiles

@@ -24,6 +24,7 @@ from sora_core.products import dense_attention, linear, outruns_default, whole_w
 from sora_core.shapes import Compression
 
 GRIDS = {256: (1, 16, 16), 1280: (5, 16, 16), 4096: (16, 16, 16)}
+Seconds = dict[str, list[float]]
 OURS, PLAIN, BARE, BARE_PLAIN = "ours", "ours, PyTorch's defaults", "bare", "bare, PyTorch's defaults"
 
 
@@ -79,22 +80,23 @@ def do(work: list[tuple[str, tuple[Tensor, ...]]], product: Any, attention: Any)
     return run
 
 
-def measure_compiled(task: Task, count: int, chosen: list[str]) -> None:
-    """Print the table of one task with every network compiled by PyTorch's default compiler."""
+def measure_compiled(task: Task, count: int, chosen: list[str]) -> Seconds:
+    """Print the table of one task with every network compiled by PyTorch's default compiler, and return its seconds."""
     field: Contestants = {OURS: compiled(forward(transformer(task, nn, attend), task))}
     others = {name: compiled(call) for name, call in peers(task, chosen).items()}
     seconds = turns({**field, **others}, count)  # the turn that nobody counts compiles
     print(f"\ncompiled, width {task.width}, depth {task.depth}, {task.tokens} visual + {task.text} text, {count} turns")
     for name in (OURS, *others):
         print(f"{name:26} {1000 * spread(seconds[name]).middle:8.1f} CPU ms   {ratio(seconds, OURS, name)}", flush=True)
+    return seconds
 
 
 def compiled(call: Callable[[], Any]) -> Callable[[], Any]:
     return torch.compile(call, dynamic=False)  # type: ignore[no-any-return]
 
 
-def measure(task: Task, count: int, chosen: list[str]) -> None:
-    """Print the table of one task."""
+def measure(task: Task, count: int, chosen: list[str]) -> Seconds:
+    """Print the table of one task, and return the CPU seconds of every contestant in every turn."""
     fast = transformer(task, empty_layers, attend)
     plain = transformer(task, nn, plain_attention)
     ours, default = forward(fast, task), forward(plain, task)
@@ -116,7 +118,18 @@ def measure(task: Task, count: int, chosen: list[str]) -> None:
     print(f"the same with PyTorch's defaults:         {ratio(seconds, BARE_PLAIN, PLAIN)}")
     if others:
         best = min(others, key=lambda name: spread(seconds[name]).middle)
-        print(f"best peer: {best}; ours takes {ratio(seconds, OURS, best).middle:.2f} of its time")
+        print(f"best peer: {best}; ours takes {ratio(seconds, OURS, best).middle:.2f} of its time", flush=True)
+    return seconds
+
+
+def cost_against_tokens(shape: str, text: int, measured: dict[int, Seconds]) -> None:
+    """Print what a token costs as grids grow, ours and everybody's, in CPU microseconds of one forward pass."""
+    print(f"\ncost against tokens, {shape}: CPU microseconds for each of the visual and {text} text tokens")
+    print(f"{'contestant':26}" + "".join(f"{tokens:>10}" for tokens in measured))
+    names = [n for n in next(iter(measured.values())) if n not in (BARE, BARE_PLAIN)]
+    for name in names:
+        costs = (1e6 * spread(seconds[name]).middle / (tokens + text) for tokens, seconds in measured.items())
+        print(f"{name:26}" + "".join(f"{cost:10.0f}" for cost in costs), flush=True)
 
 
 def main() -> None:
@@ -136,9 +149,10 @@ def main() -> None:
     print(f"ours: {route} (sora_core/products.py), and with PyTorch's defaults beside it")
     for shape in options.shapes:
         width, depth = map(int, shape.split("x"))
-        for tokens in options.tokens:
-            run = measure_compiled if options.compiled else measure
-            run(Task(width, depth, GRIDS[tokens], options.text), options.turns, options.peers)
+        run = measure_compiled if options.compiled else measure
+        tasks = {tokens: Task(width, depth, GRIDS[tokens], options.text) for tokens in options.tokens}
+        measured = {tokens: run(task, options.turns, options.peers) for tokens, task in tasks.items()}
+        cost_against_tokens(shape, options.text, measured)
 
 
 if __name__ == "__main__":

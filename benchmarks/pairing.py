@@ -79,12 +79,13 @@ def absent_is_fine(name: str, reasons: tuple[type[Exception], ...] = (ImportErro
 
 
 def machine() -> str:
-    """One line about what was measured on."""
+    """One line about what was measured on, and how busy it was before."""
     described = Path("/proc/cpuinfo")
     lines = described.read_text().splitlines() if described.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     processor = names[0] if names else platform.processor()
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return (
         f"{processor}, {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} processors, 1 thread,"
-        f" torch {torch.__version__}, float32, eager, CPU time"
+        f" torch {torch.__version__}, float32, eager, CPU time{load}"
     )

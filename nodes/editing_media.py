@@ -53,12 +53,20 @@ def geometry_of(vae: Any) -> Geometry:
     )  # fmt: skip
 
 
-def encoder(vae: Any) -> Encode:
-    """Encodes `b 3 t h w` in [0, 1] with a native VAE, each video of the batch by itself."""
+def encoder(vae: Any, tile: int | None = None) -> Encode:
+    """Encodes `b 3 t h w` in [0, 1] with a native VAE, each video of the batch by itself.
+
+    With a `tile`, frames are encoded in squares of so many latent cells that are blended; only VAEs of videos can.
+    """
 
     def encode(video: Tensor) -> Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
         frames = video.movedim(1, -1)  # b t h w 3
+        if tile is not None:
+            space = geometry_of(vae).space
+            side, overlap = tile * space, max(1, tile // 4) * space
+            encoded = [vae.encode_tiled(one, tile_x=side, tile_y=side, overlap=overlap) for one in frames]
+            return torch.cat(encoded).float()
         if not vae.not_video:
             return torch.cat([vae.encode(one) for one in frames]).float()
         # Such VAEs take a batch of frames for images; with five dimensions they would crop time like space.

@@ -1,4 +1,7 @@
-"""Encoding with any VAE: whole when memory allows, else in parts along time, each with some of what came before it."""
+"""Encoding with any VAE: whole when memory allows, else in parts along time, and in tiles if need be.
+
+Each part is encoded with some of what came before it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from sora_core.editing.geometry import Geometry
 from sora_core.out_of_memory import is_out_of_memory
 
 from .editing_media import encoder
-from .native_decode import OVERLAP
+from .native_decode import OVERLAP, next_tile, tiles
 
 
 def encode_native(vae: Any, geometry: Geometry, chunks: Iterator[Tensor], total: int, count: int) -> Tensor:
@@ -43,9 +46,12 @@ def encode_parts(vae: Any, geometry: Geometry, chunks: Iterator[Tensor], count: 
     """Latents of `count` latent frames at a time, each encoded with `OVERLAP` cells before it, which are cut off.
 
     A part from the middle begins with one frame, the last of a cell, as a causal encoder wants its first one.
+    What is too much for the memory that is free is encoded in tiles; when it runs out after all, parts get shorter, and
+    then tiles smaller.
     Raises ValueError for a VAE whose cells in the middle of a video are not those at its beginning.
     """
     frames, begin, ended, start = torch.zeros(1, 3, 0, 1, 1), 0, False, 0
+    tile, known = None, False
     while True:
         wanted = geometry.num_frames(start + count) - begin
         while frames.shape[2] < wanted and not ended:
@@ -61,12 +67,20 @@ def encode_parts(vae: Any, geometry: Geometry, chunks: Iterator[Tensor], count: 
         missing = geometry.num_frames(stop) - begin - part.shape[2]
         part = torch.cat([part, part[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)
         context = 0 if not begin else geometry.cell_of(begin)
+        cells = torch.Size(side // geometry.space for side in part.shape[-2:])
+        if not known:
+            tile, known = fitting_tile(vae, geometry, part.shape[2], cells), True
         try:
-            latent = encoder(vae)(part)
+            latent = encoder(vae, tile)(part)
         except (MemoryError, RuntimeError) as error:
-            if count == 1 or not is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
-            count //= 2
+            if count > 1:
+                count //= 2
+            elif not vae.not_video and (smaller := next_tile(cells, tile)) is not None:
+                tile = smaller
+            else:
+                raise
             continue
         if latent.shape[2] != stop - context:
             raise ValueError(
@@ -84,6 +98,16 @@ def as_video(frames: Tensor, geometry: Geometry) -> Tensor:
     """Frames `t h w 3` as `1 3 t h w` in [0, 1], whole cells wide and high."""
     video = frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
     return geometry.pad(video.movedim(-1, 0)[None])
+
+
+def fitting_tile(vae: Any, geometry: Geometry, num_frames: int, cells: torch.Size) -> int | None:
+    """The largest tile, in latent cells, with which frames of `cells` (h w) can be encoded; None for the whole."""
+    options = [None, *([] if vae.not_video else tiles(cells))]
+    for tile in options:
+        height, width = (geometry.space * min(side, tile or side) for side in cells)
+        if fits(vae, num_frames, height, width):
+            return tile
+    return options[-1]
 
 
 def fits(vae: Any, num_frames: int, height: int, width: int) -> bool:

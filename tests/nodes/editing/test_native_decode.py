@@ -32,3 +32,41 @@ def test_a_video_that_fits_is_decoded_whole_and_one_that_does_not_in_parts(nativ
         assert [len(part) for part in decoding.decode_native(native.vae, latent, cells, 4)] == [
             cells.num_frames(4), cells.num_frames(8) - cells.num_frames(4), cells.num_frames(9) - cells.num_frames(8)
         ]  # fmt: skip
+
+
+def test_tiles_are_chosen_by_the_memory_that_is_free(native, pack, decoding, monkeypatch):
+    cells = pack.nodes.native.compression(native.vae)
+    monkeypatch.setattr(native.vae, "memory_used_decode", lambda shape, _: shape[2] * shape[3] * shape[4] << 30)
+    monkeypatch.setattr(decoding.comfy.model_management, "get_free_memory", lambda *_: (5 * 20 * 32 << 30) + (1 << 31))
+    shape = torch.Size((1, 16, 5, 20, 64))
+    assert decoding.tiles(shape) == [32, 16]
+    assert not decoding.fits(native.vae, shape, cells)
+    assert decoding.fitting_tile(native.vae, shape, cells) == 32
+    assert decoding.fitting_tile(native.vae, torch.Size((1, 16, 50, 20, 64)), cells) == 16
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_parts_get_shorter_and_then_tiles_smaller_when_memory_runs_out(native, pack, decoding, monkeypatch, frames):
+    if native.name == "nano":
+        pytest.skip("Sora's own VAE streams")
+    cells = pack.nodes.native.compression(native.vae)
+    latent = torch.randn(1, native.vae.latent_channels, frames, 4, 6, generator=torch.Generator().manual_seed(0))
+    network, sizes = native.vae.first_stage_model, []
+    decode = network.decode
+
+    def small(part, *rest):
+        sizes.append(tuple(part.shape[-3:]))
+        if part.shape[-1] > 3:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return decode(part, *rest)
+
+    with torch.inference_mode():
+        whole = decoding.decoded(native.vae, latent)
+        monkeypatch.setattr(decoding, "SMALLEST", 2)
+        monkeypatch.setattr(network, "decode", small)
+        found = torch.cat(list(decoding.decode_native(native.vae, latent, cells, 4)))
+    assert found.shape == whole.shape
+    assert sizes[0][1:] == (4, 6)
+    assert max(sizes[-1]) <= 3
+    if native.name != "wan21":  # the others decode each place alone
+        torch.testing.assert_close(found, whole, atol=1e-5, rtol=0)

@@ -37,10 +37,10 @@ def test_a_video_that_does_not_fit_is_encoded_in_parts(native, encoding, clip, m
     video, geometry = clip
     sizes, encode = [], encoding.encoder
 
-    def watched(vae):
+    def watched(vae, tile=None):
         def run(part):
             sizes.append(part.shape[2])
-            return encode(vae)(part)
+            return encode(vae, tile)(part)
 
         return run
 
@@ -59,12 +59,12 @@ def test_less_is_encoded_at_a_time_when_memory_runs_out(native, encoding, clip, 
     sizes, encode = [], encoding.encoder
     most = geometry.num_frames(8)
 
-    def small(vae):
+    def small(vae, tile=None):
         def run(part):
             sizes.append(part.shape[2])
             if part.shape[2] > most:
                 raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
-            return encode(vae)(part)
+            return encode(vae, tile)(part)
 
         return run
 
@@ -74,3 +74,33 @@ def test_less_is_encoded_at_a_time_when_memory_runs_out(native, encoding, clip, 
         found = encoding.encode_native(native.vae, geometry, iter([video]), len(video), 8)
     assert found.shape == whole.shape
     assert sizes[0] == len(video) > most >= sizes[-1]
+
+
+def test_tiles_get_smaller_when_one_latent_frame_is_too_much(native, pack, encoding, clip, monkeypatch):
+    if native.name == "nano":
+        pytest.skip("Sora's own VAE streams")
+    video, geometry = clip
+    video = video[:1].repeat(1, 2, 3, 1)
+    most = 3 * geometry.space
+    network, sizes = native.vae.first_stage_model, []
+    encode = network.encode
+
+    def small(part, *rest):
+        sizes.append(part.shape[-1])
+        if part.shape[-1] > most:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return encode(part, *rest)
+
+    with torch.inference_mode():
+        whole = encoding.encode_native(native.vae, geometry, iter([video]), 1, 4)
+        monkeypatch.setattr(pack.nodes.native_decode, "SMALLEST", 2)
+        monkeypatch.setattr(network, "encode", small)
+        if native.vae.not_video:  # ComfyUI tiles such VAEs as images
+            with pytest.raises(RuntimeError, match="can't allocate"):
+                encoding.encode_native(native.vae, geometry, iter([video]), 1, 4)
+            return
+        found = encoding.encode_native(native.vae, geometry, iter([video]), 1, 4)
+    assert found.shape == whole.shape
+    assert sizes[0] > most >= sizes[-1]
+    if native.name != "wan21":  # the others encode each place alone
+        torch.testing.assert_close(found, whole, atol=1e-4, rtol=0)

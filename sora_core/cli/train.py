@@ -120,7 +120,8 @@ def start_from(task: Task, part: str, path: Path) -> None:
 
         task.module.load_state_dict(load_judge(path).state_dict())
         return
-    module = task.module["encoder"] if part == "text" else task.module  # type: ignore[index]
+    inner = {"text": "encoder", "dit": "dit"}.get(part)
+    module = task.module if inner is None else task.module[inner]  # type: ignore[index]
     weights = {name: value.float() for name, value in read_checkpoint(path).parts[part].items()}
     check_weights(str(path), "", module.state_dict(), weights)
     module.load_state_dict(weights)

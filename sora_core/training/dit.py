@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import SoraConfig
 from ..data.latents import LatentShard
 from ..data.mixture import shard_weights
-from ..data.worlds.catalogue import mirrors, told
+from ..data.worlds.attributes import Attributes
+from ..data.worlds.catalogue import WORLDS, mirrors, shown
 from ..diffusion.process import loss_weight
 from ..dit import DiT
 from ..dit.block import RowContext
@@ -26,6 +27,7 @@ from ..vae import VideoVAE
 from .noising import draw_levels
 from .pictures import contact_sheet
 from .precision import mixed
+from .reading import UNKNOWN, AttributeReader, reading_labels, reading_loss
 
 PROMPTS = (
     "A red ball bounces in a meadow during the day.",
@@ -36,6 +38,8 @@ PROMPTS = (
     "An orange house in the desert at sunset next to a cyan cube.",
 )
 """What contact sheets show."""
+READING_WEIGHT = 0.05
+"""How much it counts that the text tokens tell what the captions name."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,15 @@ class Sequence:
     sin: Tensor
     still: Tensor
     text: str
+    labels: tuple[int, ...]
+    """What its text names, as `reading_labels`."""
 
 
 class DiTTask:
-    """Velocity-weighted squared error of the clean prediction, over the patches that are to be generated."""
+    """Velocity-weighted squared error of the clean prediction, over the patches that are to be generated.
+
+    Beside it a reader, which is not exported, sees to it that the text tokens keep every attribute that is named.
+    """
 
     def __init__(
         self,
@@ -70,9 +79,11 @@ class DiTTask:
         self.pictures = pictures
         self.text, self.vae = text.eval().requires_grad_(False), vae.eval().requires_grad_(False)
         self.tokenizer = text.tokenizer()
-        self.module = DiT(config.dit, config.vae.compression)
-        self.module.initialise(generator(seed, "dit"))
-        self.trunk = torch.compile(self.module.trunk, dynamic=True) if compile else self.module.trunk
+        self.dit = DiT(config.dit, config.vae.compression)
+        self.dit.initialise(generator(seed, "dit"))
+        self.reader = AttributeReader(config.dit.width, generator(seed, "reader"))
+        self.module = nn.ModuleDict({"dit": self.dit, "reader": self.reader})
+        self.trunk = torch.compile(self.dit.trunk, dynamic=True) if compile else self.dit.trunk
         self.weights = shard_weights(shards, shares or {})
 
     def draw(self, draws: torch.Generator) -> Sequence:
@@ -89,18 +100,23 @@ class DiTTask:
             circular = shard.periodic
             if not circular and float(torch.rand((), generator=draws)) < 0.3:
                 latent = latent[:, : int(torch.randint(2, latent.shape[1] + 1, (), generator=draws))]
-        return self.sequence(latent.float(), self.words(shard, row, mirror, draws), shard.fps, draws, circular=circular)
+        text, labels = self.words(shard, row, mirror, draws)
+        return self.sequence(latent.float(), text, labels, shard.fps, draws, circular=circular)
 
-    def words(self, shard: LatentShard, row: int, mirror: int, draws: torch.Generator) -> str:
-        """A caption in either language and style; one in ten is empty, so that guidance has its opposite."""
+    def words(self, shard: LatentShard, row: int, mirror: int, draws: torch.Generator) -> tuple[str, tuple[int, ...]]:
+        """A caption in either language and style and what it names; one in ten is empty, as guidance's opposite."""
         empty, chinese, short = torch.rand(3, generator=draws).tolist()
-        if empty < 0.1:
-            return ""
+        attributes = shown(shard.world, tuple(shard.labels[row].tolist()), mirrored=bool(mirror))
+        if empty < 0.1 or attributes is None:
+            return "", UNKNOWN
         language, style = "zh" if chinese < 0.4 else "en", "short" if short < 0.4 else "descriptive"
-        labels = tuple(shard.labels[row].tolist())
-        return told(shard.world, labels, draws, language, style, mirrored=bool(mirror))
+        said = WORLDS[shard.world].compose(attributes, draws, language, style)
+        sandbox = isinstance(attributes, Attributes)
+        return said.text, reading_labels(attributes, said.mentioned) if sandbox else UNKNOWN
 
-    def sequence(self, latent: Tensor, text: str, fps: float, draws: torch.Generator, *, circular: bool) -> Sequence:
+    def sequence(
+        self, latent: Tensor, text: str, labels: tuple[int, ...], fps: float, draws: torch.Generator, *, circular: bool
+    ) -> Sequence:
         """Patches, noise levels and rotations of one latent `c t h w`."""
         patch, compression = self.config.dit.patch, self.config.vae.compression
         _, t, h, w = latent.shape
@@ -110,7 +126,7 @@ class DiTTask:
         cos, sin = rotations(where, self.config.dit.head_dim, loop_seconds=loop)
         sigma = draw_levels((t // patch[0], h // patch[1], w // patch[2]), draws).flatten()
         still = still_tokens(cells, patch, circular=circular)
-        return Sequence(patchify(latent[None], patch)[0], sigma, cos, sin, still, text)
+        return Sequence(patchify(latent[None], patch)[0], sigma, cos, sin, still, text, labels)
 
     def row(self, step: int) -> tuple[list[Sequence], torch.Generator]:
         """Samples that fill about `tokens` tokens, text included; equal lengths lie together for attention."""
@@ -130,34 +146,42 @@ class DiTTask:
         sigma = torch.cat([s.sigma for s in sequences])
         noise = torch.randn(clean.shape, generator=draws)
         noisy = (1 - sigma[:, None]) * clean + sigma[:, None] * noise
-        predicted = self.predict(noisy, sigma, sequences)
-        error = (predicted - clean).square().mean(1)
+        words = self.text_tokens([s.text for s in sequences])
+        error = (self.predict(noisy, sigma, sequences, words) - clean).square().mean(1)
         generated = sigma > 0
         loss = (loss_weight(sigma) * error)[generated].mean()
-        return loss, {"mse": float(error.detach()[generated].mean())}, len(sequences)
+        with mixed(noisy.device):
+            answers = self.reader(words, torch.ones(words.shape[:2], dtype=torch.bool))
+        reading = reading_loss(answers, torch.tensor([s.labels for s in sequences]))
+        figures = {"mse": float(error.detach()[generated].mean()), "reading": float(reading.detach())}
+        return loss + READING_WEIGHT * reading, figures, len(sequences)
 
-    def predict(self, noisy: Tensor, sigma: Tensor, sequences: list[Sequence]) -> Tensor:
-        """The module's clean patches for one row, in mixed precision."""
-        module = self.module
-        with torch.no_grad():
-            ids, mask = self.tokenizer.encode([s.text for s in sequences])
-            longest = int(mask.sum(1).max())
-            with mixed(noisy.device):
-                states = self.text(ids[:, :longest], mask[:, :longest])
+    def text_tokens(self, texts: list[str]) -> Tensor:
+        """What the transformer reads of some texts, `s k width`, in mixed precision; the encoder learns nothing."""
+        ids, mask = self.tokenizer.encode(texts)
+        longest = int(mask.sum(1).max())
+        ids, mask = ids[:, :longest], mask[:, :longest]
+        with mixed(ids.device):
+            with torch.no_grad():
+                states = self.text(ids, mask)
+            return self.dit.refiner(states, mask)
+
+    def predict(self, noisy: Tensor, sigma: Tensor, sequences: list[Sequence], words: Tensor) -> Tensor:
+        """The transformer's clean patches for one row, in mixed precision."""
+        dit = self.dit
         cos, sin = torch.cat([s.cos for s in sequences]), torch.cat([s.sin for s in sequences])
         still = torch.cat([s.still for s in sequences])
         lengths = tuple(len(s.sigma) for s in sequences)
         with mixed(noisy.device):
-            words = module.refiner(states, mask[:, :longest])
-            segments, order, patches, level_of_token, levels, cos, sin = module.arrange(sigma, cos, sin, lengths)
-            x = module.entry(noisy) + module.still_embed(still.long())
+            segments, order, patches, level_of_token, levels, cos, sin = dit.arrange(sigma, cos, sin, lengths)
+            x = dit.entry(noisy) + dit.still_embed(still.long())
             x = torch.cat([words.flatten(0, 1).to(x.dtype), x]).index_select(0, order).float()
             row = RowContext(torch.tensor(segments.lengths), cos, sin, level_of_token)
             return self.trunk(x, levels, row, patches).float()
 
     @torch.no_grad()
     def sheet(self, path: Path) -> None:
-        sora = Sora(self.config, self.module, self.vae, self.text)
+        sora = Sora(self.config, self.dit, self.vae, self.text)
         shape = VideoShape(num_frames=17, height=64, width=64, fps=8)
         latents = sora.sample(list(PROMPTS), shape, list(range(len(PROMPTS))), steps=16)
         with torch.inference_mode():

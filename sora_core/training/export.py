@@ -65,7 +65,7 @@ def export(vae_state: Path, text_state: Path, dit_state: Path, preset_name: str,
     Raises FileNotFoundError, or ValueError naming the first tensor that does not fit the preset.
     """
     config = preset(preset_name)
-    sources = {"vae": (vae_state, ""), "text": (text_state, "encoder."), "dit": (dit_state, "")}
+    sources = {"vae": (vae_state, ""), "text": (text_state, "encoder."), "dit": (dit_state, "dit.")}
     expected = build_parts(config, device="meta")
     parts, about = {}, {}
     for part, (path, inner) in sources.items():

@@ -5,33 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import TextConfig
-from ..data.worlds.attributes import ATTRIBUTES
 from ..data.worlds.captions import compose
 from ..data.worlds.scene import sample_attributes
 from ..randomness import generator
 from ..text.encoder import TextEncoder
 from .precision import mixed
-
-
-class AttributeReader(nn.Module):
-    """One learned question per attribute, asked of the token states; answers are logits, "unnamed" first."""
-
-    def __init__(self, width: int, generator: torch.Generator):
-        super().__init__()
-        self.question_embed = nn.Parameter(torch.zeros(len(ATTRIBUTES), width))
-        self.heads = nn.ModuleList(nn.Linear(width, 1 + len(values)) for values in ATTRIBUTES.values())
-        for parameter in self.heads.parameters():
-            nn.init.uniform_(parameter, -(width**-0.5), width**-0.5, generator=generator)
-
-    def forward(self, states: Tensor, mask: Tensor) -> list[Tensor]:
-        """Token states `b l d` -> one `b 1+values` tensor per attribute."""
-        scores = (states @ self.question_embed.T).masked_fill(~mask[..., None], -1e9)
-        pooled = scores.softmax(1).transpose(1, 2) @ states  # b attributes d
-        return [head(pooled[:, i]) for i, head in enumerate(self.heads)]
+from .reading import AttributeReader, reading_labels, reading_loss
 
 
 class TextTask:
@@ -54,9 +36,8 @@ class TextTask:
             attributes = sample_attributes(draws)
             language, style = ("en", "zh")[i % 2], ("short", "descriptive")[i // 2 % 2]
             said = compose(attributes, draws, language, style)
-            named = zip(ATTRIBUTES, attributes.indices(), strict=True)
             texts.append(said.text)
-            labels.append([index + 1 if name in said.mentioned else 0 for name, index in named])
+            labels.append(reading_labels(attributes, said.mentioned))
         ids, mask = self.tokenizer.encode(texts)
         # Words must be readable from their parts, or a word that no caption used would be unreadable.
         dropped = torch.rand(ids.shape, generator=draws) < 0.2
@@ -68,9 +49,8 @@ class TextTask:
         ids, mask, labels = self.batch(step)
         with mixed(ids.device):
             answers = self.module["reader"](self.module["encoder"](ids, mask), mask)
-        losses = [F.cross_entropy(a.float(), labels[:, i]) for i, a in enumerate(answers)]
         right = [float((a.argmax(-1) == labels[:, i]).float().mean()) for i, a in enumerate(answers)]
-        return torch.stack(losses).sum(), {"right": sum(right) / len(right), "worst": min(right)}, len(ids)
+        return reading_loss(answers, labels), {"right": sum(right) / len(right), "worst": min(right)}, len(ids)
 
     def sheet(self, path: Path) -> None:
         """Text has no picture."""

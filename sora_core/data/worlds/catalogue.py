@@ -74,13 +74,9 @@ def mirrors(world: str) -> bool:
     return world not in WORLDS or WORLDS[world].mirrors
 
 
-def told(
-    world: str, labels: tuple[int, ...], draws: torch.Generator, language: str, style: str, *, mirrored: bool = False
-) -> str:
-    """A new caption of the clip with these labels, or of its mirror image; footage that is of no world has none."""
+def shown(world: str, labels: tuple[int, ...], *, mirrored: bool = False) -> Any:
+    """The world's sheet of the clip with these labels, or of its mirror image; None for footage that is of no world."""
     if world not in WORLDS:
-        return ""
+        return None
     attributes = WORLDS[world].sheet.from_indices(labels)
-    if mirrored and isinstance(attributes, Attributes):
-        attributes = attributes.mirrored()
-    return WORLDS[world].compose(attributes, draws, language, style).text
+    return attributes.mirrored() if mirrored and isinstance(attributes, Attributes) else attributes

@@ -11,7 +11,7 @@ from sora_core.data.latents import LatentShard, encode_store
 from sora_core.data.mixture import shard_weights
 from sora_core.data.store import ClipStore
 from sora_core.data.worlds.attributes import Attributes
-from sora_core.data.worlds.catalogue import WORLDS, mirrors, told
+from sora_core.data.worlds.catalogue import WORLDS, mirrors, shown
 from sora_core.text.recognise import recognise
 from sora_core.training.dit import DiTTask
 
@@ -19,6 +19,10 @@ from sora_core.training.dit import DiTTask
 def shard(world: str, clips: int) -> LatentShard:
     return LatentShard(torch.zeros(clips, 2, 1, 1, 1, 1), torch.zeros(clips, 2, 1, 1, 1, 1, 1),
                        torch.zeros(clips, 9, dtype=torch.uint8), 8.0, False, world)  # fmt: skip
+
+
+def told(world, labels, draws, language, **mirrored):
+    return WORLDS[world].compose(shown(world, labels, **mirrored), draws, language, "descriptive").text
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,7 @@ def test_labels_give_captions_of_their_own_world(folder):
     for s in ClipStore(folder).shards:
         world = s.about["world"]
         draws = torch.Generator().manual_seed(1)
-        said[world] = [told(world, s.labels(0), draws, "en", "descriptive") for _ in range(20)]
+        said[world] = [told(world, s.labels(0), draws, "en") for _ in range(20)]
         assert len(set(said[world])) > 8
         attributes = WORLDS[world].sheet.from_indices(s.labels(0))
         assert attributes.indices() == s.labels(0)
@@ -64,10 +68,10 @@ def test_only_what_stays_true_in_a_mirror_is_mirrored():
         .indices()
     )
     draws = torch.Generator().manual_seed(0)
-    texts = [told("sandbox", labels, draws, "zh", "descriptive", mirrored=True) for _ in range(9)]
+    texts = [told("sandbox", labels, draws, "zh", mirrored=True) for _ in range(9)]
     assert {recognise(text).get("motion") for text in texts} <= {"right", None}
     assert sum("motion" in recognise(text) for text in texts) > 4
-    assert told("footage", (), draws, "en", "short") == ""
+    assert shown("footage", ()) is None
 
 
 def test_shares_decide_how_often_a_world_is_drawn():

@@ -9,16 +9,17 @@ from sora_core.pipeline import Sora
 from sora_core.shapes import VideoShape
 from sora_core.training.export import averaged_weights, export, trained_parts
 from sora_core.training.optimizer import build_optimizer
+from sora_core.training.reading import AttributeReader
 from sora_core.training.state import save_state
-from sora_core.training.text import AttributeReader
 
 
 @pytest.fixture
 def runs(nano, tmp_path):
     """Folders of three runs that ended after 12 steps, their averages being the nano model."""
-    reader = AttributeReader(nano.config.text.width, torch.Generator().manual_seed(0))
-    modules = {"vae": nano.vae, "dit": nano.dit}
-    modules["text"] = torch.nn.ModuleDict({"encoder": nano.text, "reader": reader})
+    modules = {"vae": nano.vae}
+    for part, inner in (("text", "encoder"), ("dit", "dit")):
+        reader = AttributeReader(getattr(nano.config, part).width, torch.Generator().manual_seed(0))
+        modules[part] = torch.nn.ModuleDict({inner: getattr(nano, part), "reader": reader})
     folders = {}
     for part, module in modules.items():
         ema = {name: value.detach().clone() for name, value in module.named_parameters()}

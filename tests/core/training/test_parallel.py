@@ -62,7 +62,7 @@ with parallel.processes():
     (out / f"numbers_{parallel.rank()}").write_text(str(task.numbers))
     task = transformer(Sora.load(nano), latents)
     with torch.no_grad():  # all must start from the weights of process 0
-        task.module.entry.weight.add_(parallel.rank())
+        task.dit.entry.weight.add_(parallel.rank())
     train(task, CONFIG, out / "dit")
     try:
         parallel.agree_on_start(10 * parallel.rank(), [])
@@ -112,7 +112,7 @@ def test_two_processes_with_two_slots_are_one_process_with_two_slots(together, n
     assert differences(together[0] / "dit", tmp_path / "alone") == set()
     # One slot is another run: the second slot did count.
     train(transformer(nano, latents), TrainConfig(**vars(CONFIG) | {"slots": 1}), tmp_path / "one", say=lambda _: None)
-    assert "model.entry.weight" in differences(together[0] / "dit", tmp_path / "one")
+    assert "model.dit.entry.weight" in differences(together[0] / "dit", tmp_path / "one")
 
 
 def test_a_run_of_two_processes_goes_on_in_one(together, nano, latents, tmp_path):

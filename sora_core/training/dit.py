@@ -38,6 +38,12 @@ PROMPTS = (
     "An orange house in the desert at sunset next to a cyan cube.",
 )
 """What contact sheets show."""
+CHANGE_WEIGHT = 1.0
+"""How much the error of changes counts, from one latent frame to the next, beside that of the frames.
+
+Most of a clip's error is about what stays: where things stand and what they look like. Where they go is so little of it
+that it was hardly learnt, and frames that are wrong each in its own way jump.
+"""
 READING_WEIGHT = 0.05
 """How much it counts that the text tokens tell what the captions name."""
 
@@ -54,6 +60,22 @@ class Sequence:
     text: str
     labels: tuple[int, ...]
     """What its text names, as `reading_labels`."""
+    earlier: Tensor
+    """`n`: which patch is at the same place one latent frame earlier, or the patch itself where there is none."""
+
+
+def earlier_patches(count: int, frames: int, *, circular: bool) -> Tensor:
+    """`Sequence.earlier` of `count` patches in that many latent frames; a loop's first frame comes after its last."""
+    index, size = torch.arange(count), count // frames
+    return (index - size) % count if circular else torch.where(index < size, index, index - size)
+
+
+def change_loss(error: Tensor, sigma: Tensor, earlier: Tensor) -> Tensor:
+    """Weighted mean squared error `n p` of the change from the `earlier` patch, where one of both is generated."""
+    level = torch.maximum(sigma, sigma[earlier])
+    pairs = (level > 0) & (earlier != torch.arange(len(earlier)))
+    changes = (error - error.index_select(0, earlier)).square().mean(1)
+    return (loss_weight(level) * changes * pairs).sum() / pairs.sum().clamp(min=1)
 
 
 class DiTTask:
@@ -126,7 +148,9 @@ class DiTTask:
         cos, sin = rotations(where, self.config.dit.head_dim, loop_seconds=loop)
         sigma = draw_levels((t // patch[0], h // patch[1], w // patch[2]), draws).flatten()
         still = still_tokens(cells, patch, circular=circular)
-        return Sequence(patchify(latent[None], patch)[0], sigma, cos, sin, still, text, labels)
+        tokens = patchify(latent[None], patch)[0]
+        earlier = earlier_patches(len(tokens), t // patch[0], circular=circular)
+        return Sequence(tokens, sigma, cos, sin, still, text, labels, earlier)
 
     def row(self, step: int) -> tuple[list[Sequence], torch.Generator]:
         """Samples that fill about `tokens` tokens, text included; equal lengths lie together for attention."""
@@ -147,14 +171,22 @@ class DiTTask:
         noise = torch.randn(clean.shape, generator=draws)
         noisy = (1 - sigma[:, None]) * clean + sigma[:, None] * noise
         words = self.text_tokens([s.text for s in sequences])
-        error = (self.predict(noisy, sigma, sequences, words) - clean).square().mean(1)
         generated = sigma > 0
-        loss = (loss_weight(sigma) * error)[generated].mean()
+        error = (self.predict(noisy, sigma, sequences, words) - clean) * generated[:, None]
+        squares = error.square().mean(1)
+        loss = (loss_weight(sigma) * squares)[generated].mean()
+        starts = torch.tensor([0, *(len(s.sigma) for s in sequences[:-1])]).cumsum(0)
+        earlier = torch.cat([start + s.earlier for start, s in zip(starts, sequences, strict=True)])
+        change = change_loss(error, sigma, earlier)
         with mixed(noisy.device):
             answers = self.reader(words, torch.ones(words.shape[:2], dtype=torch.bool))
         reading = reading_loss(answers, torch.tensor([s.labels for s in sequences]))
-        figures = {"mse": float(error.detach()[generated].mean()), "reading": float(reading.detach())}
-        return loss + READING_WEIGHT * reading, figures, len(sequences)
+        figures = {
+            "mse": float(squares.detach()[generated].mean()),
+            "change": float(change.detach()),
+            "reading": float(reading.detach()),
+        }
+        return loss + CHANGE_WEIGHT * change + READING_WEIGHT * reading, figures, len(sequences)
 
     def text_tokens(self, texts: list[str]) -> Tensor:
         """What the transformer reads of some texts, `s k width`, in mixed precision; the encoder learns nothing."""

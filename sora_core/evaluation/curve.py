@@ -1,4 +1,4 @@
-"""Quality against training compute: held-out loss and score of one run's checkpoints, and a power law through them."""
+"""Quality against training compute: loss, score and solidity of one run's checkpoints, and a power law of the loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from ..checkpoint import read_checkpoint
 from ..files import whole_or_absent
 from ..pipeline import Sora
 from .denoising import denoising_loss
+from .editing_bench import Bench
 from .fidelity import SamplerSettings, ceiling, fidelity
+from .geometry import geometry_report
 from .judge import Judge, load_judge
 from .prompts import described
 from .rules import SHAPE
@@ -64,15 +66,17 @@ def curve(
     judge, rows = judge or load_judge(), []
     prompts = described(clips, held_out=False, style="descriptive")
     best = ceiling(judge, prompts, SHAPE)
-    say(f"{'model':<32} {'tokens':>14} {'FLOPs':>10} {'loss':>9} {'score':>7}")
+    say(f"{'model':<32} {'tokens':>14} {'FLOPs':>10} {'loss':>9} {'score':>7} {'reprojection':>13}")
     for path, tokens in sorted(checkpoints, key=lambda entry: entry[1]):
         model = Sora.load(path)
         # Six operations per weight and token: two forward, four backward (Kaplan et al., 2020).
         flops = 6.0 * sum(p.numel() for p in model.dit.parameters()) * tokens
         loss = denoising_loss(model, prompts, SHAPE)["weighted"]
         share = scored(fidelity(model, judge, prompts, SHAPE, settings), best)["share"]
-        rows.append({"model": path.name, "tokens": tokens, "flops": flops, "loss": loss, "score": share})
-        say(f"{path.name:<32} {tokens:>14,} {flops:>10.2e} {loss:>9.5f} {share:>7.3f}")
+        solid = geometry_report(Bench(model, judge, clips, settings))["reprojection error"]["generated"]
+        rows.append({"model": path.name, "tokens": tokens, "flops": flops, "loss": loss, "score": share,
+                     "reprojection": solid})  # fmt: skip
+        say(f"{path.name:<32} {tokens:>14,} {flops:>10.2e} {loss:>9.5f} {share:>7.3f} {solid:>13.4f}")
     fit = power_law([row["flops"] for row in rows], [row["loss"] for row in rows])
     say(f"loss = {fit['factor']:.4g} * FLOPs ^ -{fit['exponent']:.4f}, at most {100 * fit['error']:.1f} % off")
     report = {"clips": clips, "checkpoints": rows, "power_law": fit}

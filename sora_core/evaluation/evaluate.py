@@ -16,7 +16,9 @@ from ..pipeline import DEFAULT_STEPS, Sora
 from ..shapes import VideoShape
 from ..text.recognise import unknown_note
 from .denoising import denoising_loss
+from .editing_bench import Bench
 from .fidelity import SamplerSettings, ceiling, fidelity, generated, rendered
+from .geometry import geometry_report
 from .judge import BUNDLED as BUNDLED_JUDGE
 from .judge import Judge, load_judge
 from .metrics import roughness
@@ -27,7 +29,8 @@ from .rules import FLAT, world_report
 from .score import Tally, scored
 from .summary import summary, table
 
-PARTS = ("vae", "text", "paraphrases", "aspects", "durations", "steps", "loss", "worlds", "objects", "speed", "outside")
+PARTS = ("vae", "text", "paraphrases", "aspects", "durations", "steps", "loss", "worlds", "objects", "geometry",
+         "speed", "outside")  # fmt: skip
 """What can be measured, in the order of the report."""
 SENTENCES = Path(__file__).parents[2] / "tests" / "data"
 """Folder of the held-out sentences, `paraphrases_en.txt` and `paraphrases_zh.txt`; only in a source tree."""
@@ -133,6 +136,10 @@ class Evaluation:
     def objects(self) -> dict[str, Any]:
         """Whether things stay what they are, also behind a wall, and how many come out of nowhere."""
         return object_report(self.model, self.judge, self.clips, self.settings)
+
+    def geometry(self) -> dict[str, Any]:
+        """Whether a still scene stays one while the camera moves about it."""
+        return geometry_report(Bench(self.model, self.judge, self.clips, self.settings))
 
     def speed(self) -> dict[str, Any]:
         """Seconds for 25 frames of 128x128 from prompt to pixels in float32, after one warm-up of a step.

@@ -147,7 +147,8 @@ def table(report: dict[str, Any]) -> str:
                 )
     for where, losses in report.get("loss", {}).items():
         lines.append(f"denoising loss, {where}: " + ", ".join(f"{name} {value:.4f}" for name, value in losses.items()))
-    lines += _beside(report.get("worlds", {})) + _beside({"objects": report["objects"]} if "objects" in report else {})
+    lines += _beside(report.get("worlds", {}))
+    lines += _beside({part: report[part] for part in ("objects", "geometry") if part in report})
     if "first_seconds" in report.get("speed", {}):
         lines.append(f"first frames of 64x64, with loading: {report['speed']['first_seconds']:g} s")
     if "outside" in report:

@@ -45,5 +45,6 @@ def test_checkpoints_are_measured_in_order_of_their_compute(nano_file, tmp_path)
     assert [row["tokens"] for row in report["checkpoints"]] == [1_000, 2_000]
     assert report["checkpoints"][1]["flops"] == 2 * report["checkpoints"][0]["flops"]
     assert report["checkpoints"][0]["loss"] > 0
+    assert report["checkpoints"][0]["reprojection"] > 0
     assert report["power_law"]["exponent"] == pytest.approx(0)  # the same model twice
     assert (tmp_path / "curve.png").is_file() or any("matplotlib" in line for line in said)

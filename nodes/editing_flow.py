@@ -12,7 +12,6 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from sora_core.editing.flowedit import flowedit
-from sora_core.pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS
 
 from .compat import to_intermediate
 from .editing_change import levels_from
@@ -21,6 +20,7 @@ from .editing_media import known_of
 from .guider import TwoPromptGuider
 from .native import Latent, samples_of
 from .sample import at_frame_rate
+from .sampling_inputs import guidance_input, seed_input, steps_input
 from .schema import advanced, schema
 
 
@@ -80,21 +80,8 @@ class SoraFlowEdit(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="The encoded prompt that says what it shall show instead."),
                 io.Conditioning.Input("negative", tooltip="What to avoid."),
                 io.Latent.Input("latent", tooltip="The video to edit: a sampled or an encoded latent."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Another seed is another edit of the same video.",
-                ),
-                io.Int.Input(
-                    "steps",
-                    default=DEFAULT_STEPS,
-                    min=1,
-                    max=1000,
-                    tooltip="How many steps; each evaluates both prompts.",
-                ),
+                seed_input("Another seed is another edit of the same video."),
+                steps_input("How many steps; each evaluates both prompts."),
                 io.Float.Input(
                     "strength",
                     default=0.8,
@@ -103,14 +90,7 @@ class SoraFlowEdit(io.ComfyNode):
                     step=0.01,
                     tooltip="Noise level at which the edit begins: more changes larger shapes.",
                 ),
-                io.Float.Input(
-                    "guidance",
-                    default=DEFAULT_GUIDANCE,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    tooltip="How strictly the new prompt is followed.",
-                ),
+                guidance_input("How strictly the new prompt is followed."),
                 advanced(
                     io.Float,
                     "source_guidance",

@@ -18,7 +18,6 @@ from sora_core.diffusion.conditioning import Known
 from sora_core.editing.long import SampleWindow, Window, plan, sample_long
 from sora_core.editing.long_state import LongState, fingerprint
 from sora_core.editing.long_video import fused_cells, window_cells
-from sora_core.pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS
 from sora_core.randomness import generator
 from sora_core.shapes import LatentShape
 
@@ -28,6 +27,7 @@ from .editing_media import geometry_of, known_of, shape_of
 from .guider import IntervalGuider
 from .native import Latent, samples_of, size_of
 from .sample import noise_levels
+from .sampling_inputs import guidance_input, sampler_input, seed_input, sigmas_input, steps_input
 from .schema import advanced, schema
 from .unfinished import unfinished
 
@@ -89,21 +89,10 @@ class SoraLongVideoSampler(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="What to show; a prompt timeline may change it over time."),
                 io.Conditioning.Input("negative", tooltip="What to avoid."),
                 io.Latent.Input("latent", tooltip="A noise grid of any duration, or a latent with known frames."),
-                io.Int.Input(
-                    "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
-                    tooltip="Another seed is another video; the same seed is the same video.",
-                ),
-                io.Int.Input(
-                    "steps", default=DEFAULT_STEPS, min=1, max=1000, tooltip="How many steps for each window."
-                ),
-                io.Float.Input(
-                    "guidance", default=DEFAULT_GUIDANCE, min=0.0, max=100.0, step=0.1,
-                    tooltip="How strictly the prompt is followed; 1 ignores the negative prompt and is twice as fast.",
-                ),
-                io.Combo.Input(
-                    "sampler", options=comfy.samplers.SAMPLER_NAMES, default="dpmpp_2m",
-                    tooltip="How each step is taken: dpmpp_2m is good in few steps, euler is the simplest.",
-                ),
+                seed_input(),
+                steps_input("How many steps for each window."),
+                guidance_input(),
+                sampler_input(),
                 io.Float.Input(
                     "window", default=2.0, min=0.1, max=3600.0, step=0.05,
                     tooltip="Seconds that the model sees at a time: as long as the clips that it was trained on.",
@@ -126,10 +115,7 @@ class SoraLongVideoSampler(io.ComfyNode):
                     io.Boolean, "resume", default=True,
                     tooltip="Go on with a run of the same settings that was cut off; off begins anew.",
                 ),
-                io.Sigmas.Input(
-                    "sigmas", optional=True,
-                    tooltip="Noise levels of any scheduler, in place of Sora's own; steps is then not used.",
-                ),
+                sigmas_input(),
                 advanced(
                     io.Float, "history", default=0.0, min=0.0, max=0.95, step=0.05, optional=True,
                     tooltip="Share of noise on what a window takes over, so that Sora's model trusts its own mistakes"

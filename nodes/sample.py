@@ -14,11 +14,11 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from sora_core.diffusion.schedules import schedule
-from sora_core.pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS
 
 from .compat import fitting_latent, to_intermediate
 from .guider import IntervalGuider, with_rescaled_guidance
 from .native import Latent, count_tokens, samples_of, size_of
+from .sampling_inputs import guidance_input, sampler_input, seed_input, sigmas_input, steps_input
 from .schema import advanced, schema
 
 
@@ -44,12 +44,6 @@ def at_frame_rate(latent: Latent, *prompts: Any) -> tuple[Any, ...]:
     return tuple(node_helpers.conditioning_set_values(prompt, {"frame_rate": size.fps}) for prompt in prompts)
 
 
-def _steps() -> Any:
-    return io.Int.Input(
-        "steps", default=DEFAULT_STEPS, min=1, max=1000, tooltip="How many steps; more are slower and finer."
-    )
-
-
 class SoraSchedule(io.ComfyNode):
     """Noise levels that suit the size of the grid."""
 
@@ -63,7 +57,7 @@ class SoraSchedule(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model that will be sampled; any model with noise from 1 to 0."),
                 io.Latent.Input("latent", tooltip="The grid whose size decides the shift."),
-                _steps(),
+                steps_input(),
                 io.Float.Input(
                     "denoise",
                     default=1.0,
@@ -106,29 +100,10 @@ class SoraSampler(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="What to show."),
                 io.Conditioning.Input("negative", tooltip="What to avoid."),
                 io.Latent.Input("latent", tooltip="A noise grid, or a latent with known frames to complete."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Another seed is another video; the same seed is the same video.",
-                ),
-                _steps(),
-                io.Float.Input(
-                    "guidance",
-                    default=DEFAULT_GUIDANCE,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    tooltip="How strictly the prompt is followed; 1 ignores the negative prompt and is twice as fast.",
-                ),
-                io.Combo.Input(
-                    "sampler",
-                    options=comfy.samplers.SAMPLER_NAMES,
-                    default="dpmpp_2m",
-                    tooltip="How each step is taken: dpmpp_2m is good in few steps, euler is the simplest.",
-                ),
+                seed_input(),
+                steps_input(),
+                guidance_input(),
+                sampler_input(),
                 advanced(
                     io.Float,
                     "guidance_from",
@@ -156,11 +131,7 @@ class SoraSampler(io.ComfyNode):
                     step=0.05,
                     tooltip="Takes back the harsh contrast of strong guidance: 0 not at all, 1 fully.",
                 ),
-                io.Sigmas.Input(
-                    "sigmas",
-                    optional=True,
-                    tooltip="Noise levels of any scheduler, in place of Sora's own; steps is then not used.",
-                ),
+                sigmas_input(),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="The clean latent, for a VAE decoder.")],
         )

@@ -1,0 +1,46 @@
+"""The inputs that every sampling block has: declared once, explained by each block for itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.samplers
+from comfy_api.latest import io
+
+from sora_core.pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS
+
+
+def seed_input(tooltip: str = "Another seed is another video; the same seed is the same video.") -> Any:
+    """Which noise a video begins as."""
+    return io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip=tooltip)
+
+
+def steps_input(tooltip: str = "How many steps; more are slower and finer.") -> Any:
+    """How often the model is asked."""
+    return io.Int.Input("steps", default=DEFAULT_STEPS, min=1, max=1000, tooltip=tooltip)
+
+
+def guidance_input(
+    tooltip: str = "How strictly the prompt is followed; 1 ignores the negative prompt and is twice as fast.",
+) -> Any:
+    """How much farther than the model the sampler goes towards the prompt (Ho & Salimans, 2022)."""
+    return io.Float.Input("guidance", default=DEFAULT_GUIDANCE, min=0.0, max=100.0, step=0.1, tooltip=tooltip)
+
+
+def sampler_input() -> Any:
+    """One of ComfyUI's samplers."""
+    return io.Combo.Input(
+        "sampler",
+        options=comfy.samplers.SAMPLER_NAMES,
+        default="dpmpp_2m",
+        tooltip="How each step is taken: dpmpp_2m is good in few steps, euler is the simplest.",
+    )
+
+
+def sigmas_input() -> Any:
+    """Another scheduler's noise levels."""
+    return io.Sigmas.Input(
+        "sigmas",
+        optional=True,
+        tooltip="Noise levels of any scheduler, in place of Sora's own; steps is then not used.",
+    )

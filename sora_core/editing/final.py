@@ -17,7 +17,7 @@ from ..vae.chunks import whole_cells
 from ..vae.streaming import decode_parts, encode_stream
 from .geometry import Geometry
 from .long import SampleWindow, Window, plan
-from .long_state import LongState, fingerprint
+from .long_state import LongState, fingerprint, weights_fingerprint
 from .long_video import identity, sora_sampler, window_cells
 from .preview import enlarge
 from .regenerate import DEFAULT, Sampling
@@ -53,7 +53,7 @@ def final_video(
     tile = tile or fitting_tile(latent, max(len(w.cells) for w in windows), sora.config.dit.patch)
     sample = sora_sampler(sora, [Segment(0, math.inf, prompt)], latent, shape.fps, seed, 0.0, sampling, tile)
     encoded = _encoded(sora, preview, shape, budget)
-    about = [strength, tile, fingerprint([sora.dit.exit.weight])]
+    about = [strength, tile, weights_fingerprint(sora.dit, sora.text, sora.vae)]
     which = identity(shape, seed, windows, [Segment(0, math.inf, prompt)], about, sampling)
 
     def finished() -> Iterator[Tensor]:

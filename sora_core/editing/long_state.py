@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..training.state import save_atomically
 
@@ -20,6 +20,11 @@ def fingerprint(tensors: Iterable[Tensor]) -> str:
         digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def weights_fingerprint(*modules: nn.Module) -> str:
+    """A short name for trained networks, from the beginning of every weight: nothing large is read."""
+    return fingerprint(weight.flatten()[:64] for module in modules for weight in module.parameters())
 
 
 class LongState:

@@ -19,7 +19,7 @@ from ..shapes import LatentShape, VideoShape
 from ..text.timeline import Segment
 from .geometry import Geometry
 from .long import SampleWindow, Window, plan, sample_long
-from .long_state import LongState, fingerprint
+from .long_state import LongState, fingerprint, weights_fingerprint
 from .regenerate import DEFAULT, Sampling, regenerate
 from .tiles import tiled
 from .timed import timed, timeline_weights
@@ -72,10 +72,13 @@ def long_video(
     segments = [Segment(0, math.inf, prompt)] if isinstance(prompt, str) else prompt
     file = None
     if state is not None:
-        weights = fingerprint([sora.dit.exit.weight, *([given.clean, given.mask] if given else [])])
+        weights = weights_fingerprint(sora.dit, sora.text)
+        known = fingerprint([given.clean, given.mask] if given else [])
         file = LongState(
             state,
-            identity(shape, seed, windows, segments, [correction, history, again, blend, weights, tile], sampling),
+            identity(
+                shape, seed, windows, segments, [correction, history, again, blend, weights, known, tile], sampling
+            ),
         )
     sample = sora_sampler(sora, segments, latent, shape.fps, seed, blend, sampling, tile)
     return sample_long(

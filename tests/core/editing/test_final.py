@@ -1,6 +1,7 @@
 """From a small video to a large one in tiles and windows: exact size and length, and tiles agree with the whole."""
 
 import dataclasses
+from copy import deepcopy
 from itertools import pairwise
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from sora_core.editing.final import final_video
 from sora_core.editing.tiles import fitting_tile, tile_starts, tiled
+from sora_core.pipeline import Sora
 from sora_core.shapes import LatentShape, VideoShape
 
 PATCH = (1, 2, 2)
@@ -105,6 +107,10 @@ def test_a_run_that_was_stopped_goes_on_from_its_last_window(sora, preview, few,
     assert 0 < len(steps) < all_steps
     with pytest.raises(ValueError, match=r"00000\.safetensors is the state of a video with other settings"):
         list(final_video(sora, preview, "another prompt", SHAPE, 0, state=tmp_path / "windows", **options))
+    other = Sora(sora.config, sora.dit, deepcopy(sora.vae), sora.text)
+    next(other.vae.parameters()).add_(1)
+    with pytest.raises(ValueError, match="other settings"):
+        list(final_video(other, preview, "", SHAPE, 0, state=tmp_path / "windows", **options))
 
 
 def test_a_preview_that_is_too_short_or_of_another_shape_is_refused(sora, preview, few):

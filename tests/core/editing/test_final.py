@@ -107,8 +107,8 @@ def test_a_run_that_was_stopped_goes_on_from_its_last_window(sora, preview, few,
     assert 0 < len(steps) < all_steps
     with pytest.raises(ValueError, match=r"00000\.safetensors is the state of a video with other settings"):
         list(final_video(sora, preview, "another prompt", SHAPE, 0, state=tmp_path / "windows", **options))
-    other = Sora(sora.config, sora.dit, deepcopy(sora.vae), sora.text)
-    next(other.vae.parameters()).add_(1)
+    other = Sora(sora.config, sora.dit, sora.vae, deepcopy(sora.text))
+    next(other.text.parameters()).add_(1)
     with pytest.raises(ValueError, match="other settings"):
         list(final_video(other, preview, "", SHAPE, 0, state=tmp_path / "windows", **options))
 

@@ -47,6 +47,14 @@ def test_languages_are_compared_on_what_both_were_asked_for():
     assert {line["name"]: line["value"] for line in summary(report)}["English minus Chinese"] == 0
 
 
+def test_what_was_hardly_asked_for_decides_nothing():
+    row = scored(_tally(subject=(30, 40), occluder=(0, 2)), _tally(subject=(10, 10), occluder=(10, 10)))
+    assert row["attributes"]["occluder"]["share"] == 0
+    assert (row["score"], row["share"], row["worst"]) == (0.75, 0.75, "subject")
+    promises = {line["name"]: line["value"] for line in summary({"text": {"seeds en short": row}})}
+    assert promises["text, worst attribute, share of ceiling"] == 0.75
+
+
 def test_tallies_add_up():
     both = _tally(subject=(1, 2)) + _tally(subject=(1, 2), time=(2, 2))
     assert both.accuracy() == {"subject": 0.5, "time": 1.0}

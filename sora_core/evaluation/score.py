@@ -10,7 +10,6 @@ from typing import Any
 
 from ..data.worlds.attributes import ATTRIBUTES
 
-
 RARE = 1 / 16
 """Attributes asked for less often than this share of the one asked for most are shown, but do not count in a mean: one
 or two answers would move it by more points than all others together."""

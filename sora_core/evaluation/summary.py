@@ -135,6 +135,9 @@ def table(report: dict[str, Any]) -> str:
     for part in ("text", "paraphrases", "aspects", "durations", "steps"):
         rows = report.get(part, {})
         lines += [_row(f"{part} {name}" if part == "paraphrases" else name, row) for name, row in rows.items()]
+    if every := _pooled(report, "text"):
+        cells = [f"{every[name]:>10.2f}" if name in every else f"{'-':>10}" for name in ATTRIBUTES]
+        lines.append(" ".join([f"{'all text, share of ceiling':<28}", *cells, " " * 15, f"{_mean(every):>7.3f}"]))
     if "vae" in report:
         lines.append(_row("after compression", report["vae"]["judged"]))
         for name, figures in report["vae"].items():

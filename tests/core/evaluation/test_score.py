@@ -55,6 +55,14 @@ def test_what_was_hardly_asked_for_decides_nothing():
     assert promises["text, worst attribute, share of ceiling"] == 0.75
 
 
+def test_the_table_ends_with_shares_over_every_row_of_text():
+    full = _tally(subject=(10, 10), time=(10, 10))
+    rows = {"seeds en short": scored(_tally(subject=(1, 10)), full),
+            "seeds zh short": scored(_tally(subject=(8, 30), time=(5, 10)), full)}  # fmt: skip
+    line = next(line for line in table({"text": rows, "summary": []}).splitlines() if line.startswith("all text"))
+    assert [cell for cell in line.split()[5:] if cell != "-"] == ["0.23", "0.50", "0.363"]
+
+
 def test_tallies_add_up():
     both = _tally(subject=(1, 2)) + _tally(subject=(1, 2), time=(2, 2))
     assert both.accuracy() == {"subject": 0.5, "time": 1.0}

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=int, default=48, metavar="N", help="clips per score (default: 48)")
     parser.add_argument("--real", type=Path, metavar="DIR", help="a folder of real videos to compress as well")
     parser.add_argument("--parts", nargs="+", metavar="PART", help="only these parts of the report")
-    parser.add_argument("--long", action="store_true", help="instead: the drift of videos of a minute")
+    parser.add_argument("--long", action="store_true", help="instead: seams of long videos and drift over a minute")
     parser.add_argument(
         "--editing", action="store_true", help="measure prompting with images and videos instead: rows 10 to 14"
     )
@@ -61,8 +61,13 @@ def execute(arguments: argparse.Namespace) -> None:
 
     if arguments.long:
         from ..evaluation.drift import STEPS, evaluate_drift, save
+        from ..evaluation.seams import evaluate_seams
+        from ..pipeline import Sora
+        from . import say
 
-        save(evaluate_drift(arguments.checkpoint, steps=arguments.steps or STEPS), arguments.out)
+        steps = arguments.steps or STEPS
+        seams = evaluate_seams(Sora.load(arguments.checkpoint), steps=steps, say=say)
+        save(evaluate_drift(arguments.checkpoint, steps=steps) | {"seams": seams}, arguments.out)
         print(arguments.out)
         return
 

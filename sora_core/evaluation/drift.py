@@ -1,11 +1,10 @@
 """Drift of long videos: how statistics, colours and the subject's hue move over a minute, with correction and without.
 
-`python -m sora_core.evaluation.drift --out drift.json` takes a few minutes of one core.
+`sora evaluate --long --out drift.json` takes a quarter of an hour of one core.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -185,22 +184,7 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure, print and save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    options = parser.parse_args()
-    save(evaluate_drift(options.checkpoint, seeds=options.seeds, steps=options.steps), options.out)
-
-
 def save(report: dict[str, Any], out: Path) -> None:
     """Write the report as JSON; the file is whole or absent."""
     with whole_or_absent(out) as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sora_core.headless.comfyui import extra_python_path
+
 ROOT = Path(__file__).parents[1]
 COMFYUI = ROOT / ".cache" / "comfyui"
 
@@ -23,7 +25,7 @@ def prepare(*, pytorch_attention: bool) -> None:
     home = COMFYUI / "ComfyUI"
     if not home.is_dir():
         raise ImportError("no ComfyUI there; `make demo` sets one up")
-    for path in (COMFYUI / "stubs", home):
+    for path in (*extra_python_path(), home):
         if str(path) not in sys.path:
             sys.path.append(str(path))
     # The repository has a folder of the name of one of ComfyUI's modules.

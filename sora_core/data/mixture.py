@@ -1,4 +1,4 @@
-"""How often each shard is drawn when the clips of several worlds are trained on together."""
+"""How often each shard, and each clip of it, is drawn when the clips of several worlds are trained on together."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ import torch
 from torch import Tensor
 
 from .latents import LatentShard
+from .worlds.attributes import Attributes
+from .worlds.catalogue import shown
+
+DIRECTED = {"motion": ("left", "right", "circle"), "camera": ("pan_left", "pan_right", "push_in", "pull_out")}
+"""Values that say where things go: so little of a clip's error that a model learns them last."""
+DIRECTED_WEIGHT = 3.0
 
 
 def shard_weights(shards: Sequence[LatentShard], shares: Mapping[str, float]) -> Tensor:
@@ -34,3 +40,13 @@ def shard_weights(shards: Sequence[LatentShard], shares: Mapping[str, float]) ->
         per_clip = shares[shard.world] / clips[shard.world] if shard.world in shares else left / others
         weights.append(len(shard.labels) * per_clip if shares else float(len(shard.labels)))
     return torch.tensor(weights)
+
+
+def clip_weights(shard: LatentShard) -> Tensor:
+    """Weights (clips) to draw a shard's clips by: `DIRECTED` ones `DIRECTED_WEIGHT` times as often as others."""
+    weights = torch.ones(len(shard.labels))
+    for row, labels in enumerate(shard.labels.tolist()):
+        sheet = shown(shard.world, tuple(labels))
+        if isinstance(sheet, Attributes) and any(getattr(sheet, name) in values for name, values in DIRECTED.items()):
+            weights[row] = DIRECTED_WEIGHT
+    return weights

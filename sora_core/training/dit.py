@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..config import SoraConfig
 from ..data.latents import LatentShard
-from ..data.mixture import shard_weights
+from ..data.mixture import clip_weights, shard_weights
 from ..data.worlds.attributes import Attributes
 from ..data.worlds.catalogue import WORLDS, mirrors, shown
 from ..diffusion.process import loss_weight
@@ -107,11 +107,13 @@ class DiTTask:
         self.module = nn.ModuleDict({"dit": self.dit, "reader": self.reader})
         self.trunk = torch.compile(self.dit.trunk, dynamic=True) if compile else self.dit.trunk
         self.weights = shard_weights(shards, shares or {})
+        self.clip_weights = [clip_weights(shard) for shard in shards]
 
     def draw(self, draws: torch.Generator) -> Sequence:
         """One sample: a picture, the beginning of a clip or a whole clip, mirrored or not, captioned anew."""
-        shard = self.shards[int(torch.multinomial(self.weights, 1, generator=draws))]
-        row = int(torch.randint(len(shard.labels), (), generator=draws))
+        number = int(torch.multinomial(self.weights, 1, generator=draws))
+        shard = self.shards[number]
+        row = int(torch.multinomial(self.clip_weights[number], 1, generator=draws))
         mirror = int(torch.rand((), generator=draws) < 0.5 and mirrors(shard.world))
         circular = False
         if float(torch.rand((), generator=draws)) < self.pictures:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from sora_core.cli import main
 from sora_core.data.generate import generate_shards
 from sora_core.data.latents import LatentShard, encode_store
-from sora_core.data.mixture import shard_weights
+from sora_core.data.mixture import DIRECTED_WEIGHT, clip_weights, shard_weights
 from sora_core.data.store import ClipStore
 from sora_core.data.worlds.attributes import Attributes
 from sora_core.data.worlds.catalogue import WORLDS, mirrors, shown
@@ -87,6 +89,18 @@ def test_shares_decide_how_often_a_world_is_drawn():
         shard_weights(shards, {"arcade": 0.0})
     with pytest.raises(ValueError, match=r"painter=0\.6, arcade=0.4 leave nothing for the other worlds"):
         shard_weights(shards, {"painter": 0.6, "arcade": 0.4})
+
+
+def test_clips_that_go_somewhere_are_drawn_more_often():
+    def labels(**values):
+        fields = {"subject": "car", "colour": "red", "environment": "snow", "time": "day", "motion": "still",
+                  "camera": "static"}  # fmt: skip
+        return Attributes(**{**fields, **values}).indices()
+
+    rows = torch.tensor([labels(), labels(motion="left"), labels(camera="push_in"), labels(motion="spin")])
+    clips = replace(shard("sandbox", 4), labels=rows)
+    assert clip_weights(clips).tolist() == [1, DIRECTED_WEIGHT, DIRECTED_WEIGHT, 1]
+    assert clip_weights(shard("footage", 2)).tolist() == [1, 1]
 
 
 def test_the_transformer_trains_on_all_worlds(folder, nano, tmp_path):

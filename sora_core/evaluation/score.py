@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..data.worlds.attributes import ATTRIBUTES
-
-RARE = 1 / 16
-"""Attributes asked for less often than this share of the one asked for most are shown, but do not count in a mean: one
-or two answers would move it by more points than all others together."""
-
-
-def counted(asked: Mapping[str, int]) -> list[str]:
-    """Which attributes count in a mean, by how often each was asked for."""
-    most = max(asked.values(), default=0)
-    return [name for name, count in asked.items() if count > 0 and count >= RARE * most]
 
 
 @dataclass
@@ -43,7 +32,7 @@ class Tally:
 
 
 def scored(tally: Tally, ceiling: Tally) -> dict[str, Any]:
-    """Per attribute: score, ceiling, their ratio and the number of questions; and the means over those `counted`.
+    """Per attribute: score, ceiling, their ratio and the number of questions; and the means over attributes.
 
     A ceiling that was not measured is None and counts as 1. `error` is the standard error of the mean score; it adds a
     right and a wrong answer to each attribute (Agresti and Coull, 1998), or few clips that agree would look certain.
@@ -60,13 +49,12 @@ def scored(tally: Tally, ceiling: Tally) -> dict[str, Any]:
     }
     if not rows:
         return {"attributes": {}, "score": None, "share": None, "error": None, "worst": None}
-    names = counted({name: tally.asked[name] for name in rows})
-    guesses = {name: (tally.right[name] + 1) / (tally.asked[name] + 2) for name in names}
+    guesses = {name: (tally.right[name] + 1) / (tally.asked[name] + 2) for name in rows}
     variance = sum(p * (1 - p) / (tally.asked[name] + 2) for name, p in guesses.items())
     return {
         "attributes": rows,
-        "score": round(sum(score[name] for name in names) / len(names), 4),
-        "share": round(sum(rows[name]["share"] for name in names) / len(names), 4),
-        "error": round(math.sqrt(variance) / len(names), 4),
-        "worst": min(names, key=lambda name: rows[name]["share"]),
+        "score": round(sum(score.values()) / len(rows), 4),
+        "share": round(sum(row["share"] for row in rows.values()) / len(rows), 4),
+        "error": round(math.sqrt(variance) / len(rows), 4),
+        "worst": min(rows, key=lambda name: rows[name]["share"]),
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..data.worlds.attributes import ATTRIBUTES
-from .score import counted
 
 _SHORT = {"environment": "environm.", "second_subject": "2nd subj.", "second_colour": "2nd col."}
 
@@ -13,13 +12,16 @@ _SHORT = {"environment": "environm.", "second_subject": "2nd subj.", "second_col
 def _pooled(report: dict[str, Any], part: str, start: str = "", has: str = "") -> dict[str, float]:
     """The share of the ceiling per attribute over all rows of a part whose names begin with `start` and contain `has`.
 
-    The questions of the rows are counted together, so rows that ask an attribute once weigh less; attributes that are
-    hardly asked for are left out, as in `scored`.
+    The questions of the rows are counted together, so rows that ask an attribute once weigh less.
     """
     rows = [row["attributes"] for name, row in report.get(part, {}).items() if name.startswith(start) and has in name]
-    cells = {name: [row[name] for row in rows if name in row] for name in ATTRIBUTES}
-    asked = {name: sum(cell["asked"] for cell in cells[name]) for name in ATTRIBUTES}
-    return {name: sum(cell["share"] * cell["asked"] for cell in cells[name]) / asked[name] for name in counted(asked)}
+    shares = {}
+    for name in ATTRIBUTES:
+        cells = [row[name] for row in rows if name in row]
+        asked = sum(cell["asked"] for cell in cells)
+        if asked:
+            shares[name] = sum(cell["share"] * cell["asked"] for cell in cells) / asked
+    return shares
 
 
 def _mean(shares: dict[str, float]) -> float | None:

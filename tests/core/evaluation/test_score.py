@@ -47,14 +47,6 @@ def test_languages_are_compared_on_what_both_were_asked_for():
     assert {line["name"]: line["value"] for line in summary(report)}["English minus Chinese"] == 0
 
 
-def test_what_was_hardly_asked_for_decides_nothing():
-    row = scored(_tally(subject=(30, 40), occluder=(0, 2)), _tally(subject=(10, 10), occluder=(10, 10)))
-    assert row["attributes"]["occluder"]["share"] == 0
-    assert (row["score"], row["share"], row["worst"]) == (0.75, 0.75, "subject")
-    promises = {line["name"]: line["value"] for line in summary({"text": {"seeds en short": row}})}
-    assert promises["text, worst attribute, share of ceiling"] == 0.75
-
-
 def test_the_table_ends_with_shares_over_every_row_of_text():
     full = _tally(subject=(10, 10), time=(10, 10))
     rows = {"seeds en short": scored(_tally(subject=(1, 10)), full),

@@ -9,8 +9,10 @@ LOWEST_SIGMA = 0.05
 """Sampling takes the clean prediction from here: below it nothing but noise in the prediction would change."""
 WEIGHT_FROM = 0.3
 """The loss weight 1 / sigma^2 grows no further below this noise level."""
-FINE, FINE_SHARE = 0.5, 0.3
+FINE, FINE_SHARE = 0.5, 0.2
 """Noise levels below which fine detail is decided, and how much of training is spent there on purpose."""
+COARSE, COARSE_SHARE = 0.85, 0.25
+"""The same for the levels above which it is decided what is shown and where it goes: half of a sampler's steps."""
 
 
 def per_cell(sigma: Tensor, x: Tensor) -> Tensor:
@@ -54,11 +56,14 @@ def shift_for_tokens(tokens: int) -> float:
 
 
 def draw_sigma(count: int, tokens: int, generator: torch.Generator) -> Tensor:
-    """Training noise levels, float32 in (0, 1): logit-normal, shifted by the number of patches.
+    """Training noise levels, float32 in (0, 1): logit-normal, shifted by the number of patches, with heavier tails.
 
-    The shift leaves next to nothing of low levels, where the components weaker than noise are decided: edges, and
-    motion within a latent frame. So a share of levels is even below `FINE`.
+    The shifted levels alone hardly reach those where sampling begins, where only the text tells which way things go,
+    nor the low ones, where the components weaker than noise are decided: edges, and motion within a latent frame. So
+    a share of levels is even above `COARSE`, and another below `FINE`.
     """
     shifted = shift(torch.randn(count, generator=generator).sigmoid(), shift_for_tokens(tokens))
-    fine, even = torch.rand(2, count, generator=generator)
-    return torch.where(fine < FINE_SHARE, FINE * even, shifted).clamp(1e-3, 1.0)
+    kind, even = torch.rand(2, count, generator=generator)
+    levels = torch.where(kind < FINE_SHARE, FINE * even, shifted)
+    levels = torch.where(kind > 1 - COARSE_SHARE, COARSE + (1 - COARSE) * even, levels)
+    return levels.clamp(1e-3, 1.0)

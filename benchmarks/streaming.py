@@ -1,12 +1,15 @@
-"""Peak memory from a latent on disk to a video file, against its duration: every row is a process of its own.
+"""Peak memory from a latent on disk to a video file, against its duration: every video has a process of its own.
 
-python benchmarks/streaming.py --frames 17 65 257 1025 --size 128
+python benchmarks/streaming.py --frames 17 65 257 1025 --size 128 --turns 5
+
+The same video needs a few MiB more or less each time, so durations take turns and the table gives medians.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -54,6 +57,7 @@ def main() -> None:
     parser.add_argument("--frames", nargs="+", type=int, default=[17, 65, 257, 1025])
     parser.add_argument("--size", type=int, default=128, help="pixels of each side")
     parser.add_argument("--chunk", type=int, help="latent frames decoded at a time (default: as many as suit the size)")
+    parser.add_argument("--turns", type=int, default=5, help="how often every duration is measured")
     parser.add_argument("--work", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--make", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -64,13 +68,21 @@ def main() -> None:
     if options.work:
         work(options.work, options.size, options.chunk, options.folder)
         return
-    print(f"decode and write at {options.size}x{options.size}; growth is against the first row")
-    print(f"{'frames':>7} {'peak MiB':>9} {'growth MiB':>11} {'seconds':>8}")
+    rows: dict[int, list[tuple[float, float]]] = {frames: [] for frames in options.frames}
+    for _ in range(options.turns):
+        for frames, runs in rows.items():
+            runs.append(row(frames, options))
+    print(
+        f"decode and write at {options.size} pixels square, medians of {options.turns}; growth is against the first row"
+    )
+    print(f"{'frames':>7} {'peak MiB':>9} {'least':>7} {'most':>7} {'growth MiB':>11} {'seconds':>8}")
     first = None
-    for frames in options.frames:
-        most, seconds = row(frames, options)
+    for frames, runs in rows.items():
+        peaks, seconds = zip(*runs, strict=True)
+        most = statistics.median(peaks)
         first = first or most
-        print(f"{frames:7} {most / MEGA:9.1f} {(most - first) / MEGA:11.2f} {seconds:8.1f}", flush=True)
+        ends = f"{min(peaks) / MEGA:7.1f} {max(peaks) / MEGA:7.1f}"
+        print(f"{frames:7} {most / MEGA:9.1f} {ends} {(most - first) / MEGA:11.2f} {statistics.median(seconds):8.1f}")
 
 
 def row(frames: int, options: argparse.Namespace) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from ..shapes import Compression
 from .attention import attend
 from .block import Attention, Block, RowContext, norm
 from .refiner import TextRefiner
-from .row import grid_row, row_levels, row_order, row_rotations
+from .row import distinct, grid_row, row_levels, row_order, row_rotations
 
 
 def noise_features(sigma: Tensor, dim: int = 256) -> Tensor:
@@ -107,8 +107,11 @@ class DiT(nn.Module):
             fps=fps, start=start, whole=circular or continued, circular=circular,
         )  # fmt: skip
         cos, sin, still = (x.to(latent.device) for x in places)
-        level_of_patch = (sigma[:, None].expand(b, n) if sigma.ndim == 1 else sigma).flatten()
-        levels, level_of_token = row_levels(level_of_patch, order, lengths, k)
+        if sigma.ndim == 1:
+            levels, level_of_token = distinct(sigma)
+            level_of_token = None if level_of_token is None else level_of_token.repeat_interleave(n + k)
+        else:
+            levels, level_of_token = row_levels(sigma.flatten(), order, lengths, k)
         x = self.joined(tokens.flatten(0, 1), still, text, text_mask, order)
         row = RowContext(Segments((n + k,) * b, host), cos, sin, level_of_token)
         x = self.trunk(x, levels, row, patches)

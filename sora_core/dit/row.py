@@ -49,12 +49,19 @@ def row_levels(
     A text token shares the highest noise level of its sequence: the one that is being removed.
     """
     highest = torch.stack([part.max() for part in sigma.split(lengths)])
-    row_sigma = torch.cat([highest.repeat_interleave(text_tokens), sigma])[order]
+    return distinct(torch.cat([highest.repeat_interleave(text_tokens), sigma])[order])
+
+
+def distinct(sigma: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Noise levels `m` without repetition and the place of each `sigma` `n` among them, None where there is but one.
+
+    How many there are is no question for a compiled graph, so there every one counts as its own.
+    """
     if torch.compiler.is_compiling():
-        levels, level_of_token = row_sigma, torch.arange(len(order), device=sigma.device)
+        levels, place = sigma, torch.arange(len(sigma), device=sigma.device)
     else:
-        levels, level_of_token = torch.unique(row_sigma, return_inverse=True)
-    return levels, None if len(levels) == 1 else level_of_token
+        levels, place = torch.unique(sigma, return_inverse=True)
+    return levels, None if len(levels) == 1 else place
 
 
 def grid_row(

@@ -9,7 +9,8 @@ examples:
   sora train dit  --data data/mine --init my-model.safetensors --out runs/more --steps 5000     (goes on from a model)
   sora train judge --data data/sandbox --out runs/judge --steps 7000    (what `sora evaluate` scores with)
   torchrun --standalone --nproc-per-node 2 -m sora_core train dit --data data/sandbox --out runs/dit --steps 100000 \
-      --slots 2                                                         (the same run as one process with --slots 2)
+      --slots 2                                                         (the same run as one process with --slots 2;
+                                                                         a process for each core is the fastest)
 """
 
 from __future__ import annotations

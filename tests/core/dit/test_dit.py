@@ -168,14 +168,17 @@ def test_training_works_after_sampling_at_the_same_size(dit, texts, draws):
     assert video.grad.abs().max() > 0
 
 
-def test_one_code_compiles_to_full_graphs_at_two_grid_sizes(draws):
+def test_one_code_compiles_to_full_graphs_for_any_grid_and_noise_levels(draws):
     dit = DiT(DiTConfig(width=128, depth=1, heads=2, hidden=192, text_width=64), Compression(time=4, space=8))
     for parameter in dit.parameters():
         torch.nn.init.normal_(parameter, std=0.1, generator=draws)
-    states, mask = torch.randn(1, 5, 64, generator=draws), torch.ones(1, 5, dtype=torch.bool)
+    states, mask = torch.randn(2, 5, 64, generator=draws), torch.ones(2, 5, dtype=torch.bool)
     torch._dynamo.reset()
     compiled = torch.compile(dit, fullgraph=True, backend="aot_eager", dynamic=False)
-    for t, h, w in ((1, 4, 4), (3, 4, 6)):
-        video, sigma = torch.randn(1, 16, t, h, w, generator=draws), torch.tensor([0.7])
+    one, two, each = torch.tensor([0.7]), torch.tensor([0.7, 0.2]), torch.rand(2, 18, generator=draws)
+    for (t, h, w), sigma in (((1, 4, 4), one), ((3, 4, 6), one), ((3, 4, 6), two), ((3, 4, 6), each)):
+        b = len(sigma)
+        video = torch.randn(b, 16, t, h, w, generator=draws)
         with torch.inference_mode():
-            assert (compiled(video, sigma, states, mask) - dit(video, sigma, states, mask)).abs().max() < 1e-5
+            error = compiled(video, sigma, states[:b], mask[:b]) - dit(video, sigma, states[:b], mask[:b])
+        assert error.abs().max() < 1e-5

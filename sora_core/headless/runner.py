@@ -185,10 +185,18 @@ class _Job:
         return kind == "execution_success"
 
     async def _cancel(self, http: aiohttp.ClientSession, prompt_id: str) -> None:
-        """Takes a job off the server, whether it waits or runs; a server that is gone needs nothing."""
+        """Takes a job off the server, whether it waits or runs; a server that is gone needs nothing.
+
+        A job that has just left the queue forgets an interruption as it begins, so for a moment it is asked again.
+        """
         with suppress(aiohttp.ClientError, OSError):
             await http.post("/queue", json={"delete": [prompt_id]})
-            await http.post("/interrupt", json={"prompt_id": prompt_id})
+            for _ in range(20):
+                await http.post("/interrupt", json={"prompt_id": prompt_id})
+                await asyncio.sleep(0.05)
+                running = (await self._json(http, "/queue"))["queue_running"]
+                if all(entry[1] != prompt_id for entry in running):
+                    return
 
     async def _history(self, http: aiohttp.ClientSession, prompt_id: str) -> dict[str, dict[str, Any]]:
         """Returns the outputs of a finished graph, which appear shortly after its last event."""

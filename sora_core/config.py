@@ -78,6 +78,9 @@ class DiTConfig:
     text_tokens: int = 8
     """Tokens that the refiner resamples a prompt of any length to."""
     refiner_depth: int = 2
+    detail_width: int = 0
+    """Channels of the convolutions over cells that follow the transformer; 0 leaves them out."""
+    detail_depth: int = 3
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -127,11 +130,13 @@ _VAE_HD = VAEConfig(
 )  # fmt: skip
 
 
-def _scaled(name: str, vae: VAEConfig, width: int, depth: int, heads: int, text_width: int) -> SoraConfig:
+def _scaled(
+    name: str, vae: VAEConfig, width: int, depth: int, heads: int, text_width: int, detail_width: int = 0
+) -> SoraConfig:
     hidden = -(-width * 8 // 3 // 64) * 64
     dit = DiTConfig(
         channels=vae.channels, width=width, depth=depth, heads=heads, hidden=hidden, text_width=text_width,
-        text_tokens=8 if width <= 256 else 256,
+        text_tokens=8 if width <= 256 else 256, detail_width=detail_width,
     )  # fmt: skip
     return SoraConfig(name=name, vae=vae, dit=dit)
 
@@ -143,9 +148,9 @@ def preset(name: str) -> SoraConfig:
             name="nano",
             vae=VAEConfig(encoder_width=(16, 32), decoder_width=(16, 32), encoder_depth=(1, 1), decoder_depth=(1, 1)),
             text=TextConfig(buckets=1024, embedding=32, width=64, heads=1),
-            dit=DiTConfig(width=128, depth=6, heads=2, hidden=384, text_width=64),
+            dit=DiTConfig(width=128, depth=6, heads=2, hidden=384, text_width=64, detail_width=32, detail_depth=1),
         ),
-        "mini": lambda: _scaled("mini", _VAE_MINI, 256, 10, 4, 192),
+        "mini": lambda: _scaled("mini", _VAE_MINI, 256, 10, 4, 192, detail_width=96),
         "S": lambda: _scaled("S", _VAE_MINI, 768, 16, 12, 192),
         "B": lambda: _scaled("B", _VAE_BASE, 1536, 28, 12, 4096),
         "L": lambda: _scaled("L", _VAE_BASE, 2048, 32, 16, 4096),
@@ -218,6 +223,6 @@ def _build(cls: type[T], values: Any) -> T:
 def _check_range(name: str, value: int) -> None:
     # Building a network takes time for every layer, so a hostile file could keep a server busy with its depth alone.
     most = 1000 if name.endswith("depth") else 1_000_000
-    least = 0 if name == "VAEConfig.encoder_depth" else 1
+    least = 0 if name in ("VAEConfig.encoder_depth", "DiTConfig.detail_width") else 1
     if not least <= value <= most:
         raise ValueError(f"{name} is {value}; it must be between {least} and {most:,}")

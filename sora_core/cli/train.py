@@ -113,7 +113,10 @@ def finish_judge(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> 
 
 
 def start_from(task: Task, part: str, path: Path) -> None:
-    """Give the task's network the weights of a model file. Raises ValueError naming the first tensor that differs."""
+    """Give the task's network the weights of a model file. Raises ValueError naming the first tensor that differs.
+
+    A transformer that was trained without convolutions over cells gets fresh ones, which change nothing at first.
+    """
     from ..checkpoint import check_weights, read_checkpoint
 
     if part == "judge":
@@ -124,7 +127,10 @@ def start_from(task: Task, part: str, path: Path) -> None:
     inner = {"text": "encoder", "dit": "dit"}.get(part)
     module = task.module if inner is None else task.module[inner]  # type: ignore[index]
     weights = {name: value.float() for name, value in read_checkpoint(path).parts[part].items()}
-    check_weights(str(path), "", module.state_dict(), weights)
+    fresh = module.state_dict()
+    if not any(name.startswith("detail.") for name in weights):
+        weights |= {name: value for name, value in fresh.items() if name.startswith("detail.")}
+    check_weights(str(path), "", fresh, weights)
     module.load_state_dict(weights)
 
 

@@ -11,7 +11,7 @@ WEIGHT_FROM = 0.3
 """The loss weight 1 / sigma^2 grows no further below this noise level."""
 FINE, FINE_SHARE = 0.5, 0.15
 """Noise levels below which fine detail is decided, and how much of training is spent there on purpose."""
-COARSE, COARSE_SHARE = 0.85, 0.35
+COARSE, COARSE_SHARE = 0.85, 0.25
 """The same for the levels above which it is decided what is shown and where it goes: half of a sampler's steps."""
 
 

@@ -18,7 +18,7 @@ from ..diffusion.process import loss_weight
 from ..dit import DiT
 from ..dit.block import RowContext
 from ..dit.rope import rotations
-from ..patches import patchify, positions, still_tokens
+from ..patches import Grid, patchify, positions, still_tokens
 from ..pipeline import Sora
 from ..randomness import generator
 from ..shapes import VideoShape
@@ -57,6 +57,7 @@ class Sequence:
     cos: Tensor
     sin: Tensor
     still: Tensor
+    grid: Grid
     text: str
     labels: tuple[int, ...]
     """What its text names, as `reading_labels`."""
@@ -148,14 +149,15 @@ class DiTTask:
         where = positions(cells, patch, compression, fps, circular=circular)
         loop = t * compression.time / fps if circular else None
         cos, sin = rotations(where, self.config.dit.head_dim, loop_seconds=loop)
-        sigma = draw_levels((t // patch[0], h // patch[1], w // patch[2]), draws).flatten()
+        grid = Grid((t // patch[0], h // patch[1], w // patch[2]), circular)
+        sigma = draw_levels(grid.size, draws).flatten()
         still = still_tokens(cells, patch, circular=circular)
         tokens = patchify(latent[None], patch)[0]
-        earlier = earlier_patches(len(tokens), t // patch[0], circular=circular)
-        return Sequence(tokens, sigma, cos, sin, still, text, labels, earlier)
+        earlier = earlier_patches(len(tokens), grid.size[0], circular=circular)
+        return Sequence(tokens, sigma, cos, sin, still, grid, text, labels, earlier)
 
     def row(self, step: int) -> tuple[list[Sequence], torch.Generator]:
-        """Samples that fill about `tokens` tokens, text included; equal lengths lie together for attention."""
+        """Samples that fill about `tokens` tokens, text included; equal grids lie together, and so equal lengths."""
         draws = generator(self.seed, "dit", step)
         left = self.tokens
         sequences: list[Sequence] = []
@@ -163,7 +165,7 @@ class DiTTask:
             sequence = self.draw(draws)
             left -= len(sequence.sigma) + self.config.dit.text_tokens
             if left < 0 and sequences:
-                return sorted(sequences, key=lambda s: len(s.sigma)), draws
+                return sorted(sequences, key=lambda s: (len(s.sigma), s.grid)), draws
             sequences.append(sequence)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
@@ -211,7 +213,8 @@ class DiTTask:
             x = dit.entry(noisy) + dit.still_embed(still.long())
             x = torch.cat([words.flatten(0, 1).to(x.dtype), x]).index_select(0, order).float()
             row = RowContext(torch.tensor(segments.lengths), cos, sin, level_of_token)
-            return self.trunk(x, levels, row, patches).float()
+            features = self.trunk(x, levels, row, patches)
+            return dit.clean(noisy, features, [s.grid for s in sequences]).float()
 
     @torch.no_grad()
     def sheet(self, path: Path) -> None:

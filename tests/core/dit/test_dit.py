@@ -56,7 +56,7 @@ def test_a_packed_row_of_mixed_sizes_equals_separate_passes(dit, texts, draws, o
         levels = [torch.tensor([s]) for s in (0.9, 0.5, 0.1)]
         sigma = torch.cat([level.expand(n) for level, n in zip(levels, lengths, strict=True)])
     packed = dit.packed(tokens, sigma, cos, sin, still, states, mask, grids)
-    for i, (video, (t, h, w, fps)) in enumerate(zip(videos, CLIPS.values(), strict=True)):
+    for i, (video, (*_, fps)) in enumerate(zip(videos, CLIPS.values(), strict=True)):
         alone = dit(video, levels[i], states[i : i + 1], mask[i : i + 1], fps=fps)
         together = unpatchify(packed.split(lengths)[i][None], grids[i].size, (1, 2, 2))
         assert alone.std() > 0.1

@@ -1,9 +1,9 @@
 """Detail that crosses the borders of patches: convolutions over latent cells after the transformer.
 
 A patch is one token, and whatever the transformer knows of its neighbours passes through attention. Edges that run from
-one patch into the next, or from one latent frame into the next, need more: a few cheap convolutions that see the noisy
-cells themselves, and what the transformer makes of them (Chen et al., "DiP: Taming Diffusion Models in Pixel Space",
-2025, do the same for pixels).
+one patch into the next, or from one latent frame into the next, need more: a few cheap convolutions that see the cells
+themselves, and what the transformer makes of them (Chen et al., "DiP: Taming Diffusion Models in Pixel Space", 2025, do
+so for pixels).
 """
 
 from __future__ import annotations
@@ -37,7 +37,12 @@ class DetailBlock(nn.Module):
 
 
 class Detail(nn.Module):
-    """Corrects a clean prediction, given the noisy latent and what the transformer knows of each patch."""
+    """Corrects a clean prediction, given what of the noisy latent it leaves unexplained.
+
+    At low noise most of that is detail which the transformer, with fewer channels than a patch has numbers, cannot hand
+    through. So a share of it is added, decided for each channel of each cell: an estimate and a measurement, weighted
+    as in a Wiener filter.
+    """
 
     def __init__(self, config: DiTConfig, *, operations: Any = nn, **factory: Any):
         super().__init__()
@@ -47,13 +52,17 @@ class Detail(nn.Module):
         self.blocks = nn.ModuleList(
             DetailBlock(width, operations=operations, **factory) for _ in range(config.detail_depth)
         )
-        self.exit = operations.Linear(width, config.channels, bias=False, **factory)
+        self.exit = operations.Linear(width, 2 * config.channels, bias=False, **factory)
 
-    def forward(self, noisy: Tensor, clean: Tensor, features: Tensor, circular: bool) -> Tensor:
-        """Noisy and predicted latents `b c t h w` and features `b n d` of their patches -> a better prediction."""
+    def forward(self, clean: Tensor, rest: Tensor, features: Tensor, circular: bool) -> Tensor:
+        """A predicted latent and its rest, `b c t h w`, and features `b n d` of their patches -> a better prediction.
+
+        The rest is the noisy latent less what of it the prediction explains, noise level 0 to 1: x - (1 - sigma) clean.
+        """
         grid = tuple(size // p for size, p in zip(clean.shape[2:], self.patch, strict=True))
         context = unpatchify(self.context(features), grid, self.patch)  # type: ignore[arg-type]
-        x = self.entry(torch.cat([noisy, clean], 1).movedim(1, -1)) + context.movedim(1, -1)
+        x = self.entry(torch.cat([clean, rest], 1).movedim(1, -1)) + context.movedim(1, -1)
         for block in self.blocks:
             x = block(x, circular)
-        return clean + self.exit(norm(x)).movedim(-1, 1)
+        correction, share = self.exit(norm(x)).movedim(-1, 1).chunk(2, dim=1)
+        return clean + correction + share * rest

@@ -120,7 +120,8 @@ class DiT(nn.Module):
         row = RowContext(Segments((n + k,) * b, host), cos, sin, level_of_token)
         features = self.trunk(x, levels, row, patches)
         grid = Grid((t // patch[0], h // patch[1], w // patch[2]), circular)
-        clean = self.clean(tokens.flatten(0, 1), features, [grid] * b)
+        each = (sigma[:, None].expand(-1, n) if sigma.ndim == 1 else sigma).reshape(-1)
+        clean = self.clean(tokens.flatten(0, 1), each, features, [grid] * b)
         return unpatchify(clean.unflatten(0, (b, n)), grid.size, patch)
 
     def packed(
@@ -132,7 +133,7 @@ class DiT(nn.Module):
         segments, order, patches, level_of_token, levels, cos, sin = self.arrange(sigma, cos, sin, lengths, host)
         x = self.joined(tokens, still, text, text_mask, order)
         features = self.trunk(x, levels, RowContext(segments, cos, sin, level_of_token), patches)
-        return self.clean(tokens, features, grids)
+        return self.clean(tokens, sigma, features, grids)
 
     def joined(self, tokens: Tensor, still: Tensor, text: Tensor, text_mask: Tensor | None, order: Tensor) -> Tensor:
         """Text and patches as one row of tokens, `n d`."""
@@ -164,19 +165,19 @@ class DiT(nn.Module):
         x = norm(x) * (1 + scale) + shift
         return x.index_select(0, patches)
 
-    def clean(self, noisy: Tensor, features: Tensor, grids: Sequence[Grid]) -> Tensor:
-        """Noisy patches `n p` of a row and their features `n d` -> clean patches; like neighbours go together."""
+    def clean(self, noisy: Tensor, sigma: Tensor, features: Tensor, grids: Sequence[Grid]) -> Tensor:
+        """Noisy patches `n p` of a row at noise levels `n`, and their features `n d` -> clean patches `n p`."""
         clean = self.exit(features)
         if self.detail is None:
             return clean
-        parts, start = [], 0
-        for grid, run in groupby(grids):
+        rest = noisy - (1 - sigma[:, None]).to(clean.dtype) * clean
+        parts, start, patch = [], 0, self.config.patch
+        for grid, run in groupby(grids):  # like neighbours are one batch
             count = len(list(run))
             rows = slice(start, start + count * grid.patches)
-            before, after, known = (x[rows].unflatten(0, (count, -1)) for x in (noisy, clean, features))
-            before, after = (unpatchify(x, grid.size, self.config.patch) for x in (before, after))
-            better = self.detail(before, after, known, grid.circular)
-            parts.append(patchify(better, self.config.patch).flatten(0, 1))
+            cells, unexplained, known = (x[rows].unflatten(0, (count, -1)) for x in (clean, rest, features))
+            cells, unexplained = (unpatchify(x, grid.size, patch) for x in (cells, unexplained))
+            parts.append(patchify(self.detail(cells, unexplained, known, grid.circular), patch).flatten(0, 1))
             start = rows.stop
         return torch.cat(parts)
 

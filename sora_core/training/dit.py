@@ -214,7 +214,7 @@ class DiTTask:
             x = torch.cat([words.flatten(0, 1).to(x.dtype), x]).index_select(0, order).float()
             row = RowContext(torch.tensor(segments.lengths), cos, sin, level_of_token)
             features = self.trunk(x, levels, row, patches)
-            return dit.clean(noisy, features, [s.grid for s in sequences]).float()
+            return dit.clean(noisy, sigma, features, [s.grid for s in sequences]).float()
 
     @torch.no_grad()
     def sheet(self, path: Path) -> None:

@@ -20,30 +20,30 @@ def detail(draws):
 
 
 def inputs(draws, t, h, w):
-    noisy, clean = torch.randn(2, 1, 16, t, h, w, generator=draws)
-    return noisy, clean, torch.zeros(1, t * h * w // 4, 64)
+    clean, rest = torch.randn(2, 1, 16, t, h, w, generator=draws)
+    return clean, rest, torch.zeros(1, t * h * w // 4, 64)
 
 
 def test_new_convolutions_change_nothing(draws):
     dit = DiT(CONFIG, Compression(time=4, space=8))
     dit.initialise(draws)
-    noisy, clean, features = inputs(draws, 2, 4, 4)
-    assert torch.equal(dit.detail(noisy, clean, features, False), clean)
+    clean, rest, features = inputs(draws, 2, 4, 4)
+    assert torch.equal(dit.detail(clean, rest, features, False), clean)
     assert all(p.abs().max() > 0 for name, p in dit.detail.named_parameters() if name != "exit.weight")
 
 
 def test_a_shift_by_one_cell_shifts_the_correction_although_a_patch_has_two(detail, draws):
-    noisy, clean, features = inputs(draws, 1, 8, 8)
-    correction = detail(noisy, clean, features, False) - clean
-    moved = detail(noisy.roll(1, -1), clean.roll(1, -1), features, False) - clean.roll(1, -1)
+    clean, rest, features = inputs(draws, 1, 8, 8)
+    correction = detail(clean, rest, features, False) - clean
+    moved = detail(clean.roll(1, -1), rest.roll(1, -1), features, False) - clean.roll(1, -1)
     torch.testing.assert_close(moved[..., 2:-1], correction[..., 1:-2], atol=1e-5, rtol=0)
 
 
 def test_each_patch_adds_what_the_transformer_knows_of_it(detail, draws):
-    noisy, clean, features = inputs(draws, 1, 8, 8)
+    clean, rest, features = inputs(draws, 1, 8, 8)
     known = features.clone()
     known[0, 0] = torch.randn(64, generator=draws)
-    change = (detail(noisy, clean, known, False) - detail(noisy, clean, features, False)).abs().amax((0, 1, 2))
+    change = (detail(clean, rest, known, False) - detail(clean, rest, features, False)).abs().amax((0, 1, 2))
     assert change[:3, :3].min() > 0, "the patch is two cells wide, and a third one sees it"
     assert change[3:].max() == 0
     assert change[:, 3:].max() == 0
@@ -51,10 +51,10 @@ def test_each_patch_adds_what_the_transformer_knows_of_it(detail, draws):
 
 @pytest.mark.parametrize("circular", [False, True])
 def test_the_last_frame_reaches_the_first_in_a_loop_only(detail, draws, circular):
-    noisy, clean, features = inputs(draws, 4, 4, 4)
-    other = noisy.clone()
+    clean, rest, features = inputs(draws, 4, 4, 4)
+    other = rest.clone()
     other[:, :, -1] += 1
-    change = (detail(other, clean, features, circular) - detail(noisy, clean, features, circular)).abs()
+    change = (detail(clean, other, features, circular) - detail(clean, rest, features, circular)).abs()
     assert change[:, :, 2:].amax((0, 1, 3, 4)).min() > 0
     assert change[:, :, 1].max() == 0
     assert (change[:, :, 0].max() > 0) == circular

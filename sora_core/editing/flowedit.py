@@ -31,7 +31,7 @@ def flowedit(
             change = torch.zeros_like(source)
             for draw in range(averages):
                 noisy = add_noise(source, noise(i * averages + draw).to(source), level)
-                moved = edit + noisy - source
+                moved = noisy + (edit - source)  # the same bits as `noisy` where nothing is edited
                 # Equal noise and equal offsets leave the difference of the clean predictions and of the positions.
                 difference = target_model(moved, level) - source_model(noisy, level) - (edit - source)
                 change = change + difference / averages

@@ -20,6 +20,17 @@ CROPS = ((1, 64, 64), (5, 64, 64), (9, 64, 64), (5, 48, 96), (17, 48, 48))
 """Frames, height and width of the training crops; few, because each is compiled once."""
 PIXELS = 160_000
 """Pixels in a batch."""
+PULSE_WEIGHT = 0.05
+
+
+def pulse(video: Tensor, time: int) -> Tensor:
+    """Mean squared jump of `b 3 t h w` into frames where a latent frame begins over that into all others; 1 is even.
+
+    A latent frame is `time` frames, but for the first, which is one.
+    """
+    jumps = video.diff(dim=2).square().mean((0, 1, 3, 4))
+    begins = torch.arange(len(jumps)) % time == 0
+    return jumps[begins].mean() / jumps[~begins].mean().clamp(min=1e-8)
 
 
 class VAETask:
@@ -29,7 +40,8 @@ class VAETask:
     frame, which is what flickers. A linear encoder stays the principal components that it starts as.
 
     With `regenerate`, `b c t h w` to `b c t h w`, every other batch trains the decoder alone, on what that makes of
-    the latents: it learns to smooth over the errors of generated ones.
+    the latents: it learns to smooth over the errors of generated ones. There, `PULSE_WEIGHT` times the squared
+    difference of log `pulse` from the rendered clips' is added.
     """
 
     def __init__(
@@ -115,6 +127,9 @@ class VAETask:
         gradients = sum(error.diff(dim=d).abs().mean() for d in (2, 3, 4) if error.shape[d] > 1)
         flicker = error.diff(dim=2).square().mean() if error.shape[2] > 1 else 0.0
         loss = error.abs().mean() + 20 * (mse + 0.5 * flicker) + 0.5 * gradients + 2e-4 * 0.5 * latent.square().mean()
+        if kind == "regenerated" and video.shape[2] > 1:
+            excess = pulse(output, cell.time).log() - pulse(video, cell.time).log()
+            loss = loss + PULSE_WEIGHT * excess.square()
         # A kind of batch comes once in so many steps; reported means are over all of them.
         kinds = len(CROPS) * (1 if self.regenerate is None else 2)
         decibels = kinds * float(-10 * mse.detach().log10())

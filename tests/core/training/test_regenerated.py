@@ -11,7 +11,7 @@ from sora_core.config import preset
 from sora_core.data.store import ClipStore
 from sora_core.pipeline import Sora
 from sora_core.training.regenerated import Regenerator
-from sora_core.training.vae import VAETask
+from sora_core.training.vae import PULSE_WEIGHT, VAETask, pulse
 
 
 def draws(seed: int) -> torch.Generator:
@@ -52,6 +52,27 @@ def test_every_other_batch_trains_the_decoder_on_them(clips, nano):
     loss.backward()
     assert all(p.grad is None for p in task.module.encoder.parameters())
     assert all(p.grad is not None for p in task.module.decoder.parameters())
+
+
+def test_pulse_is_the_jump_into_a_latent_frame_over_that_within_one():
+    steps = torch.tensor([0.0, 3, 1, 1, 1, 3, 1, 1, 1])  # a frame alone, then latent frames of four
+    video = steps.cumsum(0)[None, None, :, None, None].expand(2, 3, -1, 4, 4)
+    assert float(pulse(video, 4)) == pytest.approx(9)
+    assert float(pulse(video[:, :, 1:5] + video[:, :, :4], 2)) == pytest.approx((16 + 4) / 2 / 4)
+
+
+def test_a_decoder_is_trained_to_pulse_no_more_than_its_clips(clips, nano, monkeypatch):
+    task = VAETask(preset("nano").vae, ClipStore(clips), compile=False, regenerate=Regenerator(nano))
+    task.module.load_state_dict(nano.vae.state_dict())
+    loss = task.loss(1)[0]
+    video, draws = task.batch(1)
+    with torch.no_grad():
+        output = task.module.decode(task.regenerate(task.module.encode(video), draws).clone())
+    excess = pulse(output, 4).log() - pulse(video, 4).log()
+    monkeypatch.setattr("sora_core.training.vae.PULSE_WEIGHT", 0.0)
+    torch.testing.assert_close(loss - task.loss(1)[0], PULSE_WEIGHT * excess.square(), rtol=1e-3, atol=1e-6)
+    for step in (0, 4):  # the first is compressed alone, the second a picture
+        assert torch.isfinite(task.loss(step)[0])
 
 
 def test_the_command_takes_a_model_file_to_regenerate_with(clips, nano_file, tmp_path):

@@ -32,18 +32,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pairs", type=float, metavar="SHARE", help="share of sandbox scenes with a second toy (default: 0.3)"
     )
+    parser.add_argument(
+        "--walls", type=float, metavar="SHARE", help="share of sandbox scenes with a wall in front (default: 0.07)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
 
 
 def execute(arguments: argparse.Namespace) -> None:
     """Render the shards."""
     from ..data.generate import generate_shards
+    from ..data.worlds.scene import Mix
 
     for name, least in (("shards", 1), ("first", 0), ("stride", 1), ("clips", 1), ("frames", 2)):
         if getattr(arguments, name) < least:
             raise ValueError(f"--{name} is {getattr(arguments, name)}; it must be at least {least}")
-    if arguments.pairs is not None and not 0 <= arguments.pairs <= 1:
-        raise ValueError(f"--pairs is {arguments.pairs:g}; it must be a share from 0 to 1, for instance 0.6")
+    shares = {}
+    for name, most in (("pairs", 1.0), ("walls", 0.34)):
+        share = getattr(arguments, name)
+        if share is None:
+            continue
+        if not 0 <= share <= most:
+            raise ValueError(f"--{name} is {share:g}; it must be a share from 0 to {most:g}, for instance 0.3")
+        shares[name] = share
     if arguments.from_videos is not None:
         from ..data.footage import cut_videos
 
@@ -58,5 +68,5 @@ def execute(arguments: argparse.Namespace) -> None:
     generate_shards(
         arguments.out, world=arguments.world, shards=arguments.shards, first=arguments.first,
         stride=arguments.stride, clips=arguments.clips, num_frames=arguments.frames, seed=arguments.seed,
-        pairs=arguments.pairs,
+        mix=Mix(**shares) if shares else None,
     )  # fmt: skip

@@ -11,6 +11,7 @@ import torch
 from ..randomness import generator
 from .store import write_shard
 from .worlds.catalogue import WORLDS, film_sandbox
+from .worlds.scene import Mix
 
 SIZES = (
     (64, 64), (64, 96), (96, 64), (64, 64), (80, 80), (64, 112), (64, 64), (96, 96), (112, 64), (64, 64),
@@ -23,19 +24,19 @@ RATES = (8.0, 8.0, 12.0, 8.0, 4.0, 8.0, 16.0)
 
 def generate_shards(
     out: Path, *, world: str = "sandbox", shards: int, first: int = 0, clips: int = 96, num_frames: int = 17,
-    seed: int = 0, stride: int = 1, pairs: float | None = None, say: Callable[[str], None] = print,
+    seed: int = 0, stride: int = 1, mix: Mix | None = None, say: Callable[[str], None] = print,
 ) -> None:  # fmt: skip
     """Render shards `first`, `first + stride`, ... below `first + shards * stride`, skipping those that exist.
 
     Scenes avoid the held-out combinations; where a world has loops, one shard in ten has them, as long as the clip.
-    `pairs` is the sandbox's share of scenes with a second subject.
-    Raises ValueError for a world that there is not, and for pairs in a world without second subjects.
+    `mix` says how many of the sandbox's scenes have a second subject or something in front.
+    Raises ValueError for a world that there is not, and for a mix of another world than the sandbox.
     """
     if world not in WORLDS:
         raise ValueError(f"there is no world {world!r}; choose from {', '.join(WORLDS)}")
-    if pairs is not None and world != "sandbox":
-        raise ValueError(f"a share of pairs was given, but only the sandbox has second subjects, not {world}")
-    film = WORLDS[world].film if pairs is None else partial(film_sandbox, pairs=pairs)
+    if mix is not None and world != "sandbox":
+        raise ValueError(f"a share of pairs or walls was given, but only the sandbox has them, not {world}")
+    film = WORLDS[world].film if mix is None else partial(film_sandbox, mix=mix)
     out.mkdir(parents=True, exist_ok=True)
     for index in range(first, first + shards * stride, stride):
         height, width = SIZES[index % len(SIZES)]

@@ -12,6 +12,7 @@ from torch import Tensor
 from . import arcade, arcade_captions, captions, painter, painter_captions, render, sample_scene
 from .attributes import Attributes
 from .captions import Caption
+from .scene import USUAL, Mix
 
 Film = Callable[[torch.Generator, int, int, int, float, float | None], tuple[Tensor, tuple[int, ...]]]
 """Draws a clip: generator, frames, height, width, fps, seconds of a loop -> frames (t h w 3) uint8 and labels."""
@@ -19,10 +20,10 @@ Film = Callable[[torch.Generator, int, int, int, float, float | None], tuple[Ten
 
 def film_sandbox(
     draws: torch.Generator, num_frames: int, height: int, width: int, fps: float, loop: float | None,
-    *, pairs: float = 0.3,
+    mix: Mix = USUAL,
 ) -> tuple[Tensor, tuple[int, ...]]:  # fmt: skip
-    """The sandbox's film; `pairs` is the share of scenes with a second subject."""
-    scene = sample_scene(draws, periodic=loop, held_out=False, pairs=pairs, seconds=num_frames / fps)
+    """The sandbox's film; `mix` says how many scenes have a second subject or something in front."""
+    scene = sample_scene(draws, periodic=loop, held_out=False, mix=mix, seconds=num_frames / fps)
     clip = render(scene, num_frames, height, width, fps, want_truth=False)
     return clip.frames, clip.attributes.indices()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from sora_core.data.worlds.attributes import Attributes
-from sora_core.data.worlds.scene import FOCAL, OUTWARD, PALETTE, Scene, sample_attributes
+from sora_core.data.worlds.scene import FOCAL, OUTWARD, PALETTE, USUAL, Mix, Scene, sample_attributes
 from sora_core.data.worlds.sdf import SOLIDS
 
 _MARGIN = 0.97
@@ -60,21 +60,21 @@ def sample_scene(
     periodic: float | bool | None = None,
     *,
     held_out: bool | None = None,
-    pairs: float = 0.3,
+    mix: Mix = USUAL,
     seconds: float = 2.0,
 ) -> Scene:
     """Draws a scene, for the given attributes or for drawn ones.
 
     Args:
         periodic: Length in seconds of the loop that every motion and camera path fits into; False or None for no loop.
-        held_out, pairs: Passed to `sample_attributes`; have no effect on given attributes.
+        held_out, mix: Passed to `sample_attributes`; have no effect on given attributes.
         seconds: The duration to plan for: one-way motions stretch to it up to 4 s, camera moves up to 8 s.
 
     Raises:
         ValueError: `periodic` is True, negative or not finite: a loop needs a length.
     """
     period = _period(periodic)
-    a = attributes or sample_attributes(generator, held_out, pairs=pairs)
+    a = attributes or sample_attributes(generator, held_out, mix)
     draws = _Draws(generator)
     between = draws.between
     side = draws.sign()

@@ -72,13 +72,24 @@ def _pick(values: tuple[str, ...], u: float) -> str:
     return values[min(int(u * len(values)), len(values) - 1)]
 
 
-def sample_attributes(generator: torch.Generator, held_out: bool | None = None, *, pairs: float = 0.3) -> Attributes:
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """Shares of the sandbox's scenes with a second subject and with a wall in front, which at most 0.34 can have."""
+
+    pairs: float = 0.3
+    walls: float = 0.07
+
+
+USUAL = Mix()
+
+
+def sample_attributes(generator: torch.Generator, held_out: bool | None = None, mix: Mix = USUAL) -> Attributes:
     """Draws an answer sheet: uniform subject, colour, environment and time; 20 % still; 45 % static camera;
-    7 % with an occluder, only where the subject moves sideways behind it.
+    an occluder only where the subject moves sideways behind it.
 
     Args:
         held_out: None draws from all triples, False only from the training ones, True only from the held-out ones.
-        pairs: Share of scenes with a second subject.
+        mix: How many scenes have a second subject or an occluder.
     """
     while True:
         u = torch.rand(12, generator=generator, dtype=torch.float64).tolist()
@@ -87,9 +98,9 @@ def sample_attributes(generator: torch.Generator, held_out: bool | None = None, 
             break
     motion = "still" if u[4] < 0.2 else _pick(MOTIONS[1:], u[5])
     camera = "static" if u[6] < 0.45 else _pick(CAMERAS[1:], u[7])
-    # 0.07 over the 0.8 * 3 / 7 of the clips whose motion leads behind a wall.
-    occluded = motion in ("left", "right", "circle") and u[8] < 0.07 / (0.8 * 3 / 7)
-    paired = u[9] < pairs
+    # The motion of 0.8 * 3 / 7 of the clips leads behind a wall.
+    occluded = motion in ("left", "right", "circle") and u[8] < mix.walls / (0.8 * 3 / 7)
+    paired = u[9] < mix.pairs
     return Attributes(
         subject=subject,
         colour=colour,

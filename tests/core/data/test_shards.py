@@ -124,13 +124,17 @@ def test_unknown_worlds_and_loops_of_worlds_without_any_are_refused(tmp_path, ca
         WORLDS["arcade"].film(torch.Generator(), 4, 16, 16, 8.0, 0.5)
 
 
-def test_pairs_are_the_share_that_was_asked_for(tmp_path, capsys):
+def test_pairs_and_walls_are_the_share_that_was_asked_for(tmp_path, capsys):
     command = ["worlds", "--out", str(tmp_path), "--shards", "1", "--clips", "8", "--frames", "5", "--pairs"]
-    assert main([*command, "1"]) == 0
+    assert main([*command, "1", "--walls", "0.34"]) == 0
     shard = ClipStore(tmp_path).shards[0]
     sheets = [Attributes.from_indices(shard.labels(row)) for row in range(shard.clips)]
     assert all(sheet.second_subject != "none" for sheet in sheets)
+    walled = [sheet for sheet in sheets if sheet.occluder == "wall"]
+    assert 0 < len(walled) == sum(sheet.motion in ("left", "right", "circle") for sheet in sheets)
     assert main([*command, "2"]) == 2
     assert "--pairs is 2; it must be a share from 0 to 1" in capsys.readouterr().err
     assert main([*command, "0.5", "--world", "painter"]) == 2
-    assert "only the sandbox has second subjects, not painter" in capsys.readouterr().err
+    assert "only the sandbox has them, not painter" in capsys.readouterr().err
+    assert main([*command, "1", "--walls", "0.5"]) == 2
+    assert "--walls is 0.5; it must be a share from 0 to 0.34" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import torch
 
 from sora_core.data.worlds import HELD_OUT, Attributes, render, render_images, sample_attributes, sample_scene
 from sora_core.data.worlds.attributes import CAMERAS, COLOURS, ENVIRONMENTS, MOTIONS, SUBJECTS, TIMES
-from sora_core.data.worlds.scene import PALETTE
+from sora_core.data.worlds.scene import PALETTE, Mix
 
 ASPECTS = ((32, 32), (27, 60), (60, 27))
 
@@ -242,10 +242,11 @@ def test_attributes_follow_their_shares():
     for subject in SUBJECTS:
         assert abs(share("subject", subject) - 0.1) < 0.03
     assert all(a.second_colour != a.colour for a in drawn)
-    # A share of pairs changes who has company and nothing else.
-    paired = [sample_attributes(g, pairs=0.6) for g in [_generator(1)] for _ in range(2000)]
-    assert abs(sum(a.second_subject != "none" for a in paired) / 2000 - 0.6) < 0.04
-    assert [(a.subject, a.motion, a.camera) for a in paired] == [(a.subject, a.motion, a.camera) for a in drawn]
+    # Shares of pairs and walls change who has company, what stands in front and nothing else.
+    mixed = [sample_attributes(g, mix=Mix(pairs=0.6, walls=0.3)) for g in [_generator(1)] for _ in range(2000)]
+    assert abs(sum(a.second_subject != "none" for a in mixed) / 2000 - 0.6) < 0.04
+    assert abs(sum(a.occluder == "wall" for a in mixed) / 2000 - 0.3) < 0.04
+    assert [(a.subject, a.motion, a.camera) for a in mixed] == [(a.subject, a.motion, a.camera) for a in drawn]
 
 
 def test_impossible_requests_are_refused_in_one_sentence():

@@ -20,7 +20,7 @@ CROPS = ((1, 64, 64), (5, 64, 64), (9, 64, 64), (5, 48, 96), (17, 48, 48))
 """Frames, height and width of the training crops; few, because each is compiled once."""
 PIXELS = 160_000
 """Pixels in a batch."""
-PULSE_WEIGHT = 0.05
+PULSE_WEIGHT = 0.1
 
 
 def pulse(video: Tensor, time: int) -> Tensor:

@@ -48,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for dit: share of single frames among the samples; a fresh model learns most from many (default: 0.3)",
     )  # fmt: skip
     parser.add_argument(
+        "--detail-only", action="store_true",
+        help="for dit: train only the convolutions after the transformer, for a model that was trained without them",
+    )  # fmt: skip
+    parser.add_argument(
         "--regenerate", type=Path, metavar="FILE",
         help="for vae: model file whose transformer noises and denoises every other batch of latents, so that the"
         " decoder learns to smooth over what generated latents get wrong",
@@ -185,7 +189,7 @@ def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore)
     shards = [LatentShard.load(latents / shard.path.name) for shard in store.shards]
     return DiTTask(
         model, shards, text, vae, seed=arguments.seed, pictures=arguments.pictures,
-        shares=world_shares(arguments.share), compile=arguments.compile,
+        shares=world_shares(arguments.share), detail_only=arguments.detail_only, compile=arguments.compile,
     )  # fmt: skip
 
 

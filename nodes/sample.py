@@ -143,7 +143,7 @@ class SoraSampler(io.ComfyNode):
         sigmas: Tensor | None = None,
     ) -> io.NodeOutput:  # fmt: skip
         if not math.isfinite(guidance):
-            raise ValueError(f"guidance is {guidance}; it must be a finite number, for instance 4")
+            raise ValueError(f"guidance is {guidance}; it must be a finite number, for instance 3")
         samples = fitting_latent(model, samples_of(latent))
         if sigmas is None:
             sigmas = noise_levels(model, samples, steps)

@@ -25,7 +25,7 @@ from .text.encoder import TextEncoder
 from .vae import VideoVAE
 
 DEFAULT_STEPS = 20
-DEFAULT_GUIDANCE = 4.0
+DEFAULT_GUIDANCE = 3.0
 
 
 class Sora:

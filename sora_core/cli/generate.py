@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=float, default=8.0, metavar="F", help="frames per second (default: 8)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another number, another video (default: 0)")
     parser.add_argument("--steps", type=int, default=20, metavar="K", help="sampling steps (default: 20)")
-    parser.add_argument("--guidance", type=float, default=4.0, metavar="G", help="1 is no guidance (default: 4)")
+    parser.add_argument("--guidance", type=float, default=3.0, metavar="G", help="1 is no guidance (default: 3)")
     parser.add_argument("--negative", default="", metavar="TEXT", help="what to stay away from")
     parser.add_argument("--sampler", choices=SAMPLERS, default=SAMPLERS[0], help=f"(default: {SAMPLERS[0]})")
     parser.add_argument(

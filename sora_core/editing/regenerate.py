@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,19 +15,17 @@ from ..diffusion.noise import draw_noise
 from ..diffusion.process import add_noise
 from ..diffusion.samplers import SAMPLERS, Callback, Denoiser
 from ..diffusion.schedules import schedule
+from ..pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS, Sora
 from ..shapes import LatentShape
 from .sdedit import level
-
-if TYPE_CHECKING:
-    from ..pipeline import Sora
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How to walk from noise to video."""
 
-    steps: int = 20
-    guidance: float = 4.0
+    steps: int = DEFAULT_STEPS
+    guidance: float = DEFAULT_GUIDANCE
     negative: str | Denoiser = ""
     rescale: float = 0.0
     interval: tuple[float, float] = (0.0, 1.0)

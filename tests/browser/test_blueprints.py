@@ -69,7 +69,7 @@ def test_text_to_video_blueprint_runs(tab):
     )
     sent = tab.run("async () => Object.values((await app.graphToPrompt()).output)")
     sampler = next(entry["inputs"] for entry in sent if entry["class_type"] == "SoraSampler")
-    assert (sampler["steps"], sampler["guidance"]) == (2, 4)
+    assert (sampler["steps"], sampler["guidance"]) == (2, 3)
     event, about = tab.queue()
     assert event == "execution_success", about
     tab.until("() => [...document.querySelectorAll('video')].some(v => v.readyState >= 2)")

@@ -26,8 +26,6 @@ from sora_core.shapes import Compression
 GRIDS = {256: (1, 16, 16), 1280: (5, 16, 16), 4096: (16, 16, 16)}
 Seconds = dict[str, list[float]]
 OURS, PLAIN, BARE, BARE_PLAIN = "ours", "ours, PyTorch's defaults", "bare", "bare, PyTorch's defaults"
-DETAILED = "ours, with detail"
-"""With the convolutions over cells of Sora Mini, which no peer has."""
 
 
 def plain_attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
@@ -36,11 +34,10 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tens
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1)
 
 
-def transformer(task: Task, operations: Any, attention: Any, *, detail: int = 0) -> DiT:
+def transformer(task: Task, operations: Any, attention: Any) -> DiT:
     config = DiTConfig(
         channels=CHANNELS, width=task.width, depth=task.depth, heads=task.heads,
         hidden=-(-task.width * 8 // 3 // 64) * 64, text_width=task.text_width, text_tokens=task.text,
-        detail_width=detail,
     )  # fmt: skip
     net = DiT(config, Compression(time=4, space=8), operations=operations, attention=attention)
     return randomised(net)  # type: ignore[return-value]
@@ -107,14 +104,14 @@ def measure(task: Task, count: int, chosen: list[str]) -> Seconds:
         assert (ours() - default()).abs().max() < 1e-5, "the fast route changed the result"
     work = bare_work(fast, ours)
     field: Contestants = {
-        OURS: ours, PLAIN: default, DETAILED: forward(transformer(task, empty_layers, attend, detail=96), task),
-        BARE: do(work, linear, dense_attention), BARE_PLAIN: do(work, F.linear, F.scaled_dot_product_attention),
+        OURS: ours, PLAIN: default, BARE: do(work, linear, dense_attention),
+        BARE_PLAIN: do(work, F.linear, F.scaled_dot_product_attention),
     }  # fmt: skip
     others = peers(task, chosen)
     seconds = turns({**field, **others}, count)
     print(f"\nwidth {task.width}, depth {task.depth}, {task.tokens} visual + {task.text} text tokens, {count} turns")
     print(f"{'contestant':26} {'CPU ms':>8}   ours / theirs (quartiles)   ours with PyTorch's defaults / theirs")
-    for name in (OURS, PLAIN, DETAILED, *others):
+    for name in (OURS, PLAIN, *others):
         milliseconds = 1000 * spread(seconds[name]).middle
         print(f"{name:26} {milliseconds:8.1f}   {ratio(seconds, OURS, name)!s:26}  {ratio(seconds, PLAIN, name)}")
     print(f"of the time, bare products and attention: {ratio(seconds, BARE, OURS)}")

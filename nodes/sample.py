@@ -13,6 +13,7 @@ import node_helpers
 from comfy_api.latest import io
 from torch import Tensor
 
+from sora_core.diffusion.process import LOWEST_SIGMA
 from sora_core.diffusion.schedules import schedule
 
 from .compat import fitting_latent, to_intermediate
@@ -33,7 +34,8 @@ def noise_levels(model: Any, samples: Tensor, steps: int, start: float = 1.0, sh
             f"this model's noise levels begin at {highest:g}; this schedule is for models that begin at 1: connect the"
             " sigmas of BasicScheduler instead"
         )
-    return schedule(steps, count_tokens(model, samples), start=start, shift_factor=shift or None)
+    lowest = getattr(model.model, "lowest_sigma", LOWEST_SIGMA)
+    return schedule(steps, count_tokens(model, samples), start=start, shift_factor=shift or None, lowest=lowest)
 
 
 def at_frame_rate(latent: Latent, *prompts: Any) -> tuple[Any, ...]:

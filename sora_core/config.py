@@ -78,9 +78,9 @@ class DiTConfig:
     text_tokens: int = 8
     """Tokens that the refiner resamples a prompt of any length to."""
     refiner_depth: int = 2
-    detail_width: int = 0
-    """Channels of the convolutions over cells that follow the transformer; 0 leaves them out."""
-    detail_depth: int = 3
+    lowest_sigma: float = 0.05
+    """The noise level, above 0 and below 1, from which sampling takes the clean prediction as it is: a small model
+    knows no more of what is decided below than how it looks on average, and would make it up patch by patch."""
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -90,6 +90,8 @@ class DiTConfig:
                 f"width {self.width} with {self.heads} heads gives {self.width // self.heads} dims a head;"
                 " it must be 64 or 128"
             )
+        if not 0 < self.lowest_sigma < 1:
+            raise ValueError(f"lowest_sigma is {self.lowest_sigma}; it must be above 0 and below 1")
 
     @property
     def head_dim(self) -> int:
@@ -130,13 +132,11 @@ _VAE_HD = VAEConfig(
 )  # fmt: skip
 
 
-def _scaled(
-    name: str, vae: VAEConfig, width: int, depth: int, heads: int, text_width: int, detail_width: int = 0
-) -> SoraConfig:
+def _scaled(name: str, vae: VAEConfig, width: int, depth: int, heads: int, text_width: int) -> SoraConfig:
     hidden = -(-width * 8 // 3 // 64) * 64
     dit = DiTConfig(
         channels=vae.channels, width=width, depth=depth, heads=heads, hidden=hidden, text_width=text_width,
-        text_tokens=8 if width <= 256 else 256, detail_width=detail_width,
+        text_tokens=8 if width <= 256 else 256, lowest_sigma=0.5 if width <= 256 else 0.05,
     )  # fmt: skip
     return SoraConfig(name=name, vae=vae, dit=dit)
 
@@ -148,9 +148,9 @@ def preset(name: str) -> SoraConfig:
             name="nano",
             vae=VAEConfig(encoder_width=(16, 32), decoder_width=(16, 32), encoder_depth=(1, 1), decoder_depth=(1, 1)),
             text=TextConfig(buckets=1024, embedding=32, width=64, heads=1),
-            dit=DiTConfig(width=128, depth=6, heads=2, hidden=384, text_width=64, detail_width=32, detail_depth=1),
+            dit=DiTConfig(width=128, depth=6, heads=2, hidden=384, text_width=64),
         ),
-        "mini": lambda: _scaled("mini", _VAE_MINI, 256, 10, 4, 192, detail_width=96),
+        "mini": lambda: _scaled("mini", _VAE_MINI, 256, 10, 4, 192),
         "S": lambda: _scaled("S", _VAE_MINI, 768, 16, 12, 192),
         "B": lambda: _scaled("B", _VAE_BASE, 1536, 28, 12, 4096),
         "L": lambda: _scaled("L", _VAE_BASE, 2048, 32, 16, 4096),
@@ -163,8 +163,8 @@ def preset(name: str) -> SoraConfig:
 
 
 PARAMETERS: dict[str, tuple[int, int]] = {
-    "nano": (1_832_640, 172_416),
-    "mini": (10_741_248, 4_191_136),
+    "nano": (1_801_920, 172_416),
+    "mini": (10_262_016, 4_191_136),
     "S": (131_173_120, 4_191_136),
     "B": (866_537_088, 87_987_808),
     "L": (1_746_827_392, 87_987_808),
@@ -223,6 +223,6 @@ def _build(cls: type[T], values: Any) -> T:
 def _check_range(name: str, value: int) -> None:
     # Building a network takes time for every layer, so a hostile file could keep a server busy with its depth alone.
     most = 1000 if name.endswith("depth") else 1_000_000
-    least = 0 if name in ("VAEConfig.encoder_depth", "DiTConfig.detail_width") else 1
+    least = 0 if name == "VAEConfig.encoder_depth" else 1
     if not least <= value <= most:
         raise ValueError(f"{name} is {value}; it must be between {least} and {most:,}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,18 +65,6 @@ def still_tokens(latent: tuple[int, int, int], patch: tuple[int, int, int], *, c
     still = torch.zeros(t, h * w, dtype=torch.bool)
     still[0] = not circular
     return still.flatten()
-
-
-class Grid(NamedTuple):
-    """How the patches of one sequence lie: `size` is `t h w` of them, and in a `circular` clip time has no ends."""
-
-    size: tuple[int, int, int]
-    circular: bool = False
-
-    @property
-    def patches(self) -> int:
-        """Patches in the sequence."""
-        return math.prod(self.size)
 
 
 @dataclass(frozen=True)

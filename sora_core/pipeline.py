@@ -107,8 +107,12 @@ class Sora:
         model = guide(conditional, unconditional, guidance, interval=interval, rescale=rescale)
         if known is not None:
             model = self._given(conditional, unconditional, known, guidance, interval, rescale)
-        sigmas = schedule(steps, t * h * w)
+        sigmas = self.schedule(steps, t * h * w)
         return SAMPLERS[sampler](model, draw_noise(latent, seeds), sigmas, callback)
+
+    def schedule(self, steps: int, tokens: int, *, start: float = 1.0) -> Tensor:
+        """The noise levels to sample along with this model: `steps + 1`, see `schedules.schedule`."""
+        return schedule(steps, tokens, start=start, lowest=self.config.dit.lowest_sigma)
 
     def _given(
         self, conditional: Denoiser, unconditional: Denoiser, known: Known, guidance: float,

@@ -18,6 +18,8 @@ class SoraModel(comfy.model_base.BaseModel):
 
     def __init__(self, model_config: Any, device: Any = None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=ComfyDiT)
+        self.lowest_sigma: float = model_config.sora.dit.lowest_sigma
+        """Where the pack's schedule ends."""
 
     def _apply_model(
         self, x: Tensor, t: Tensor, c_concat: Any = None, c_crossattn: Any = None, control: Any = None,

@@ -48,10 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for dit: share of single frames among the samples; a fresh model learns most from many (default: 0.3)",
     )  # fmt: skip
     parser.add_argument(
-        "--detail-only", action="store_true",
-        help="for dit: train only the convolutions after the transformer, for a model that was trained without them",
-    )  # fmt: skip
-    parser.add_argument(
         "--regenerate", type=Path, metavar="FILE",
         help="for vae: model file whose transformer noises and denoises every other batch of latents, so that the"
         " decoder learns to smooth over what generated latents get wrong",
@@ -117,10 +113,7 @@ def finish_judge(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> 
 
 
 def start_from(task: Task, part: str, path: Path) -> None:
-    """Give the task's network the weights of a model file. Raises ValueError naming the first tensor that differs.
-
-    A transformer that was trained without convolutions over cells gets fresh ones, which change nothing at first.
-    """
+    """Give the task's network the weights of a model file. Raises ValueError naming the first tensor that differs."""
     from ..checkpoint import check_weights, read_checkpoint
 
     if part == "judge":
@@ -131,10 +124,7 @@ def start_from(task: Task, part: str, path: Path) -> None:
     inner = {"text": "encoder", "dit": "dit"}.get(part)
     module = task.module if inner is None else task.module[inner]  # type: ignore[index]
     weights = {name: value.float() for name, value in read_checkpoint(path).parts[part].items()}
-    fresh = module.state_dict()
-    if not any(name.startswith("detail.") for name in weights):
-        weights |= {name: value for name, value in fresh.items() if name.startswith("detail.")}
-    check_weights(str(path), "", fresh, weights)
+    check_weights(str(path), "", module.state_dict(), weights)
     module.load_state_dict(weights)
 
 
@@ -189,7 +179,7 @@ def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore)
     shards = [LatentShard.load(latents / shard.path.name) for shard in store.shards]
     return DiTTask(
         model, shards, text, vae, seed=arguments.seed, pictures=arguments.pictures,
-        shares=world_shares(arguments.share), detail_only=arguments.detail_only, compile=arguments.compile,
+        shares=world_shares(arguments.share), compile=arguments.compile,
     )  # fmt: skip
 
 

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 LOWEST_SIGMA = 0.05
-"""Sampling takes the clean prediction from here: below it nothing but noise in the prediction would change."""
+"""Sampling takes the clean prediction from here, unless a model's `DiTConfig.lowest_sigma` says otherwise: below it
+nothing but noise in the prediction would change."""
 WEIGHT_FROM = 0.3
 """The loss weight 1 / sigma^2 grows no further below this noise level."""
 FINE, FINE_SHARE = 0.5, 0.15
 """Noise levels below which fine detail is decided, and how much of training is spent there on purpose."""
-COARSE, COARSE_SHARE = 0.85, 0.25
+COARSE, COARSE_SHARE = 0.85, 0.35
 """The same for the levels above which it is decided what is shown and where it goes: half of a sampler's steps."""
 
 

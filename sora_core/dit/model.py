@@ -6,8 +6,6 @@ Shapes: b batch, s sequences in a packed row, n tokens in the row, d width, m di
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -15,11 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import DiTConfig
-from ..patches import Grid, Segments, patchify, unpatchify
+from ..patches import Segments, patchify, unpatchify
 from ..shapes import Compression
 from .attention import attend
 from .block import Attention, Block, RowContext, norm
-from .detail import Detail
 from .refiner import TextRefiner
 from .row import distinct, grid_row, row_levels, row_order, row_rotations
 
@@ -56,14 +53,13 @@ class DiT(nn.Module):
             Block(config, operations=operations, attention=attention, **factory) for _ in range(config.depth)
         )
         self.exit = operations.Linear(config.width, config.patch_dim, **factory)
-        self.detail = Detail(config, operations=operations, **factory) if config.detail_width else None
 
     def initialise(self, generator: torch.Generator) -> None:
         """Small random weights, no effect of the noise level at first, and a prediction of zero."""
         for name, parameter in self.named_parameters():
             if name.endswith("qk_table"):
                 nn.init.ones_(parameter)
-            elif name.endswith("bias") or name.startswith(("exit", "noise_out", "detail.exit")):
+            elif name.endswith("bias") or name.startswith(("exit", "noise_out")):
                 nn.init.zeros_(parameter)
             elif name.endswith("table"):
                 nn.init.zeros_(parameter)
@@ -72,7 +68,7 @@ class DiT(nn.Module):
             elif "embed" in name:
                 nn.init.normal_(parameter, std=0.5, generator=generator)
             else:
-                nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5, generator=generator)
+                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5, generator=generator)
 
     def forward(
         self,
@@ -118,22 +114,18 @@ class DiT(nn.Module):
             levels, level_of_token = row_levels(sigma.flatten(), order, lengths, k)
         x = self.joined(tokens.flatten(0, 1), still, text, text_mask, order)
         row = RowContext(Segments((n + k,) * b, host), cos, sin, level_of_token)
-        features = self.trunk(x, levels, row, patches)
-        grid = Grid((t // patch[0], h // patch[1], w // patch[2]), circular)
-        each = (sigma[:, None].expand(-1, n) if sigma.ndim == 1 else sigma).reshape(-1)
-        clean = self.clean(tokens.flatten(0, 1), each, features, [grid] * b)
-        return unpatchify(clean.unflatten(0, (b, n)), grid.size, patch)
+        x = self.trunk(x, levels, row, patches)
+        grid = (t // patch[0], h // patch[1], w // patch[2])
+        return unpatchify(x.unflatten(0, (b, n)), grid, patch)
 
     def packed(
         self, tokens: Tensor, sigma: Tensor, cos: Tensor, sin: Tensor, still: Tensor, text: Tensor,
-        text_mask: Tensor | None, grids: Sequence[Grid], host: Any = None,
+        text_mask: Tensor | None, lengths: tuple[int, ...], host: Any = None,
     ) -> Tensor:  # fmt: skip
-        """Clean patches `n p` of a row of sequences whose patches lie in `grids`; their texts are `s l text_width`."""
-        lengths = tuple(grid.patches for grid in grids)
+        """Clean patches `n p` of a row of sequences with `lengths` patches each, whose texts are `s l text_width`."""
         segments, order, patches, level_of_token, levels, cos, sin = self.arrange(sigma, cos, sin, lengths, host)
         x = self.joined(tokens, still, text, text_mask, order)
-        features = self.trunk(x, levels, RowContext(segments, cos, sin, level_of_token), patches)
-        return self.clean(tokens, sigma, features, grids)
+        return self.trunk(x, levels, RowContext(segments, cos, sin, level_of_token), patches)
 
     def joined(self, tokens: Tensor, still: Tensor, text: Tensor, text_mask: Tensor | None, order: Tensor) -> Tensor:
         """Text and patches as one row of tokens, `n d`."""
@@ -153,7 +145,7 @@ class DiT(nn.Module):
         return segments, order, patches, level_of_token, levels, cos, sin
 
     def trunk(self, x: Tensor, levels: Tensor, row: RowContext, patches: Tensor) -> Tensor:
-        """All blocks: row tokens `n d` and noise levels `m` -> features `n d` of the visual tokens."""
+        """All blocks and the exit: row tokens `n d` and noise levels `m` -> clean patches of the visual tokens."""
         features = noise_features(levels).to(x.dtype)
         modulation = self.noise_out(F.silu(self.noise_entry(features)))  # m 8d
         shared, final = modulation.split([6 * self.config.width, 2 * self.config.width], dim=-1)
@@ -163,23 +155,7 @@ class DiT(nn.Module):
             final = final.index_select(0, row.level_of_token)
         scale, shift = final.chunk(2, dim=-1)
         x = norm(x) * (1 + scale) + shift
-        return x.index_select(0, patches)
-
-    def clean(self, noisy: Tensor, sigma: Tensor, features: Tensor, grids: Sequence[Grid]) -> Tensor:
-        """Noisy patches `n p` of a row at noise levels `n`, and their features `n d` -> clean patches `n p`."""
-        clean = self.exit(features)
-        if self.detail is None:
-            return clean
-        rest = noisy - (1 - sigma[:, None]).to(clean.dtype) * clean
-        parts, start, patch = [], 0, self.config.patch
-        for grid, run in groupby(grids):  # like neighbours are one batch
-            count = len(list(run))
-            rows = slice(start, start + count * grid.patches)
-            cells, unexplained, known = (x[rows].unflatten(0, (count, -1)) for x in (clean, rest, features))
-            cells, unexplained = (unpatchify(x, grid.size, patch) for x in (cells, unexplained))
-            parts.append(patchify(self.detail(cells, unexplained, known, grid.circular), patch).flatten(0, 1))
-            start = rows.stop
-        return torch.cat(parts)
+        return self.exit(x.index_select(0, patches))
 
     def run_block(self, index: int, block: nn.Module, x: Tensor, shared: Tensor, row: RowContext) -> Tensor:
         """One block of the trunk; hosts that replace blocks override this."""

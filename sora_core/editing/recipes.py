@@ -11,7 +11,6 @@ from torch import Tensor
 from ..diffusion.conditioning import Known
 from ..diffusion.noise import draw_noise
 from ..diffusion.samplers import Denoiser
-from ..diffusion.schedules import schedule
 from ..pipeline import Sora
 from ..shapes import LatentShape, VideoShape
 from ..text.timeline import parse
@@ -135,7 +134,7 @@ def flow_edit(
     b, c, t, h, w = latent.shape
     shape = LatentShape(channels=c, frames=t, height=h, width=w)
     grid = shape.grid(sora.config.dit.patch)
-    sigmas = schedule(sampling.steps, grid[0] * grid[1] * grid[2], start=float(level(torch.tensor(strength))))
+    sigmas = sora.schedule(sampling.steps, grid[0] * grid[1] * grid[2], start=float(level(torch.tensor(strength))))
     source = guided(sora, source_prompt, b, fps, replace(sampling, guidance=source_guidance))
     target = guided(sora, prompt, b, fps, sampling)
 

@@ -14,7 +14,6 @@ from ..diffusion.guidance import guide
 from ..diffusion.noise import draw_noise
 from ..diffusion.process import add_noise
 from ..diffusion.samplers import SAMPLERS, Callback, Denoiser
-from ..diffusion.schedules import schedule
 from ..pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS, Sora
 from ..shapes import LatentShape
 from .sdedit import level
@@ -98,7 +97,7 @@ def regenerate(
         noise = draw_noise(shape, [seed + i for i in range(b)])
     share = Known(known.clean, levels / highest)
     grid = shape.grid(sora.config.dit.patch)
-    sigmas = schedule(sampling.steps, grid[0] * grid[1] * grid[2], start=highest)
+    sigmas = sora.schedule(sampling.steps, grid[0] * grid[1] * grid[2], start=highest)
     x = add_noise(known.clean, noise.to(known.clean), sigmas[0].to(known.clean) * share.mask)
     model = guided(sora, prompt, b, fps, sampling, circular=circular, known=share)
     if lead is not None:

@@ -18,7 +18,7 @@ from ..diffusion.process import loss_weight
 from ..dit import DiT
 from ..dit.block import RowContext
 from ..dit.rope import rotations
-from ..patches import Grid, patchify, positions, still_tokens
+from ..patches import patchify, positions, still_tokens
 from ..pipeline import Sora
 from ..randomness import generator
 from ..shapes import VideoShape
@@ -57,7 +57,6 @@ class Sequence:
     cos: Tensor
     sin: Tensor
     still: Tensor
-    grid: Grid
     text: str
     labels: tuple[int, ...]
     """What its text names, as `reading_labels`."""
@@ -83,8 +82,6 @@ class DiTTask:
     """Velocity-weighted squared error of the clean prediction, over the patches that are to be generated.
 
     Beside it a reader, which is not exported, sees to it that the text tokens keep every attribute that is named.
-    With `detail_only` nothing learns but the convolutions over cells, at half the cost of a step, for a transformer
-    that has learnt. Raises ValueError when the configuration has none.
     """
 
     def __init__(
@@ -98,7 +95,6 @@ class DiTTask:
         tokens: int = 4096,
         pictures: float = 0.3,
         shares: Mapping[str, float] | None = None,
-        detail_only: bool = False,
         compile: bool = True,
     ):
         self.config, self.shards, self.seed, self.tokens = config, shards, seed, tokens
@@ -109,12 +105,6 @@ class DiTTask:
         self.dit.initialise(generator(seed, "dit"))
         self.reader = AttributeReader(config.dit.width, generator(seed, "reader"))
         self.module = nn.ModuleDict({"dit": self.dit, "reader": self.reader})
-        self.detail_only = detail_only
-        if detail_only:
-            if self.dit.detail is None:
-                raise ValueError(f"the preset {config.name} has no convolutions over cells to train alone")
-            self.module.requires_grad_(False)
-            self.dit.detail.requires_grad_(True)
         self.trunk = torch.compile(self.dit.trunk, dynamic=True) if compile else self.dit.trunk
         self.weights = shard_weights(shards, shares or {})
         self.clip_weights = [clip_weights(shard) for shard in shards]
@@ -158,15 +148,14 @@ class DiTTask:
         where = positions(cells, patch, compression, fps, circular=circular)
         loop = t * compression.time / fps if circular else None
         cos, sin = rotations(where, self.config.dit.head_dim, loop_seconds=loop)
-        grid = Grid((t // patch[0], h // patch[1], w // patch[2]), circular)
-        sigma = draw_levels(grid.size, draws).flatten()
+        sigma = draw_levels((t // patch[0], h // patch[1], w // patch[2]), draws).flatten()
         still = still_tokens(cells, patch, circular=circular)
         tokens = patchify(latent[None], patch)[0]
-        earlier = earlier_patches(len(tokens), grid.size[0], circular=circular)
-        return Sequence(tokens, sigma, cos, sin, still, grid, text, labels, earlier)
+        earlier = earlier_patches(len(tokens), t // patch[0], circular=circular)
+        return Sequence(tokens, sigma, cos, sin, still, text, labels, earlier)
 
     def row(self, step: int) -> tuple[list[Sequence], torch.Generator]:
-        """Samples that fill about `tokens` tokens, text included; equal grids lie together, and so equal lengths."""
+        """Samples that fill about `tokens` tokens, text included; equal lengths lie together for attention."""
         draws = generator(self.seed, "dit", step)
         left = self.tokens
         sequences: list[Sequence] = []
@@ -174,7 +163,7 @@ class DiTTask:
             sequence = self.draw(draws)
             left -= len(sequence.sigma) + self.config.dit.text_tokens
             if left < 0 and sequences:
-                return sorted(sequences, key=lambda s: (len(s.sigma), s.grid)), draws
+                return sorted(sequences, key=lambda s: len(s.sigma)), draws
             sequences.append(sequence)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
@@ -191,15 +180,15 @@ class DiTTask:
         starts = torch.tensor([0, *(len(s.sigma) for s in sequences[:-1])]).cumsum(0)
         earlier = torch.cat([start + s.earlier for start, s in zip(starts, sequences, strict=True)])
         change = change_loss(error, sigma, earlier)
-        loss = loss + CHANGE_WEIGHT * change
-        figures = {"mse": float(squares.detach()[generated].mean()), "change": float(change.detach())}
-        if not self.detail_only:
-            with mixed(noisy.device):
-                answers = self.reader(words, torch.ones(words.shape[:2], dtype=torch.bool))
-            reading = reading_loss(answers, torch.tensor([s.labels for s in sequences]))
-            figures["reading"] = float(reading.detach())
-            loss = loss + READING_WEIGHT * reading
-        return loss, figures, len(sequences)
+        with mixed(noisy.device):
+            answers = self.reader(words, torch.ones(words.shape[:2], dtype=torch.bool))
+        reading = reading_loss(answers, torch.tensor([s.labels for s in sequences]))
+        figures = {
+            "mse": float(squares.detach()[generated].mean()),
+            "change": float(change.detach()),
+            "reading": float(reading.detach()),
+        }
+        return loss + CHANGE_WEIGHT * change + READING_WEIGHT * reading, figures, len(sequences)
 
     def text_tokens(self, texts: list[str]) -> Tensor:
         """What the transformer reads of some texts, `s k width`, in mixed precision; the encoder learns nothing."""
@@ -222,8 +211,7 @@ class DiTTask:
             x = dit.entry(noisy) + dit.still_embed(still.long())
             x = torch.cat([words.flatten(0, 1).to(x.dtype), x]).index_select(0, order).float()
             row = RowContext(torch.tensor(segments.lengths), cos, sin, level_of_token)
-            features = self.trunk(x, levels, row, patches)
-            return dit.clean(noisy, sigma, features, [s.grid for s in sequences]).float()
+            return self.trunk(x, levels, row, patches).float()
 
     @torch.no_grad()
     def sheet(self, path: Path) -> None:

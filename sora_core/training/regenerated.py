@@ -7,7 +7,6 @@ from torch import Tensor
 
 from ..diffusion.process import add_noise
 from ..diffusion.samplers import euler
-from ..diffusion.schedules import schedule
 from ..pipeline import Sora
 
 LEVELS = (0.2, 0.7)
@@ -34,4 +33,4 @@ class Regenerator:
         tokens = latent[0, 0].numel() // (patch[0] * patch[1] * patch[2])
         noisy = add_noise(latent, torch.randn(latent.shape, generator=draws), level.expand(latent.shape[0]))
         model = self.sora.denoiser([""] * latent.shape[0], fps=FPS)
-        return euler(model, noisy, schedule(STEPS, tokens, start=float(level)))
+        return euler(model, noisy, self.sora.schedule(STEPS, tokens, start=float(level)))

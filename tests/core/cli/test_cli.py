@@ -109,7 +109,7 @@ def test_info_tells_what_a_file_holds(capsys, nano_file):
     said = capsys.readouterr().out
     assert "preset nano" in said
     assert "one latent cell: 4 frames, 8x8 pixels, 16 channels" in said
-    assert "dit: 1,832,640 parameters, float16" in said
+    assert "dit: 1,801,920 parameters, float16" in said
     assert "text_tokens: 8" in said
 
 

@@ -73,7 +73,14 @@ def sample(run, nano, prompts, grid):
     """SoraSampler on the nano model; returns the samples alone."""
 
     def call(latent=None, **changes):
-        settings = {"model": nano[0], "positive": prompts[0], "negative": prompts[1], "steps": 4, "sampler": "euler"}
+        settings = {
+            "model": nano[0],
+            "positive": prompts[0],
+            "negative": prompts[1],
+            "steps": 4,
+            "guidance": 4.0,
+            "sampler": "euler",
+        }
         latent = grid() if latent is None else latent
         return run("SoraSampler", **(settings | {"latent": latent, "seed": 5} | changes))[0]["samples"]
 

@@ -7,6 +7,7 @@ from sora_core.diffusion.conditioning import Known, with_known
 from sora_core.diffusion.guidance import guide
 from sora_core.diffusion.samplers import SAMPLERS
 from sora_core.diffusion.schedules import schedule
+from sora_core.pipeline import Sora
 
 PROMPT, NEGATIVE = "a red ball rolls left", "snow"
 TOLERANCE = 1e-4  # of values around 1, after 4 steps of a network with random weights
@@ -112,6 +113,13 @@ def test_schedule_starts_where_it_is_told_and_follows_the_size(run, nano, grid):
     assert (large[1:-2] > run("SoraSchedule", model=nano[0], latent=grid(), steps=8)[0][1:-2]).all()
     unshifted = run("SoraSchedule", model=nano[0], latent=grid(), steps=8, shift=1.0)[0]
     torch.testing.assert_close(unshifted[:-1], torch.linspace(1, 0.05, 8))
+
+
+def test_schedule_ends_where_the_model_says(run, grid):
+    (sora_mini, _, _) = run("SoraLoadModel", checkpoint="sora-mini (bundled)")
+    ours = run("SoraSchedule", model=sora_mini, latent=grid(), steps=6, denoise=1.0, shift=0.0)[0]
+    assert ours[-2] == pytest.approx(Sora.load().config.dit.lowest_sigma, abs=1e-6)
+    assert ours[-2] > 0.1
 
 
 def test_schedule_refuses_models_of_another_noise(run, nano, grid):

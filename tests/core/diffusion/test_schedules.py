@@ -33,6 +33,11 @@ def test_levels_fall_from_one_to_the_lowest_and_then_zero(steps, tokens):
         assert sigmas[-2] == pytest.approx(LOWEST_SIGMA, abs=1e-6)
 
 
+def test_a_model_may_end_earlier_but_never_above_half_of_the_start():
+    assert schedule(8, 320, lowest=0.5)[-2] == pytest.approx(0.5, abs=1e-6)
+    assert schedule(8, 320, start=0.6, lowest=0.5)[-2] == pytest.approx(0.3, abs=1e-6)
+
+
 @pytest.mark.parametrize("start", [0.01, 0.05, 0.4, 0.9, 1.0])
 @pytest.mark.parametrize("tokens", [64, 4096])
 def test_an_edit_begins_exactly_at_its_strength(start, tokens):

@@ -26,11 +26,11 @@ PULSE_WEIGHT = 0.1
 def pulse(video: Tensor, time: int) -> Tensor:
     """Mean squared jump of `b 3 t h w` into frames where a latent frame begins over that into all others; 1 is even.
 
-    A latent frame is `time` frames, but for the first, which is one.
+    A latent frame is `time` frames, but for the first, which is one. A still video is even.
     """
     jumps = video.diff(dim=2).square().mean((0, 1, 3, 4))
     begins = torch.arange(len(jumps)) % time == 0
-    return jumps[begins].mean() / jumps[~begins].mean().clamp(min=1e-8)
+    return (jumps[begins].mean() + 1e-8) / (jumps[~begins].mean() + 1e-8)
 
 
 class VAETask:

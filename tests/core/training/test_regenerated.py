@@ -58,6 +58,7 @@ def test_pulse_is_the_jump_into_a_latent_frame_over_that_within_one():
     steps = torch.tensor([0.0, 3, 1, 1, 1, 3, 1, 1, 1])  # a frame alone, then latent frames of four
     video = steps.cumsum(0)[None, None, :, None, None].expand(2, 3, -1, 4, 4)
     assert float(pulse(video, 4)) == pytest.approx(9)
+    assert float(pulse(torch.zeros(1, 3, 9, 4, 4), 4)) == 1
     assert float(pulse(video[:, :, 1:5] + video[:, :, :4], 2)) == pytest.approx((16 + 4) / 2 / 4)
 
 

@@ -86,7 +86,9 @@ def regenerate(
     if sampling.sampler not in SAMPLERS:
         raise ValueError(f"there is no sampler {sampling.sampler!r}; choose {', '.join(SAMPLERS)}")
     if not math.isfinite(sampling.guidance):
-        raise ValueError(f"guidance is {sampling.guidance}; it must be a number, for instance {DEFAULT_GUIDANCE}")
+        raise ValueError(
+            f"guidance is {sampling.guidance}; it must be a finite number, for instance {DEFAULT_GUIDANCE}"
+        )
     levels = level(known.mask)
     highest = float(levels.max())
     if highest == 0:

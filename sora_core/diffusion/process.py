@@ -10,10 +10,11 @@ LOWEST_SIGMA = 0.05
 nothing but noise in the prediction would change."""
 WEIGHT_FROM = 0.3
 """The loss weight 1 / sigma^2 grows no further below this noise level."""
-FINE, FINE_SHARE = 0.5, 0.15
-"""Noise levels below which fine detail is decided, and how much of training is spent there on purpose."""
+FINE_SHARE = 0.15
+"""How much of training is spent on purpose in the lower half of the levels that sampling visits: fine detail."""
 COARSE, COARSE_SHARE = 0.85, 0.35
-"""The same for the levels above which it is decided what is shown and where it goes: half of a sampler's steps."""
+"""Noise levels above which it is decided what is shown and where it goes, half of a sampler's steps, and how much of
+training is spent there on purpose."""
 
 
 def per_cell(sigma: Tensor, x: Tensor) -> Tensor:
@@ -56,15 +57,15 @@ def shift_for_tokens(tokens: int) -> float:
     return min(12.0, (max(64, tokens) / 6.4) ** 0.5)
 
 
-def draw_sigma(count: int, tokens: int, generator: torch.Generator) -> Tensor:
+def draw_sigma(count: int, tokens: int, generator: torch.Generator, lowest: float = LOWEST_SIGMA) -> Tensor:
     """Training noise levels, float32 in (0, 1): logit-normal, shifted by the number of patches, with heavier tails.
 
     The shifted levels alone hardly reach those where sampling begins, where only the text tells which way things go,
     nor the low ones, where the components weaker than noise are decided: edges, and motion within a latent frame. So
-    a share of levels is even above `COARSE`, and another below `FINE`.
+    a share of levels is even above `COARSE`, and another in the lower half of those from `lowest`, where sampling ends.
     """
     shifted = shift(torch.randn(count, generator=generator).sigmoid(), shift_for_tokens(tokens))
     kind, even = torch.rand(2, count, generator=generator)
-    levels = torch.where(kind < FINE_SHARE, FINE * even, shifted)
+    levels = torch.where(kind < FINE_SHARE, lowest + (1 - lowest) / 2 * even, shifted)
     levels = torch.where(kind > 1 - COARSE_SHARE, COARSE + (1 - COARSE) * even, levels)
     return levels.clamp(1e-3, 1.0)

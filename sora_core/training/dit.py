@@ -13,6 +13,7 @@ from ..config import SoraConfig
 from ..data.latents import LatentShard
 from ..data.mixture import clip_weights, shard_weights
 from ..data.worlds.attributes import Attributes
+from ..data.worlds.captions import LOOSE
 from ..data.worlds.catalogue import WORLDS, mirrors, shown
 from ..diffusion.process import loss_weight
 from ..dit import DiT
@@ -133,9 +134,10 @@ class DiTTask:
         attributes = shown(shard.world, tuple(shard.labels[row].tolist()), mirrored=bool(mirror))
         if empty < 0.1 or attributes is None:
             return "", UNKNOWN
-        language, style = "zh" if chinese < 0.4 else "en", "short" if short < 0.4 else "descriptive"
-        said = WORLDS[shard.world].compose(attributes, draws, language, style)
         sandbox = isinstance(attributes, Attributes)
+        language = "zh" if chinese < 0.4 else "en"
+        style = "short" if short < 0.4 else LOOSE if short < 0.55 and sandbox else "descriptive"
+        said = WORLDS[shard.world].compose(attributes, draws, language, style)
         return said.text, reading_labels(attributes, said.mentioned) if sandbox else UNKNOWN
 
     def sequence(
@@ -148,7 +150,8 @@ class DiTTask:
         where = positions(cells, patch, compression, fps, circular=circular)
         loop = t * compression.time / fps if circular else None
         cos, sin = rotations(where, self.config.dit.head_dim, loop_seconds=loop)
-        sigma = draw_levels((t // patch[0], h // patch[1], w // patch[2]), draws).flatten()
+        grid = (t // patch[0], h // patch[1], w // patch[2])
+        sigma = draw_levels(grid, draws, self.config.dit.lowest_sigma).flatten()
         still = still_tokens(cells, patch, circular=circular)
         tokens = patchify(latent[None], patch)[0]
         earlier = earlier_patches(len(tokens), t // patch[0], circular=circular)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..diffusion.process import draw_sigma
+from ..diffusion.process import LOWEST_SIGMA, draw_sigma
 
 
-def draw_levels(grid: tuple[int, int, int], draws: torch.Generator) -> Tensor:
-    """Noise levels `t h w` of the patches of one sample; 0 means that a patch is given clean.
+def draw_levels(grid: tuple[int, int, int], draws: torch.Generator, lowest: float = LOWEST_SIGMA) -> Tensor:
+    """Noise levels `t h w` of the patches of one sample, for sampling that ends at `lowest`; 0: a patch is given clean.
 
     45 % of clips have one level, 30 % given parts (beginning, end, both, anchors, boxes), 15 % an independent level
     per time step (Chen et al., Diffusion Forcing, 2024), 10 % levels that rise or fall in time.
@@ -17,14 +17,14 @@ def draw_levels(grid: tuple[int, int, int], draws: torch.Generator) -> Tensor:
     t, h, w = grid
     tokens = t * h * w
     kind = float(torch.rand((), generator=draws))
-    sigma = draw_sigma(1, tokens, draws)
+    sigma = draw_sigma(1, tokens, draws, lowest)
     if t == 1:
         return sigma.expand(grid).clone() * (_box(grid, draws) if kind < 0.1 else torch.ones(grid))
     if kind < 0.45:
         return sigma.expand(grid).clone()
     if kind < 0.75:
         return sigma * _given_parts(grid, draws)
-    levels = draw_sigma(t, tokens, draws)
+    levels = draw_sigma(t, tokens, draws, lowest)
     if kind >= 0.9:
         levels = levels.sort(descending=kind < 0.95).values
     return levels[:, None, None].expand(grid).clone()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import TextConfig
-from ..data.worlds.captions import compose
+from ..data.worlds.captions import LOOSE, STYLES, compose
 from ..data.worlds.scene import sample_attributes
 from ..randomness import generator
 from ..text.encoder import TextEncoder
@@ -17,7 +17,7 @@ from .reading import AttributeReader, reading_labels, reading_loss
 
 
 class TextTask:
-    """Cross-entropy of every attribute over captions of both languages and styles."""
+    """Cross-entropy of every attribute over captions of both languages and all styles."""
 
     def __init__(self, config: TextConfig, *, seed: int = 0, batch: int = 128):
         self.seed, self.batch_size = seed, batch
@@ -34,7 +34,7 @@ class TextTask:
         texts, labels = [], []
         for i in range(self.batch_size):
             attributes = sample_attributes(draws)
-            language, style = ("en", "zh")[i % 2], ("short", "descriptive")[i // 2 % 2]
+            language, style = ("en", "zh")[i % 2], (*STYLES, LOOSE)[i // 2 % 3]
             said = compose(attributes, draws, language, style)
             texts.append(said.text)
             labels.append(reading_labels(attributes, said.mentioned))

@@ -14,6 +14,9 @@ from sora_core.data.worlds.attributes import Attributes
 from sora_core.data.worlds.lexicon import Lexicon, Phrase, article, participle, third_person
 
 STYLES = ("short", "descriptive")
+"""What every world's captions can be."""
+LOOSE = "loose"
+"""What captions of the sandbox can be besides."""
 SHORT_LENGTH = {"en": (3, 9), "zh": (3, 20)}
 """Fewest and most words (English) or characters (Chinese) of a short caption of one subject."""
 
@@ -22,6 +25,12 @@ _SECOND_LENGTH = {"en": 4, "zh": 10}
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _SHOT_SLOTS = {"camera", "camera_doing", "shot", "a_shot"}
+_LOOSE_SLOTS = {
+    "environment": ("where",), "time": ("when",), "motion": ("does", "doing"),
+    "camera": ("camera", "camera_doing", "shot"),
+}  # fmt: skip
+_JOINTS = {"en": (" ", " ", ", ", " and ", ". "), "zh": ("", "", "，", "，", "。")}
+_SYLLABLES = [first + vowel for first in "bdfgklmnprstvz" for vowel in ("a", "e", "i", "o", "u", "an", "er", "ick")]
 _T = TypeVar("_T")
 
 
@@ -109,6 +118,25 @@ class Words:
             return article(self._shot) if name == "a_shot" else self._shot, ("camera",)
         camera = "the camera " if self._english else "镜头"
         return camera + self._verb("camera", "doing" if name == "camera_doing" else "does"), ("camera",)
+
+    def loose(self, attribute: str) -> str:
+        """Any of the words for the environment, the time, the motion or the camera, as a note has them."""
+        also = self._words.also[attribute].get(getattr(self._attributes, attribute), ())
+        if also and self._draw.chance(0.4):
+            camera = "camera " if self._english else "镜头"
+            return (camera if attribute == "camera" else "") + self._draw.choice(also)
+        if attribute == "environment" and self._draw.chance(0.4):
+            return self._chosen[attribute].key
+        return self.slot(self._draw.choice(_LOOSE_SLOTS[attribute]))[0]
+
+    def filler(self) -> str:
+        """A word that says nothing here: a common one, or one that nobody knows."""
+        if self._draw.chance(0.5):
+            return self._draw.choice(self._words.fillers)
+        if self._english:
+            return "".join(self._draw.choice(_SYLLABLES) for _ in range(1 + int(3 * self._draw.number())))
+        # The unified ideographs.
+        return chr(0x4E00 + int(20000 * self._draw.number()))
 
     def _verb(self, attribute: str, form: str) -> str:
         """A verb phrase as `form` asks for ("does" or "doing"), motions now and then with another aspect."""
@@ -217,6 +245,24 @@ def _compose_short(attributes: Attributes, draw: Draw, words: Lexicon) -> tuple[
     return text, mentioned
 
 
+def _compose_loose(attributes: Attributes, draw: Draw, words: Lexicon) -> tuple[str, frozenset[str]]:
+    """Some of what is there, in any order and any words, among words that mean nothing: what no template foresees."""
+    said = Words(attributes, draw, words)
+    parts = [said.slot(draw.choice(("thing", "bare")))]
+    parts += [(said.loose(name), (name,)) for name in _LOOSE_SLOTS if draw.chance(0.5)]
+    if attributes.second_subject != "none" and draw.chance(0.7):
+        parts.append(said.slot("other"))
+    if attributes.occluder != "none" and draw.chance(0.7):
+        parts.append(said.slot("hidden"))
+    joints = _JOINTS[words.language]
+    text = ""
+    for part, _ in sorted(parts, key=lambda _: draw.number()):
+        for _ in range(int(4 * draw.number()) if draw.chance(0.5) else 0):
+            text += said.filler() + joints[0]
+        text += part + draw.choice(joints)
+    return clean(text, words.language).strip(" ,.，。"), frozenset(name for _, names in parts for name in names)
+
+
 def compose(attributes: Attributes, generator: torch.Generator, language: str = "en", style: str = "short") -> Caption:
     """A caption of a clip, with a note of which attributes it states.
 
@@ -225,16 +271,17 @@ def compose(attributes: Attributes, generator: torch.Generator, language: str = 
         generator: decides the template and, per attribute, the canonical word (half of the time) or a synonym.
         language: "en" or "zh".
         style: "short" is a few words on the subject and some of the rest; "descriptive" is one to three sentences on
-            everything that is there (the absence of a second subject or a wall is stated one time in five).
+            everything that is there (the absence of a second subject or a wall is stated one time in five), "loose" is
+            some of it in any order, among words that mean nothing.
 
     Raises:
         ValueError: the language or style is not one of these.
     """
-    if style not in STYLES:
-        raise ValueError(f'style is {style!r}; it must be "short" or "descriptive"')
+    if style not in (*STYLES, LOOSE):
+        raise ValueError(f'style is {style!r}; it must be "short", "descriptive" or "loose"')
     words = lexicon.load(language)
     draw = Draw(generator)
-    write = _compose_short if style == "short" else _compose_descriptive
+    write = {"short": _compose_short, "descriptive": _compose_descriptive, LOOSE: _compose_loose}[style]
     text, mentioned = write(attributes, draw, words)
     return Caption(_punctuated(text, draw, language, style), mentioned)
 

@@ -43,8 +43,9 @@ class Lexicon:
 
     `phrases[attribute][value]` serve captions; English motions and cameras are verbs in their plain form.
     `shots[value]` are camera moves as nouns, `relations` place the second subject (`{}`) beside the first,
-    `adjectives`, `aspects` (of a verb: "keeps {doing}") and `requests` ("show me {}") say nothing about attributes,
-    `also[attribute][value]` are further words that prompts use but captions do not, `templates[style]` are the
+    `adjectives`, `aspects` (of a verb: "keeps {doing}"), `requests` ("show me {}") and `fillers`, which may stand
+    anywhere, say nothing about attributes,
+    `also[attribute][value]` are further words that prompts and loose captions use, `templates[style]` are the
     sentence patterns of captions, and `ignore` lists phrases that only look as if they named a value.
     """
 
@@ -55,6 +56,7 @@ class Lexicon:
     adjectives: tuple[str, ...]
     aspects: tuple[str, ...]
     requests: tuple[str, ...]
+    fillers: tuple[str, ...]
     also: dict[str, dict[str, tuple[str, ...]]]
     templates: dict[str, tuple[str, ...]]
     ignore: tuple[str, ...]
@@ -89,6 +91,7 @@ def load(language: str) -> Lexicon:
         adjectives=tuple(data["adjective"]),
         aspects=tuple(data["aspect"]),
         requests=tuple(data["request"]),
+        fillers=tuple(data["filler"]),
         also=also,
         templates=templates,
         ignore=tuple(data["ignore"]),

@@ -6,7 +6,6 @@ import torch
 from sora_core.diffusion.process import (
     COARSE,
     COARSE_SHARE,
-    FINE,
     FINE_SHARE,
     LOWEST_SIGMA,
     WEIGHT_FROM,
@@ -111,4 +110,11 @@ def test_training_levels_are_inside_the_path_and_higher_on_larger_grids(draws):
         coarse = COARSE_SHARE * max(0.0, middle - COARSE) / (1 - COARSE)
         below = FINE_SHARE + (1 - FINE_SHARE - COARSE_SHARE) / 2 + coarse
         assert float((levels < middle).float().mean()) == pytest.approx(below, abs=0.02)
-        assert float((levels < FINE / 2).float().mean()) == pytest.approx(FINE_SHARE / 2, abs=0.02)
+
+
+def test_training_spends_a_share_in_the_lower_half_of_the_levels_that_sampling_visits(draws):
+    below, inside = (draw_sigma(20_000, 1280, draws, lowest=lowest) for lowest in (0.05, 0.5))
+    # Grids this large have hardly any other level there.
+    assert float((below < 0.525).float().mean()) == pytest.approx(FINE_SHARE, abs=0.03)
+    assert float((inside < 0.5).float().mean()) < 0.03
+    assert float((inside < 0.75).float().mean()) == pytest.approx(FINE_SHARE + 0.04, abs=0.04)

@@ -6,11 +6,35 @@ from typing import Any
 
 import comfy.conds
 import comfy.model_base
+import comfy.model_sampling
+import torch
 from torch import Tensor
 
 from sora_core.diffusion.conditioning import token_sigma
 
 from .transformer import DEFAULT_FPS, NOISY, SIGMA, ComfyDiT, whole_patches
+
+
+class Levels(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
+    """Noise levels for stock schedulers, which end, as the pack's own do, where the model's sampling ends."""
+
+    def __init__(self, model_config: Any):
+        self.lowest: float = model_config.sora.dit.lowest_sigma
+        super().__init__(model_config)
+
+    def set_parameters(self, shift: float = 1.0, timesteps: int = 1000, multiplier: float = 1000) -> None:
+        """The table that schedulers pick from."""
+        self.shift, self.multiplier = shift, multiplier
+        self.register_buffer("sigmas", self._between(torch.linspace(0, 1, timesteps)))
+
+    def sigma(self, timestep: Tensor) -> Tensor:
+        """The level at a time from `lowest * multiplier` to `multiplier`."""
+        return self._between((timestep / self.multiplier - self.lowest).clamp(min=0) / (1 - self.lowest))
+
+    def _between(self, share: Tensor) -> Tensor:
+        # The line is drawn before the shift, as `schedule` does.
+        last = self.lowest / (self.shift - (self.shift - 1) * self.lowest)
+        return comfy.model_sampling.time_snr_shift(self.shift, last + (1 - last) * share)
 
 
 class SoraModel(comfy.model_base.BaseModel):
@@ -20,6 +44,7 @@ class SoraModel(comfy.model_base.BaseModel):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=ComfyDiT)
         self.lowest_sigma: float = model_config.sora.dit.lowest_sigma
         """Where the pack's schedule ends."""
+        self.model_sampling = Levels(model_config)
 
     def _apply_model(
         self, x: Tensor, t: Tensor, c_concat: Any = None, c_crossattn: Any = None, control: Any = None,

@@ -172,8 +172,8 @@ def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore)
     from ..training.export import trained_parts
 
     vae, text = trained_parts(model, arguments.vae, arguments.text)
-    # Latents of another VAE must never be taken for this one's.
-    latents = arguments.out / f"latents_{fingerprint(vae)}"
+    # Latents of another encoder must never be taken for this one's.
+    latents = arguments.out / f"latents_{fingerprint(vae.encoder)}"
     encode_store(vae, store, latents, first=parallel.rank(), stride=parallel.world())
     parallel.wait_for_all()
     shards = [LatentShard.load(latents / shard.path.name) for shard in store.shards]

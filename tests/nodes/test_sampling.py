@@ -122,6 +122,21 @@ def test_schedule_ends_where_the_model_says(run, grid):
     assert ours[-2] > 0.1
 
 
+def test_stock_schedulers_end_there_too(run, comfy):
+    import comfy.samplers
+
+    (mini, _, _) = run("SoraLoadModel", checkpoint="sora-mini (bundled)")
+    levels = mini.get_model_object("model_sampling")
+    for name in ("simple", "normal", "sgm_uniform", "beta", "karras", "exponential", "kl_optimal"):
+        sigmas = comfy.samplers.calculate_sigmas(levels, name, 12)
+        assert sigmas[0] == pytest.approx(1, abs=1e-5)
+        assert sigmas[-1] == 0
+        assert 0.499 < sigmas[-2] < 0.65, name
+    # The grid whose shift stock schedulers start from has 320 patches.
+    simple = comfy.samplers.calculate_sigmas(levels, "simple", 1000)
+    torch.testing.assert_close(simple, schedule(1000, 320, lowest=0.5), atol=1e-5, rtol=0)
+
+
 def test_schedule_refuses_models_of_another_noise(run, nano, grid):
     model = run("ModelSamplingContinuousEDM", model=nano[0], sampling="edm", sigma_max=80.0, sigma_min=0.002)[0]
     with pytest.raises(ValueError, match=r"begin at 80; .* BasicScheduler"):

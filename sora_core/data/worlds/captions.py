@@ -27,7 +27,7 @@ _SLOT = re.compile(r"\{(\w+)\}")
 _SHOT_SLOTS = {"camera", "camera_doing", "shot", "a_shot"}
 _LOOSE_SLOTS = {
     "environment": ("where",), "time": ("when",), "motion": ("does", "doing"),
-    "camera": ("camera", "camera_doing", "shot"),
+    "camera": ("camera", "camera_doing", "shot"), "occluder": ("hidden",),
 }  # fmt: skip
 _JOINTS = {"en": (" ", " ", ", ", " and ", ". "), "zh": ("", "", "，", "，", "。")}
 _SYLLABLES = [first + vowel for first in "bdfgklmnprstvz" for vowel in ("a", "e", "i", "o", "u", "an", "er", "ick")]
@@ -120,12 +120,12 @@ class Words:
         return camera + self._verb("camera", "doing" if name == "camera_doing" else "does"), ("camera",)
 
     def loose(self, attribute: str) -> str:
-        """Any of the words for the environment, the time, the motion or the camera, as a note has them."""
-        also = self._words.also[attribute].get(getattr(self._attributes, attribute), ())
+        """Any of the words for one of `_LOOSE_SLOTS`, as a note has them."""
+        also = self._words.also.get(attribute, {}).get(getattr(self._attributes, attribute), ())
         if also and self._draw.chance(0.4):
             camera = "camera " if self._english else "镜头"
             return (camera if attribute == "camera" else "") + self._draw.choice(also)
-        if attribute == "environment" and self._draw.chance(0.4):
+        if attribute in ("environment", "occluder") and self._draw.chance(0.4):
             return self._chosen[attribute].key
         return self.slot(self._draw.choice(_LOOSE_SLOTS[attribute]))[0]
 
@@ -249,11 +249,10 @@ def _compose_loose(attributes: Attributes, draw: Draw, words: Lexicon) -> tuple[
     """Some of what is there, in any order and any words, among words that mean nothing: what no template foresees."""
     said = Words(attributes, draw, words)
     parts = [said.slot(draw.choice(("thing", "bare")))]
-    parts += [(said.loose(name), (name,)) for name in _LOOSE_SLOTS if draw.chance(0.5)]
-    if attributes.second_subject != "none" and draw.chance(0.7):
+    absent = {name for name in ("second_subject", "occluder") if getattr(attributes, name) == "none"}
+    parts += [(said.loose(name), (name,)) for name in _LOOSE_SLOTS if name not in absent and draw.chance(0.5)]
+    if "second_subject" not in absent and draw.chance(0.7):
         parts.append(said.slot("other"))
-    if attributes.occluder != "none" and draw.chance(0.7):
-        parts.append(said.slot("hidden"))
     joints = _JOINTS[words.language]
     text = ""
     for part, _ in sorted(parts, key=lambda _: draw.number()):

@@ -1,7 +1,8 @@
-"""Assemble a model file from the averaged weights of three training runs.
+"""Assemble a model file from the averaged weights of training runs.
 
 examples:
   sora export --vae runs/vae --text runs/text --dit runs/dit --out sora-mini.safetensors
+  sora export --base sora-mini.safetensors --dit runs/mine --out mine.safetensors
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     for part in ("vae", "text", "dit"):
-        parser.add_argument(f"--{part}", type=Path, required=True, metavar="RUN", help=f"folder of the {part} training")
+        parser.add_argument(f"--{part}", type=Path, metavar="RUN", help=f"folder of the {part} training")
+    parser.add_argument(
+        "--base", type=Path, metavar="FILE",
+        help="model file that the trainings started from (their --init); it gives the parts that were not trained",
+    )  # fmt: skip
     parser.add_argument("--preset", default="mini", metavar="NAME", help="the family member trained (default: mini)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors file to write")
 
@@ -22,6 +27,7 @@ def execute(arguments: argparse.Namespace) -> None:
     """Write the file and print its path."""
     from ..training.export import export
 
-    states = {part: getattr(arguments, part) / "state.safetensors" for part in ("vae", "text", "dit")}
-    export(states["vae"], states["text"], states["dit"], arguments.preset, arguments.out)
+    runs = {part: getattr(arguments, part) for part in ("vae", "text", "dit")}
+    states = {part: run / "state.safetensors" for part, run in runs.items() if run is not None}
+    export(states, arguments.preset, arguments.out, arguments.base)
     print(arguments.out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ..vae import VideoVAE
 
 TOKENS = 4096
 """Tokens in a batch of the transformer, unless its training says otherwise."""
+INNER = {"vae": "", "text": "encoder.", "dit": "dit."}
+"""Where in its training's module each part is."""
 
 
 def averaged_weights(state: Path, inner: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -44,7 +47,8 @@ def trained_parts(config: SoraConfig, vae_run: Path | None, text_run: Path | Non
     Raises FileNotFoundError, or ValueError naming the first tensor that does not fit `config`.
     """
     modules = build_parts(config, device="meta")
-    for part, run, inner in (("vae", vae_run, ""), ("text", text_run, "encoder.")):
+    for part, run in (("vae", vae_run), ("text", text_run)):
+        inner = INNER[part]
         if run is not None:
             path = run / "state.safetensors"
             weights = averaged_weights(path, inner)[0]
@@ -59,21 +63,32 @@ def trained_parts(config: SoraConfig, vae_run: Path | None, text_run: Path | Non
     return vae.eval().requires_grad_(False), text.eval().requires_grad_(False)
 
 
-def export(vae_state: Path, text_state: Path, dit_state: Path, preset_name: str, out: Path) -> None:
-    """Write the model file of three training states in half precision; its header says how long each was trained.
+def export(states: Mapping[str, Path], preset_name: str, out: Path, base: Path | None = None) -> None:
+    """Write a model file in half precision from the training states of its parts: vae, text and dit.
 
-    Raises FileNotFoundError, or ValueError naming the first tensor that does not fit the preset.
+    `base` is the model file that the trainings started from; parts without a state are its own. The header says how
+    long each part was trained.
+    Raises FileNotFoundError, or ValueError naming the first tensor that does not fit the preset or the parts missing.
     """
     config = preset(preset_name)
-    sources = {"vae": (vae_state, ""), "text": (text_state, "encoder."), "dit": (dit_state, "dit.")}
+    start = None if base is None else read_checkpoint(base)
+    missing = [part for part in INNER if part not in states]
+    if start is None and missing:
+        raise ValueError(
+            f"there is no training of {' and '.join(missing)}; give its run, or a model file to take it from"
+        )
+    parts = {} if start is None else dict(start.parts)
+    about = {} if start is None else json.loads(start.metadata.get("about", "{}"))
     expected = build_parts(config, device="meta")
-    parts, about = {}, {}
-    for part, (path, inner) in sources.items():
-        parts[part], trained = averaged_weights(path, inner)
-        check_weights(str(path), f"ema.{inner}", expected[part].state_dict(), parts[part])
-        about[part] = f"{trained['step']:,} steps"
+    for part, path in states.items():
+        parts[part], trained = averaged_weights(path, INNER[part])
+        check_weights(str(path), f"ema.{INNER[part]}", expected[part].state_dict(), parts[part])
+        before = f"{about[part]}, then " if part in about else ""
+        about[part] = f"{before}{trained['step']:,} steps"
         if part == "dit":
             # States of older versions do not say so, but all were trained with these numbers.
             tokens = trained["step"] * trained.get("slots", 1) * trained.get("tokens", TOKENS)
-            about["tokens"] = f"{tokens:,}"
+            about["tokens"] = f"{int(about.get('tokens', '0').replace(',', '')) + tokens:,}"
+    for part in missing:
+        check_weights(str(base), "", expected[part].state_dict(), parts[part])
     save_checkpoint(out, config, parts, about=about)

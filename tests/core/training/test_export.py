@@ -1,5 +1,7 @@
 """Export: the averaged weights of three runs become one model file that generates."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -30,11 +32,11 @@ def runs(nano, tmp_path):
 
 
 def states(runs):
-    return [runs[part] / "state.safetensors" for part in ("vae", "text", "dit")]
+    return {part: run / "state.safetensors" for part, run in runs.items()}
 
 
 def test_an_exported_model_has_the_averages_in_half_precision_and_generates(runs, nano, tmp_path):
-    export(*states(runs), "nano", tmp_path / "model.safetensors")
+    export(states(runs), "nano", tmp_path / "model.safetensors")
     checkpoint = read_checkpoint(tmp_path / "model.safetensors")
     assert '"dit": "12 steps"' in checkpoint.metadata["about"]
     for part in ("vae", "text", "dit"):
@@ -44,6 +46,22 @@ def test_an_exported_model_has_the_averages_in_half_precision_and_generates(runs
         ["a duck"], VideoShape(num_frames=1, height=16, width=16), [1], steps=2
     )
     assert torch.isfinite(latent).all()
+
+
+def test_parts_without_a_run_are_those_of_the_file_it_started_from(runs, nano, tmp_path):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    dit = {"dit": states(runs)["dit"]}
+    with pytest.raises(ValueError, match="there is no training of vae and text; give its run or a model file"):
+        export(dit, "nano", second)
+    export(states(runs), "nano", first)
+    export(dit, "nano", second, base=first)
+    old, new = read_checkpoint(first), read_checkpoint(second)
+    assert all(torch.equal(new.parts["vae"][name], value) for name, value in old.parts["vae"].items())
+    assert json.loads(new.metadata["about"]) == {
+        "vae": "12 steps", "text": "12 steps", "dit": "12 steps, then 12 steps", "tokens": f"{2 * 12 * 4096:,}",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="its configuration needs"):
+        export({}, "mini", tmp_path / "third.safetensors", base=first)
 
 
 def test_trained_parts_are_the_averages_of_their_runs(runs, nano):
@@ -56,7 +74,7 @@ def test_trained_parts_are_the_averages_of_their_runs(runs, nano):
 
 def test_runs_of_another_preset_are_refused_by_the_name_of_a_tensor(runs, tmp_path):
     with pytest.raises(ValueError, match=r"tensor ema\.encoder\..* its configuration needs"):
-        export(*states(runs), "mini", tmp_path / "model.safetensors")
+        export(states(runs), "mini", tmp_path / "model.safetensors")
     assert not (tmp_path / "model.safetensors").exists()
 
 
@@ -67,5 +85,5 @@ def test_what_is_no_training_state_is_refused(runs, tmp_path):
     with pytest.raises(ValueError, match="is not a training state: it holds no averaged weights"):
         averaged_weights(tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"holds no averaged weights ema\.reader2\."):
-        averaged_weights(states(runs)[1], "reader2.")
-    assert load_file(states(runs)[1])
+        averaged_weights(states(runs)["text"], "reader2.")
+    assert load_file(states(runs)["text"])

@@ -74,9 +74,7 @@ def export(states: Mapping[str, Path], preset_name: str, out: Path, base: Path |
     start = None if base is None else read_checkpoint(base)
     missing = [part for part in INNER if part not in states]
     if start is None and missing:
-        raise ValueError(
-            f"there is no training of {' and '.join(missing)}; give its run, or a model file to take it from"
-        )
+        raise ValueError(f"there is no training of {' and '.join(missing)}; give its run or a model file that has it")
     parts = {} if start is None else dict(start.parts)
     about = {} if start is None else json.loads(start.metadata.get("about", "{}"))
     expected = build_parts(config, device="meta")

@@ -29,19 +29,28 @@ class Prompt:
     attributes: Attributes | None = None
 
 
-def described(count: int, *, held_out: bool, language: str = "en", style: str = "short") -> list[Prompt]:
+def described(
+    count: int, *, held_out: bool, language: str = "en", style: str = "short", in_front: int = 0
+) -> list[Prompt]:
     """Captions of `count` clips that training never draws: other seeds, or, if `held_out`, other combinations.
 
     The clips are the same for every language and style, so that their scores compare. What a caption says to be absent
-    is not asked for: a model that ignores the words would mostly be right.
+    is not asked for: a model that ignores the words would mostly be right. Few clips have something in front, so the
+    next ones that do follow until there are `in_front` of them; nothing else is asked about those.
     """
-    prompts = []
-    for i in range(count):
+    prompts: list[Prompt] = []
+    i = walls = 0
+    while i < count or walls < in_front:
         attributes = sample_attributes(generator(i, "evaluation clip", int(held_out)), held_out)
-        said = compose(attributes, generator(i, "evaluation words", language, style), language, style)
-        stated = {name: getattr(attributes, name) for name in sorted(said.mentioned)}
-        wanted = {name: value for name, value in stated.items() if value != "none"}
-        prompts.append(Prompt(said.text, wanted, 1_000_000 + i, attributes))
+        wall = attributes.occluder != "none"
+        walls += wall
+        if i < count or wall:
+            said = compose(attributes, generator(i, "evaluation words", language, style), language, style)
+            asked = sorted(said.mentioned) if i < count else said.mentioned & {"occluder"}
+            stated = {name: getattr(attributes, name) for name in asked}
+            wanted = {name: value for name, value in stated.items() if value != "none"}
+            prompts.append(Prompt(said.text, wanted, 1_000_000 + i, attributes))
+        i += 1
     return prompts
 
 

@@ -24,6 +24,15 @@ def test_wanted_values_are_those_of_the_clip():
         assert HELD_OUT(prompt.wanted["subject"], prompt.wanted["colour"], prompt.wanted["environment"])
 
 
+def test_clips_with_something_in_front_follow_until_there_are_enough():
+    plain = described(8, held_out=False, style="descriptive")
+    more = described(8, held_out=False, style="descriptive", in_front=4)
+    assert more[:8] == plain
+    assert len(more) > 8
+    assert all(p.wanted == {"occluder": "wall"} for p in more[8:])
+    assert sum(p.attributes.occluder == "wall" for p in more) == 4
+
+
 def test_paraphrases_are_read_and_thinned_evenly(tmp_path):
     path = tmp_path / "sentences.txt"
     path.write_text("".join(f"subject=ball;time=night\tsentence {i}\n" for i in range(10)), encoding="utf-8")

@@ -35,6 +35,8 @@ def _limited() -> int | None:
     """What is left of a container's own limit (control groups, version 2), or None without one."""
     try:
         most, used = ((_GROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        return None if most == "max" else max(0, int(most) - int(used))
+        # What was read from files stays until somebody needs the room.
+        about = dict(line.split() for line in (_GROUP / "memory.stat").read_text().splitlines())
+        return None if most == "max" else max(0, int(most) - int(used) + int(about.get("inactive_file", 0)))
     except (OSError, ValueError):
         return None

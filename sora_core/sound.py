@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -17,6 +19,7 @@ class Sound:
 
     def __init__(self, source: Path, target: av.container.OutputContainer):
         self.note, self._stream, self._target = "", None, target
+        self._name = source.name
         try:
             self._file = av.open(str(source), options={"protocol_whitelist": "file"})
         except (av.FFmpegError, OSError) as error:
@@ -24,21 +27,36 @@ class Sound:
         tracks = self._file.streams.audio
         if not tracks:
             return
-        name = tracks[0].codec_context.codec.canonical_name
+        context = tracks[0].codec_context
+        name = "of an unknown kind" if context is None else context.codec.canonical_name
         if name not in target.supported_codecs:
             self.note = f"the sound of {source.name} ({name}) does not go into this kind of file and is left out"
             return
         self._stream = target.add_stream_from_template(tracks[0])
-        self._packets = self._file.demux(tracks[0])
+        begins = [(x.start_time or 0) * (x.time_base or Fraction(1)) for x in self._file.streams.video[:1]]
+        self._packets = self._from(*begins)
         self._next = next(self._packets, None)
+
+    def _from(self, begin: Fraction = Fraction(0)) -> Iterator[av.Packet]:
+        """Packets of the track by the time of the video, whose first frame is at `begin` seconds in its file."""
+        for packet in self._file.demux(self._file.streams.audio[0]):
+            if packet.dts is None or packet.pts is None:
+                continue
+            shift = round(begin / packet.time_base)
+            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+            if shift == 0 or packet.pts + (packet.duration or 0) > 0:
+                yield packet
 
     def up_to(self, seconds: float) -> None:
         """Write what is heard before a time of the video."""
-        while self._stream is not None and self._next is not None and self._next.dts is not None:
-            if float(self._next.dts * self._next.time_base) >= seconds:
+        while self._stream is not None and self._next is not None:
+            if float((self._next.dts or 0) * self._next.time_base) >= seconds:
                 return
             self._next.stream = self._stream
-            self._target.mux(self._next)
+            try:
+                self._target.mux(self._next)
+            except av.FFmpegError as error:
+                raise ValueError(f"the sound of {self._name} cannot be copied: {error.strerror or error}") from None
             self._next = next(self._packets, None)
 
     def close(self) -> None:

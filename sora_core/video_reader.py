@@ -37,14 +37,17 @@ class VideoReader:
         if not self.path.is_file():
             raise FileNotFoundError(f"there is no video {self.path}")
         self._running: WeakSet[Generator[Tensor, None, None]] = WeakSet()
+        self._counted = 0
         with self._opened() as (container, stream):
             self.rate, self.variable = _rate(stream)
             self.fps = float(self.rate)
-            self._counted = 0 if self.variable or start or seconds else stream.frames
+            if not (self.variable or start or seconds):
+                self._counted = _counted(stream, self.rate)
             promised = _promised_seconds(container, stream)
             if promised and start >= promised:
                 raise ValueError(f"{self.path.name} is {promised:.2f} s long; there is nothing at {start:.2f} s")
-            first = next(self._decoded(container, stream), None)
+            self._origin = self._begin()
+            first = next(self._decoded(container, stream, start), None)
             if first is None:
                 raise ValueError(f"{self.path.name} is damaged: its first frame cannot be decoded")
             try:
@@ -74,17 +77,28 @@ class VideoReader:
             streams[0].thread_type = "SLICE"
             yield container, streams[0]
 
+    def _begin(self) -> int:
+        """When the first picture is shown, in ticks: a container may begin before it, where frames wait for others."""
+        with self._opened() as (container, stream):
+            self._origin = stream.start_time or 0
+            try:
+                first = next(self._decoded(container, stream, 0.0), None)
+            except ValueError:  # a part further on can be read all the same
+                first = None
+            return self._origin if first is None or first.pts is None else first.pts
+
     def _decoded(
-        self, container: av.container.InputContainer, stream: av.VideoStream, reached: list[int] | None = None
-    ) -> Iterator[av.VideoFrame]:
+        self, container: av.container.InputContainer, stream: av.VideoStream, start: float,
+        reached: list[int] | None = None,
+    ) -> Iterator[av.VideoFrame]:  # fmt: skip
         """Frames from the key frame before `start` on; `reached` takes the end of each packet, in ticks.
 
         Raises ValueError where the file is damaged or cut off.
         """
         base, found, end = stream.time_base or Fraction(1), 0, 0
-        origin = stream.start_time or 0
-        if self.start:
-            container.seek(origin + int(self.start / base), stream=stream)
+        origin = self._origin
+        if start:
+            container.seek(origin + int(start / base), stream=stream)
         try:
             for packet in container.demux(stream):
                 if packet.is_corrupt:
@@ -121,9 +135,9 @@ class VideoReader:
         """Frames that iterating gives; where the file does not say it, its packets are gone through once, undecoded."""
         if not self._counted:
             with self._opened() as (container, stream):
-                base, origin = stream.time_base or Fraction(1), stream.start_time or 0
+                base = stream.time_base or Fraction(1)
                 ends = (
-                    (packet.pts or 0) + _duration(packet.duration, base, self.rate) - origin
+                    (packet.pts or 0) + _duration(packet.duration, base, self.rate) - self._origin
                     for packet in container.demux(stream)
                     if packet.size
                 )
@@ -140,11 +154,11 @@ class VideoReader:
     def _timed(self) -> Iterator[Tensor]:
         """The pictures on screen at multiples of 1 / fps from `start` on, `h w 3`: frames last until the next one."""
         with self._opened() as (container, stream):
-            base, origin = stream.time_base or Fraction(1), stream.start_time or 0
+            base, origin = stream.time_base or Fraction(1), self._origin
             limit = math.inf if self.seconds is None else max(1, round(self.seconds * self.fps))
             shown: Tensor | None = None
             given, reached = 0, [0]
-            for frame in self._decoded(container, stream, reached):
+            for frame in self._decoded(container, stream, self.start, reached):
                 if frame.pts is None:  # pictures and raw streams have no times
                     yield upright(frame)
                     continue
@@ -202,6 +216,13 @@ def _rate(stream: av.VideoStream) -> tuple[Fraction, bool]:
     if not average or not guess:
         return average or guess or Fraction(25), False
     return (guess, False) if abs(guess / average - 1) < 0.005 else (average, True)
+
+
+def _counted(stream: av.VideoStream, rate: Fraction) -> int:
+    """The frames that a stream says it has, or 0 where they do not fill its duration: some are cut off or left out."""
+    if stream.duration is None or stream.time_base is None:
+        return 0
+    return stream.frames if stream.frames == round(stream.duration * stream.time_base * rate) else 0
 
 
 def _duration(ticks: int | None, base: Fraction, rate: Fraction) -> int:

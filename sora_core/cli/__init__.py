@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from typing import NoReturn
 
 from .. import __version__
@@ -51,9 +53,18 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def _end_like_ctrl_c() -> None:
+    """Let a request to end, or a closed terminal, stop what was started and keep what is done, as Ctrl-C does."""
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):  # Windows has no SIGHUP
+                signal.signal(getattr(signal, name), signal.default_int_handler)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code. Errors are one line on standard error."""
     arguments = build_parser().parse_args(argv)
+    _end_like_ctrl_c()
     # Threads that wait by spinning made sampling four to ten times slower on a machine that had other work to do.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:

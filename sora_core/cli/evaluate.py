@@ -19,6 +19,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+CLIPS = 48
+"""Clips per score, where nothing else is said."""
+KNOWN = {
+    "editing": ("checkpoint", "parts", "seeds", "sheets"), "long": ("checkpoint",), "checkpoints": ("clips",),
+    "": ("checkpoint", "clips", "real", "parts"),
+}  # fmt: skip
+"""The options that each report knows, beside --steps and --out; the last one is the report on everything."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -28,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="models of one run with their trained tokens, if the header does not say: a table, a power law and a plot",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the report, JSON")
-    parser.add_argument("--clips", type=int, default=48, metavar="N", help="clips per score (default: 48)")
+    parser.add_argument("--clips", type=int, metavar="N", help="clips per score (default: 48)")
     parser.add_argument("--real", type=Path, metavar="DIR", help="a folder of real videos to compress as well")
     parser.add_argument("--parts", nargs="+", metavar="PART", help="only these parts of the report")
     parser.add_argument("--long", action="store_true", help="instead: seams of long videos and drift over a minute")
@@ -48,14 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> None:
     """Evaluate and say how to read the result.
 
-    Raises ValueError for options that belong to the other report.
+    Raises ValueError for options that this report does not know.
     """
+    _refuse_foreign(arguments)
     if arguments.editing:
         _execute_editing(arguments)
         return
-    for name in ("seeds", "sheets"):
-        if getattr(arguments, name) is not None:
-            raise ValueError(f"--{name} belongs to --editing; without it the number of clips is --clips")
     if arguments.real is not None and not arguments.real.is_dir():
         raise FileNotFoundError(f"there is no folder {arguments.real}")
 
@@ -65,7 +71,7 @@ def execute(arguments: argparse.Namespace) -> None:
         from ..pipeline import Sora
         from . import say
 
-        steps = arguments.steps or STEPS
+        steps = STEPS if arguments.steps is None else arguments.steps
         seams = evaluate_seams(Sora.load(arguments.checkpoint), steps=steps, say=say)
         save(evaluate_drift(arguments.checkpoint, steps=steps) | {"seams": seams}, arguments.out)
         print(arguments.out)
@@ -77,24 +83,32 @@ def execute(arguments: argparse.Namespace) -> None:
     from . import say
 
     steps = DEFAULT_STEPS if arguments.steps is None else arguments.steps
+    clips = CLIPS if arguments.clips is None else arguments.clips
     if arguments.checkpoints is not None:
         from ..evaluation.curve import curve, parse_checkpoint
 
         checkpoints = [parse_checkpoint(entry) for entry in arguments.checkpoints]
-        curve(checkpoints, arguments.out, clips=arguments.clips, settings=SamplerSettings(steps=steps), say=say)
+        curve(checkpoints, arguments.out, clips=clips, settings=SamplerSettings(steps=steps), say=say)
         print(arguments.out)
         return
     evaluate(
-        arguments.checkpoint, arguments.out, clips=arguments.clips, real=arguments.real,
+        arguments.checkpoint, arguments.out, clips=clips, real=arguments.real,
         parts=arguments.parts or PARTS, steps=steps, say=say,
     )  # fmt: skip
     print(arguments.out)
 
 
-def _execute_editing(arguments: argparse.Namespace) -> None:
-    if arguments.real is not None:
-        raise ValueError("--real belongs to the report on compression; leave it out with --editing")
+def _refuse_foreign(arguments: argparse.Namespace) -> None:
+    """Raise ValueError for an option that does nothing in the report that was asked for."""
+    report = next((name for name in KNOWN if name and getattr(arguments, name)), "")
+    for name in ("checkpoint", "checkpoints", "clips", "real", "parts", "long", "editing", "seeds", "sheets"):
+        value = getattr(arguments, name)
+        if value not in (None, False) and name != report and name not in KNOWN[report]:
+            where = f"with --{report}" if report else "without --editing"
+            raise ValueError(f"--{name} does nothing {where}; leave it out")
 
+
+def _execute_editing(arguments: argparse.Namespace) -> None:
     from ..evaluation.editing import ROWS, SEEDS, evaluate_editing
     from ..pipeline import DEFAULT_STEPS
     from . import say

@@ -46,6 +46,8 @@ def execute(arguments: argparse.Namespace) -> None:
     from . import say
     from .generate import writable
 
+    if arguments.tile is not None and arguments.tile < 1:
+        raise ValueError(f"--tile is {arguments.tile} pixels; it must be at least 1")
     width, height = arguments.size
     reader = VideoReader(arguments.preview, chunk=4)
     if reader.note:
@@ -70,6 +72,8 @@ def execute(arguments: argparse.Namespace) -> None:
         )  # fmt: skip
         try:
             with writer:
+                if writer.note:
+                    say(writer.note)
                 for chunk in frames:
                     writer.write(chunk)
         except BaseException:

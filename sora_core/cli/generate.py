@@ -81,6 +81,8 @@ def execute(arguments: argparse.Namespace) -> None:
     still = is_image(arguments.out)
     seconds = 2.0 if arguments.seconds is None else arguments.seconds
     width, height = arguments.size
+    if arguments.window is not None and not arguments.window > 0:
+        raise ValueError(f"--window is {arguments.window:g} seconds; it must be above 0")
     shape = VideoShape.from_seconds(width=width, height=height, seconds=seconds, fps=arguments.fps)
     if still and shape.num_frames > 1:
         if arguments.seconds is not None:
@@ -140,7 +142,8 @@ def sample(sora: Sora, shape: VideoShape, arguments: argparse.Namespace, kept: P
     from ..editing.long_video import long_video
     from ..editing.regenerate import Sampling
 
-    seconds = arguments.window or (2.0 if shape.seconds > WHOLE else max(shape.seconds, 12 / shape.fps))
+    least = 12 / shape.fps
+    seconds = arguments.window or max(2.0 if shape.seconds > WHOLE else shape.seconds, least)
     with tqdm(desc="sampling", unit="step", leave=False) as bar:
         long_video(
             sora, arguments.prompt, shape, arguments.seed, window=seconds, overlap=min(0.5, seconds / 4), state=kept,

@@ -171,7 +171,7 @@ def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore)
     from ..training.dit import DiTTask
     from ..training.export import trained_parts
 
-    vae, text = trained_parts(model, arguments.vae, arguments.text)
+    vae, text = trained_parts(model, arguments.vae, arguments.text, arguments.init)
     # Latents of another encoder must never be taken for this one's.
     latents = arguments.out / f"latents_{fingerprint(vae.encoder)}"
     encode_store(vae, store, latents, first=parallel.rank(), stride=parallel.world())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def cut_videos(
     if not paths:
         raise ValueError(f"{videos} holds no videos; put files ending in {', '.join(CONTAINERS)} there")
     written = 0
-    for index, path in enumerate(paths):
+    for path in paths:
         rows: list[Tensor] = []
         with VideoReader(path, chunk=num_frames) as reader:
             fps = float(reader.fps)
@@ -41,9 +42,9 @@ def cut_videos(
             for clip in _cut(reader, num_frames, crops, draws):
                 rows.append(clip)
                 if len(rows) == clips:
-                    written += _write(out, index, part, rows, fps, path.name, say)
+                    written += _write(out, part, rows, fps, path.name, say)
                     rows, part = [], part + 1
-            written += _write(out, index, part, rows, fps, path.name, say)
+            written += _write(out, part, rows, fps, path.name, say)
     if not written:
         raise ValueError(f"no video in {videos} has {num_frames} frames of at least {CROP}x{CROP} pixels")
 
@@ -68,12 +69,12 @@ def _cut(reader: VideoReader, num_frames: int, crops: int, draws: torch.Generato
 
 
 def _write(
-    out: Path, index: int, part: int, rows: list[Tensor], fps: float, name: str, say: Callable[[str], None]
-) -> int:
-    """Write one shard, if there are clips for it, and return how many it holds."""
+    out: Path, part: int, rows: list[Tensor], fps: float, name: str, say: Callable[[str], None]
+) -> int:  # fmt: skip
+    """Write one shard, if there are clips for it, and return how many it holds; its name is that of no other video."""
     if not rows:
         return 0
-    path = out / f"footage_{index:03d}{part:02d}_{len(rows[0])}x{CROP}x{CROP}.safetensors"
+    path = out / f"footage_{zlib.crc32(name.encode()):08x}_{part:02d}_{len(rows[0])}x{CROP}x{CROP}.safetensors"
     if not path.exists():
         about = {"fps": fps, "world": "footage", "periodic": False, "source": name}
         write_shard(path, torch.stack(rows), torch.zeros(len(rows), 0, dtype=torch.uint8), about)

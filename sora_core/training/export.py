@@ -41,8 +41,10 @@ def averaged_weights(state: Path, inner: str = "") -> tuple[dict[str, Tensor], d
     return weights, {"step": int(metadata["step"]), **json.loads(metadata.get("about", "{}"))}
 
 
-def trained_parts(config: SoraConfig, vae_run: Path | None, text_run: Path | None) -> tuple[VideoVAE, TextEncoder]:
-    """The VAE and the text encoder to train a transformer with: from their runs, or else from the bundled model.
+def trained_parts(
+    config: SoraConfig, vae_run: Path | None, text_run: Path | None, base: Path | None = None
+) -> tuple[VideoVAE, TextEncoder]:
+    """The VAE and the text encoder to train a transformer with: from their runs, or else from `base`, or the bundled.
 
     Raises FileNotFoundError, or ValueError naming the first tensor that does not fit `config`.
     """
@@ -53,7 +55,8 @@ def trained_parts(config: SoraConfig, vae_run: Path | None, text_run: Path | Non
             path = run / "state.safetensors"
             weights = averaged_weights(path, inner)[0]
         else:
-            path, weights = BUNDLED, read_checkpoint(BUNDLED).parts[part]
+            path = base or BUNDLED
+            weights = read_checkpoint(path).parts[part]
         check_weights(str(path), inner, modules[part].state_dict(), weights)
         modules[part].load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
     vae, text = modules["vae"], modules["text"]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import VAEConfig
-from ..data.store import ClipStore
+from ..data.store import ClipStore, Shard
 from ..randomness import generator
 from ..vae import VideoVAE
 from .pictures import contact_sheet
@@ -50,6 +50,9 @@ class VAETask:
     ):  # fmt: skip
         self.regenerate = regenerate
         self.store, self.seed, self.spread = store, seed, spread
+        self.crops = [crop for crop in CROPS if self._holding(crop)]
+        if not self.crops:
+            raise ValueError(f"no shard holds clips of {CROPS[0][1]}x{CROPS[0][2]} pixels, the smallest training crop")
         self.module = VideoVAE(config).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.module.initialise(generator(seed, "vae weights"))
         self.pass_through = torch.compile(self._reconstruct, dynamic=False) if compile else self._reconstruct
@@ -83,9 +86,9 @@ class VAETask:
 
     def batch(self, step: int) -> tuple[Tensor, torch.Generator]:
         """Crops `b 3 t h w` in [0, 1] of one step, mirrored and recoloured at random."""
-        t, h, w = CROPS[step % len(CROPS)]
+        t, h, w = crop = self.crops[step % len(self.crops)]
         draws = generator(self.seed, "vae", step)
-        shards = [s for s in self.store.shards if s.shape[0] >= t and s.shape[1] >= h and s.shape[2] >= w]
+        shards = self._holding(crop)
         clips = []
         for _ in range(max(1, PIXELS // (t * h * w))):
             shard, row = self.store.draw(draws, shards)
@@ -99,6 +102,10 @@ class VAETask:
                 clip = clip[..., torch.randperm(3, generator=draws)]
             clips.append(clip)
         return torch.stack(clips).permute(0, 4, 1, 2, 3).float().div(255), draws
+
+    def _holding(self, crop: tuple[int, int, int]) -> list[Shard]:
+        """The shards whose clips are at least as large."""
+        return [s for s in self.store.shards if all(size >= part for size, part in zip(s.shape, crop, strict=True))]
 
     def _reconstruct(self, video: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         with mixed(video.device):
@@ -131,7 +138,7 @@ class VAETask:
             excess = pulse(output, cell.time).log() - pulse(video, cell.time).log()
             loss = loss + PULSE_WEIGHT * excess.square()
         # A kind of batch comes once in so many steps; reported means are over all of them.
-        kinds = len(CROPS) * (1 if self.regenerate is None else 2)
+        kinds = len(self.crops) * (1 if self.regenerate is None else 2)
         decibels = kinds * float(-10 * mse.detach().log10())
         figures = {
             f"{kind}_{'x'.join(map(str, video.shape[2:]))}": decibels,
@@ -141,7 +148,7 @@ class VAETask:
 
     @torch.no_grad()
     def sheet(self, path: Path) -> None:
-        video = self.batch(-2 if len(CROPS) > 1 else 0)[0][:6]
+        video = self.batch(-2 if len(self.crops) > 1 else 0)[0][:6]
         output = self.module.decode(self.module.encode(video))
         error = F.mse_loss(output, video)
         rows = [row for pair in zip(video, output, strict=True) for row in pair]

@@ -214,3 +214,54 @@ def test_sound_that_does_not_fit_the_file_is_left_out_with_a_note(with_sound, tm
         writer.write(torch.zeros(3, 32, 32, 3))
     assert "the sound of tone.mp4 (aac) does not go into this kind of file and is left out" in writer.note
     assert VideoReader(tmp_path / "new.webm").num_frames == 3
+
+
+def moved(source, path, seconds, *, skip=0):
+    """A copy of a video with sound whose times are later by some seconds, without the first `skip` packets of video."""
+    with av.open(str(source)) as given, av.open(str(path), "w") as container:
+        tracks = {s.index: container.add_stream_from_template(s) for s in given.streams}
+        for packet in given.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == "video" and skip:
+                skip -= 1
+                continue
+            later = round(Fraction(seconds) / packet.time_base)
+            packet.pts, packet.dts = packet.pts + later, packet.dts + later
+            packet.stream = tracks[packet.stream.index]
+            container.mux(packet)
+    return path
+
+
+def test_sound_begins_with_the_first_frame_wherever_the_times_of_the_file_begin(with_sound, tmp_path):
+    source = moved(with_sound("tone.mp4", "aac"), tmp_path / "later.ts", 30)
+    with VideoReader(source) as reader, VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source) as writer:
+        assert reader.num_frames == sum(len(chunk) for chunk in reader) == 20
+        for _ in range(15):
+            writer.write(torch.zeros(1, 32, 32, 3))
+    with av.open(str(tmp_path / "new.mp4")) as made:
+        times = [float(p.pts * p.time_base) for p in made.demux(audio=0) if p.size]
+    assert times[0] == pytest.approx(0, abs=0.05)
+    assert times[-1] == pytest.approx(1.5, abs=0.1)
+
+
+def test_frames_that_are_missing_are_not_counted(tmp_path):
+    times = [100 * i for i in range(602) if i not in (100, 101)]
+    path = make(tmp_path / "gap.mp4", [grey(i % 250) for i in range(len(times))], times)
+    reader = VideoReader(path)
+    assert not reader.variable
+    assert reader.num_frames == sum(len(chunk) for chunk in reader) == 602
+
+
+def test_a_container_that_begins_before_its_first_picture_loses_no_frame(tmp_path):
+    with av.open(str(tmp_path / "b.avi"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10, options={"bf": "2", "qscale": "2"})
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        for i in range(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey(20 * i).numpy(), format="rgb24")))
+        container.mux(stream.encode(None))
+    reader = VideoReader(tmp_path / "b.avi")
+    found = brightness(reader)
+    assert reader.num_frames == len(found) == 12
+    assert all(abs(value - 20 * i) < 8 for i, value in enumerate(found)), found

@@ -1,6 +1,7 @@
 """The command line: help that is instant, errors that are one line, exit codes that can be trusted."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from sora_core.cli.generate import SAMPLERS as CLI_SAMPLERS
 from sora_core.cli.run import widgets
 from sora_core.config import PRESETS
 from sora_core.diffusion.samplers import SAMPLERS
+from sora_core.video import VideoReader
 
 COMMANDS = ("generate", "run", "train", "worlds", "export", "info")
 
@@ -67,6 +69,14 @@ def test_choices_that_the_parser_repeats_are_those_of_the_library(capsys):
         (["generate", "a", "--out", "a.gif"], "sora generate: a.gif ends in .gif; use .mp4, .mov, .mkv, .webm, .png"),
         (["generate", "a", "--sampler", "magic"], "sora generate: argument --sampler: invalid choice: 'magic'"),
         (["generate", "a", "--checkpoint", "none.safetensors"], "sora generate: there is no checkpoint none"),
+        (["generate", "a", "--window", "0"], "sora generate: --window is 0 seconds; it must be above 0"),
+        (["finish", "a.mp4", "a", "--tile", "-1"], "sora finish: --tile is -1 pixels; it must be at least 1"),
+        (["evaluate", "--long", "--clips", "4", "--out", "o"], "sora evaluate: --clips does nothing with --long"),
+        (
+            ["evaluate", "--editing", "--checkpoints", "a", "--out", "o"],
+            "sora evaluate: --checkpoints does nothing with",
+        ),
+        (["evaluate", "--sheets", "d", "--out", "o"], "sora evaluate: --sheets does nothing without --editing"),
         (["info", "none.safetensors"], "sora info: there is no checkpoint none.safetensors"),
         (["run", "none.json"], "sora run: there is no workflow none.json"),
         (["run", "none.json", "--set", "prompt"], "sora run: --set 'prompt' is no assignment; write NODE.INPUT=VALUE"),
@@ -102,6 +112,27 @@ def test_a_failure_of_the_machine_and_an_interruption_have_their_own_codes(capsy
 
     monkeypatch.setattr("sora_core.checkpoint.read_checkpoint", interrupt)
     assert run("info", nano_file) == INTERRUPTED
+
+
+def test_a_request_to_end_is_an_interruption(monkeypatch, tmp_path, nano_file):
+    before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGHUP)}
+
+    def end(path):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("sora_core.checkpoint.read_checkpoint", end)
+    try:
+        assert run("info", nano_file) == INTERRUPTED
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def test_long_videos_at_few_frames_a_second_are_made(tmp_path, nano_file):
+    out = tmp_path / "slow.mp4"
+    slow = ["--seconds", 8, "--fps", 1, "--size", "16x16", "--steps", 1]
+    assert run("generate", "a red ball", "--checkpoint", nano_file, *slow, "--out", out) == DONE
+    assert VideoReader(out).num_frames == 8
 
 
 def test_info_tells_what_a_file_holds(capsys, nano_file):

@@ -7,7 +7,7 @@ import torch
 
 from sora_core.cli import main
 from sora_core.config import preset
-from sora_core.data.store import ClipStore
+from sora_core.data.store import ClipStore, write_shard
 from sora_core.training.vae import VAETask
 from sora_core.video import VideoWriter
 
@@ -45,6 +45,23 @@ def test_the_compression_network_trains_on_them(tmp_path):
     assert main(["worlds", "--out", str(tmp_path / "shards"), "--from-videos", str(tmp_path)]) == 0
     task = VAETask(preset("nano").vae, ClipStore(tmp_path / "shards"), compile=False)
     assert torch.isfinite(task.loss(0)[0])
+
+
+def test_another_video_in_the_folder_changes_no_shard_and_gets_its_own(tmp_path):
+    command = ["worlds", "--out", str(tmp_path / "shards"), "--from-videos", str(tmp_path), "--frames", "5"]
+    film(tmp_path / "b.mp4", 5, 128, 128)
+    assert main(command) == 0
+    film(tmp_path / "a.mp4", 5, 128, 128)
+    assert main(command) == 0
+    assert sorted(s.about["source"] for s in ClipStore(tmp_path / "shards").shards) == ["a.mp4", "b.mp4"]
+
+
+def test_clips_smaller_than_every_crop_are_refused(tmp_path):
+    write_shard(
+        tmp_path / "a.safetensors", torch.zeros(1, 1, 32, 32, 3, dtype=torch.uint8), torch.zeros(1, 0), {"fps": 8}
+    )
+    with pytest.raises(ValueError, match="no shard holds clips of 64x64 pixels, the smallest training crop"):
+        VAETask(preset("nano").vae, ClipStore(tmp_path), compile=False)
 
 
 def test_folders_without_usable_videos_are_refused(tmp_path, capsys):

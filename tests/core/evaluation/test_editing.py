@@ -129,7 +129,7 @@ def test_wrong_requests_are_refused(nano_file, judge_file, tmp_path, capsys):
         evaluate_editing(nano_file, seeds=1, judge=judge_file)
     out = str(tmp_path / "report.json")
     assert main(["evaluate", "--out", out, "--seeds", "4"]) == 2
-    assert "--seeds belongs to --editing" in capsys.readouterr().err
+    assert "--seeds does nothing without --editing" in capsys.readouterr().err
     assert main(["evaluate", "--editing", "--out", out, "--real", str(tmp_path)]) == 2
-    assert "--real belongs to the report on compression" in capsys.readouterr().err
+    assert "--real does nothing with --editing" in capsys.readouterr().err
     assert main(["evaluate", "--editing", "--out", out, "--parts", "colour"]) == 2

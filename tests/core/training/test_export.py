@@ -72,6 +72,14 @@ def test_trained_parts_are_the_averages_of_their_runs(runs, nano):
     assert torch.equal(text.encode(["a duck"])[0], nano.text.encode(["a duck"])[0])
 
 
+def test_parts_without_a_run_are_those_of_the_model_that_training_starts_from(runs, nano, tmp_path):
+    export(states(runs), "nano", tmp_path / "model.safetensors")
+    vae, text = trained_parts(nano.config, None, None, tmp_path / "model.safetensors")
+    held = read_checkpoint(tmp_path / "model.safetensors").parts
+    for part, module in (("vae", vae), ("text", text)):
+        assert all(torch.equal(module.state_dict()[name], value.float()) for name, value in held[part].items())
+
+
 def test_runs_of_another_preset_are_refused_by_the_name_of_a_tensor(runs, tmp_path):
     with pytest.raises(ValueError, match=r"tensor ema\.encoder\..* its configuration needs"):
         export(states(runs), "mini", tmp_path / "model.safetensors")

@@ -21,7 +21,7 @@ from sora_core.video import CODECS, PIXEL_FORMATS, VideoWriter
 
 from .comfy_model.vae import SoraVAE
 from .encode import SOUND
-from .native import Latent, compression, fitting_size, samples_of
+from .native import Latent, compression, fitting_size, samples_of, size_of
 from .native_decode import decode_native
 from .schema import advanced, schema
 from .unfinished import kept
@@ -131,16 +131,18 @@ class SoraDecodeVideo(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         cells = compression(vae)
         size = fitting_size(latent, cells)
-        rate = frame_rate(fps, size)
+        rate = frame_rate(fps, size_of(latent))
         video = one_video(samples_of(latent), batch_index)
         path = Path(folder_paths.get_temp_directory()) / f"sora_{secrets.token_hex(8)}.mp4"
         options: dict[str, Any] = {"codec": codec, "crf": crf, "pixel_format": pixel_format}
         width, height = (size.width, size.height) if size else (2, 2)
         VideoWriter(path, width, height, rate, **options)  # refuses what does not go together before decoding
         total = size.num_frames if size else cells.num_frames(video.shape[2] if video.ndim == 5 else 1)
+        # The sound of a file goes with all of its frames; other blocks may have cut the latent since.
+        sound = latent.get(SOUND) if size else None
         with kept(video) as safe:
             try:
-                write(path, stream_frames(vae, video, size, chunk), rate, total, latent.get(SOUND), **options)
+                write(path, stream_frames(vae, video, size, chunk), rate, total, sound, **options)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise

@@ -26,6 +26,7 @@ from .editing_media import (
     to_latent,
 )
 from .editing_wrap import with_release
+from .encode import SOUND
 from .native import samples_of
 from .sample import noise_levels
 from .schema import schema
@@ -81,7 +82,10 @@ class SoraEditVideo(io.ComfyNode):
                     "height", default=0, min=0, max=16384, tooltip="Make the video this high first; 0 keeps it."
                 ),
                 fps_input(),
-                io.Mask.Input("mask", optional=True, tooltip="Where the video may change (white); the rest stays."),
+                io.Mask.Input(
+                    "mask", optional=True,
+                    tooltip="Where the video may change (white); the rest stays. One mask, or one for each frame.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model, told how much each frame may change."),
@@ -97,12 +101,13 @@ class SoraEditVideo(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         latent, shape = clean_latent(vae, video, width, height, fps)
         geometry = geometry_of(vae)
-        region = region_of(mask, shape.height, shape.width)
+        region = region_of(mask, shape.height, shape.width, shape.num_frames)
         known = sdedit(geometry, latent, strengths(strength_start, strength_end, latent.shape[2]), region)
         highest = max(strength_start, strength_end)
+        sound = {SOUND: video[SOUND]} if isinstance(video, dict) and SOUND in video else {}
         if highest == 0:
-            return io.NodeOutput(model, {**to_latent(known, shape)}, torch.zeros(0))
-        result = to_latent(type(known)(known.clean, known.mask / highest), shape)
+            return io.NodeOutput(model, {**to_latent(known, shape), **sound}, torch.zeros(0))
+        result = {**to_latent(type(known)(known.clean, known.mask / highest), shape), **sound}
         if bool((result["noise_mask"] == 1).all()):
             del result["noise_mask"]
         else:

@@ -79,7 +79,11 @@ class SoraFlowEdit(io.ComfyNode):
                 io.Conditioning.Input("source", tooltip="The encoded prompt that says what the video shows."),
                 io.Conditioning.Input("positive", tooltip="The encoded prompt that says what it shall show instead."),
                 io.Conditioning.Input("negative", tooltip="What to avoid."),
-                io.Latent.Input("latent", tooltip="The video to edit: a sampled or an encoded latent."),
+                io.Latent.Input(
+                    "latent",
+                    tooltip="The video to edit: a sampled or an encoded latent. What its noise mask keeps, also of"
+                    " frames that were placed before sampling, does not change.",
+                ),
                 seed_input("Another seed is another edit of the same video."),
                 steps_input("How many steps; each evaluates both prompts."),
                 io.Float.Input(
@@ -88,7 +92,7 @@ class SoraFlowEdit(io.ComfyNode):
                     min=0.05,
                     max=1.0,
                     step=0.01,
-                    tooltip="Noise level at which the edit begins: more changes larger shapes.",
+                    tooltip="How much may change, as in Sora Edit Video: more changes larger shapes.",
                 ),
                 guidance_input("How strictly the new prompt is followed."),
                 advanced(

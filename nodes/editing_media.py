@@ -30,7 +30,9 @@ def movie_input(name: str, tooltip: str, *more: Any, optional: bool = False) -> 
     return io.MultiType.Input(name, [*MOVIE, *more], tooltip=tooltip, optional=optional)
 
 
-def fps_input(what: str = "the video") -> Any:
+def fps_input(
+    what: str = "the video", zero: str = "0 takes the rate that a VIDEO or a Sora latent knows, 8 for images."
+) -> Any:
     """The frame rate of frames that do not know their own."""
     return io.Float.Input(
         "fps",
@@ -38,17 +40,18 @@ def fps_input(what: str = "the video") -> Any:
         min=0.0,
         max=240.0,
         step=0.1,
-        tooltip=f"Frames per second of {what}; 0 takes the rate that a VIDEO or a Sora latent knows, 8 for images.",
+        tooltip=f"Frames per second of {what}; {zero}",
     )
 
 
 def geometry_of(vae: Any) -> Geometry:
     """The cells of a native VAE. Raises ValueError for one that does not know video."""
+    cells = compression(vae)
     if vae.latent_dim != 3:
         raise ValueError("this VAE only knows images; connect the VAE of a video model")
     up, down = vae.upscale_ratio[0], vae.downscale_ratio[0]
     return Geometry(
-        channels=vae.latent_channels, space=compression(vae).space, patch=PATCH[1],
+        channels=vae.latent_channels, space=cells.space, patch=PATCH[1],
         to_latent=lambda frames: int(down(frames)), to_frames=lambda cells: int(up(cells)),
     )  # fmt: skip
 
@@ -119,9 +122,14 @@ def shape_of(latent: Latent, geometry: Geometry, fps: float) -> VideoShape:
             " Noise Grid, which takes any size"
         )
     size = size_of(latent)
-    if size is not None and geometry.latent_frames(size.num_frames) == samples.shape[2]:
-        return VideoShape(num_frames=size.num_frames, height=size.height, width=size.width, fps=fps or size.fps)
-    return VideoShape(num_frames=geometry.num_frames(samples.shape[2]), height=height, width=width, fps=fps or 8.0)
+    rate = fps or (size.fps if size else 8.0)
+    if size is not None:
+        step = geometry.patch * geometry.space
+        padded = tuple(-(-side // step) * step for side in (size.height, size.width))
+        # Other blocks may have cut or enlarged the latent since, and left a size that is no longer its own.
+        if geometry.latent_frames(size.num_frames) == samples.shape[2] and padded == (height, width):
+            return VideoShape(num_frames=size.num_frames, height=size.height, width=size.width, fps=rate)
+    return VideoShape(num_frames=geometry.num_frames(samples.shape[2]), height=height, width=width, fps=rate)
 
 
 def known_of(latent: Latent) -> Known:
@@ -144,9 +152,23 @@ def to_latent(known: Known, shape: VideoShape) -> Latent:
     return {**with_size(known.clean, shape), "noise_mask": known.mask}
 
 
-def region_of(mask: Tensor | None, height: int, width: int) -> Tensor | None:
-    """A MASK (`h w` or `b h w`) as `1 h w` over the pixels of a video."""
+def region_of(mask: Tensor | None, height: int, width: int, num_frames: int = 1) -> Tensor | None:
+    """A MASK over the pixels of a video: `1 h w`, or `1 t h w` if there is one for each of `num_frames`.
+
+    Raises ValueError for another number of masks.
+    """
     if mask is None:
         return None
-    mask = mask.reshape(-1, 1, *mask.shape[-2:])[:1].float()
-    return comfy.utils.common_upscale(mask, width, height, "bilinear", "center")[:, 0].clamp(0, 1)
+    mask = mask.reshape(-1, 1, *mask.shape[-2:]).float()
+    if len(mask) not in (1, num_frames):
+        each = f", or {num_frames}, one for each frame" if num_frames > 1 else ""
+        raise ValueError(f"the mask holds {len(mask)} pictures; give one for the whole video{each}")
+    mask = comfy.utils.common_upscale(mask, width, height, "bilinear", "center")[:, 0].clamp(0, 1)
+    return mask if len(mask) == 1 else mask[None]
+
+
+def at_rate(frames: Tensor, rate: float, fps: float) -> Tensor:
+    """Frames `1 3 t h w` of one rate at another: those that are on screen then."""
+    count = max(1, round(frames.shape[2] / rate * fps))
+    shown = (torch.arange(count) * rate / fps).round().long().clamp(max=frames.shape[2] - 1)
+    return frames[:, :, shown]

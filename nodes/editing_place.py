@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from sora_core.editing.geometry import frame_at
 from sora_core.editing.place import merge, place
 
 from .editing_media import (
+    at_rate,
     encoder,
     expanded,
     fitted,
@@ -41,7 +43,10 @@ class SoraPlaceFrames(io.ComfyNode):
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the model that will be sampled, of any video model."),
                 io.Latent.Input("latent", tooltip="A noise grid, or what another Sora Place Frames gave."),
-                movie_input("frames", "One image, or the frames of a clip, which are placed one after another."),
+                movie_input(
+                    "frames",
+                    "One image, or the frames of a clip, which are placed one after another; a VIDEO keeps its speed.",
+                ),
                 io.Float.Input(
                     "at",
                     default=0.0,
@@ -59,7 +64,7 @@ class SoraPlaceFrames(io.ComfyNode):
                     step=0.01,
                     tooltip="1 keeps the frames as they are, less lets the model depart from them, 0 ignores them.",
                 ),
-                fps_input("the video to be made"),
+                fps_input("the video to be made", "0 takes the rate of the latent, or 8 if it knows none."),
                 io.Mask.Input(
                     "mask", optional=True, tooltip="Where the frames are given (white); the rest of them is generated."
                 ),
@@ -73,7 +78,10 @@ class SoraPlaceFrames(io.ComfyNode):
     ) -> io.NodeOutput:
         geometry = geometry_of(vae)
         shape = shape_of(latent, geometry, fps)
-        clip = fitted(to_frames(frames, shape.fps)[0], shape.height, shape.width)
+        clip, rate = to_frames(frames, 0.0)
+        if not isinstance(frames, Tensor):
+            clip = at_rate(clip, rate, shape.fps)
+        clip = fitted(clip, shape.height, shape.width)
         first = frame_at(at, shape.num_frames, shape.fps)
         region = region_of(mask, shape.height, shape.width)
         placed = place(geometry, encoder(vae), clip, first, shape.num_frames, strength=strength, region=region)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import comfy.samplers
@@ -11,11 +12,12 @@ from sora_core.diffusion.guidance import rescaled
 
 
 class IntervalGuider(comfy.samplers.CFGGuider):
-    """`CFGGuider` that outside the interval asks for the prompt alone, which costs half."""
+    """`CFGGuider` that outside the interval asks for the prompt alone, which costs half; up to 1 is without end."""
 
     def __init__(self, model: Any, scale: float, interval: tuple[float, float]):
         super().__init__(model)
-        self.scale, self.interval = scale, interval
+        # The noise levels of some models begin far above 1.
+        self.scale, self.interval = scale, (interval[0], interval[1] if interval[1] < 1 else math.inf)
 
     def predict_noise(self, x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         low, high = self.interval

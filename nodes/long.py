@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import comfy.model_management
@@ -53,6 +54,20 @@ def window_seed(seed: int, number: int) -> int:
     return generator(seed, "window", number).initial_seed() if number else seed
 
 
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """All tensors of a patch or a condition, however it holds them."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for _, part in sorted(value.items(), key=lambda entry: str(entry[0])):
+            yield from tensors_in(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from tensors_in(part)
+    elif hasattr(value, "weights"):  # ComfyUI's adapters: LoRA, LoHa and others
+        yield from tensors_in(value.weights)
+
+
 def identity_of(model: Any, settings: list[Any], tensors: list[Tensor], *conditionings: Any) -> str:
     """Everything that decides the video, in one short name that is the same after a restart of the server."""
     weights = [
@@ -61,12 +76,12 @@ def identity_of(model: Any, settings: list[Any], tensors: list[Tensor], *conditi
         # Weights that a LoRA changes are now the ones, now the others.
         if f"diffusion_model.{name}" not in model.patches
     ]
-    patches = [[key, [[p[0], p[2]] for p in parts]] for key, parts in sorted(model.patches.items(), key=str)]
-    given: list[Tensor] = []
-    about: list[Any] = [settings, patches]
+    patches = sorted(model.patches.items(), key=lambda entry: str(entry[0]))
+    given = [tensor.flatten()[:64] for _, parts in patches for part in parts for tensor in tensors_in(part[1])]
+    about: list[Any] = [settings, [[str(key), [[p[0], p[2]] for p in parts]] for key, parts in patches]]
     for conditioning in conditionings:
         for states, options in conditioning:
-            given += [states, *(v for _, v in sorted(options.items()) if isinstance(v, Tensor))]
+            given += [states, *(tensor for _, v in sorted(options.items()) for tensor in tensors_in(v))]
             about += [[k, v] for k, v in sorted(options.items()) if isinstance(v, (int, float, str))]
     return f"{fingerprint([*weights, *tensors, *given])} {json.dumps(about, default=str)}"
 

@@ -9,6 +9,9 @@ from comfy_api.latest import io
 
 from sora_core.pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS
 
+UNFINISHED = ("dpm_fast", "dpm_adaptive")
+"""Samplers that never take the step from the last noise level to 0, and leave that much noise in the video."""
+
 
 def seed_input(tooltip: str = "Another seed is another video; the same seed is the same video.") -> Any:
     """Which noise a video begins as."""
@@ -31,7 +34,7 @@ def sampler_input() -> Any:
     """One of ComfyUI's samplers."""
     return io.Combo.Input(
         "sampler",
-        options=comfy.samplers.SAMPLER_NAMES,
+        options=[name for name in comfy.samplers.SAMPLER_NAMES if name not in UNFINISHED],
         default="dpmpp_2m",
         tooltip="How each step is taken: dpmpp_2m is good in few steps, euler is the simplest.",
     )

@@ -32,11 +32,16 @@ def strengths(start: float, end: float, latent_frames: int) -> Tensor:
 def sdedit(geometry: Geometry, latent: Tensor, strength: Tensor, region: Tensor | None = None) -> Known:
     """Let each latent frame of `latent` (`b c t h w`) change as much as `strength` `t` says.
 
-    0 leaves it as it is, 1 keeps nothing of it. `region` (`b h w` pixels, 1 = edit) limits the change in space.
+    0 leaves it as it is, 1 keeps nothing of it. `region` (`b h w` pixels, 1 = edit) limits the change in space,
+    or, as `b t h w`, frame by frame.
     """
     mask = strength.to(latent)[None, None, :, None, None].expand(latent.shape[0], 1, *latent.shape[2:])
     if region is not None:
-        mask = mask * geometry.latent_region(region)[:, None, None].to(latent)
+        frames = region if region.ndim == 4 else region[:, None]
+        cells = geometry.latent_region(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # b t h w
+        if region.ndim == 4:
+            cells = geometry.latent_mask(cells.movedim(1, -1)).movedim(-1, 1)
+        mask = mask * cells[:, None].to(latent)
     return Known(latent, mask.clone())
 
 

@@ -101,7 +101,9 @@ def test_stock_loader_knows_our_files(run, saved, nano_file, sample, which):
     folder = Path(folder_paths.models_dir, "checkpoints")
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(saved if which == "saved" else nano_file, folder / name)
-    model, clip, _ = run("CheckpointLoaderSimple", ckpt_name=name)
+    model, clip, vae = run("CheckpointLoaderSimple", ckpt_name=name)
+    with pytest.raises(ValueError, match=r"the checkpoint loader found no VAE .* Load Sora Model"):
+        run("SoraNoiseGrid", vae=vae)
     positive, negative = run("SoraTextEncode", clip=clip, prompt="a red ball rolls left", negative="snow")
     assert torch.equal(sample(model=model, positive=positive, negative=negative), sample())
     assert model.model.latent_format.latent_rgb_factors is not None

@@ -1,6 +1,7 @@
 """Long videos in ComfyUI: sampled in windows, encoded and decoded in chunks, and kept on disk until they are done."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,27 @@ def test_first_window_is_what_sora_sampler_makes(sample, grid, whole):
     short = sample(grid(width=16, height=16, seconds=2.0, fps=8.0), steps=2, guidance=DEFAULT_GUIDANCE)
     assert whole.shape == (1, 16, 9, 2, 2)
     torch.testing.assert_close(whole[:, :, :5], short, atol=1e-5, rtol=0)
+
+
+def test_another_lora_is_another_video(pack, nano, prompts):
+    import comfy.sd
+
+    identity_of = sys.modules[f"{pack.__name__}.nodes.long"].identity_of
+    weight = nano[0].model.diffusion_model.blocks[0].qkv.weight
+
+    def named(seed):
+        draws = torch.Generator().manual_seed(seed)
+        lora = {
+            "diffusion_model.blocks.0.qkv.lora_A.weight": torch.randn(2, weight.shape[1], generator=draws),
+            "diffusion_model.blocks.0.qkv.lora_B.weight": torch.randn(weight.shape[0], 2, generator=draws),
+        }
+        model, _ = comfy.sd.load_lora_for_models(*nano[:2], lora, 1.0, 1.0)
+        return identity_of(model, [], [], *prompts)
+
+    assert named(1) == named(1)
+    assert named(1) != named(2)
+    pictured = [[[states, options | {"reference_latents": [torch.full((1,), 2.0)]}] for states, options in prompts[0]]]
+    assert identity_of(nano[0], [], [], *pictured) != identity_of(nano[0], [], [], prompts[0])
 
 
 def test_interrupted_run_goes_on_bit_for_bit_and_leaves_nothing(comfy, long, nano, whole, left):

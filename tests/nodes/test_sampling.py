@@ -82,6 +82,20 @@ def test_custom_sampler_with_sora_schedule_equals_sora_sampler(run, sample, nano
     assert stock["sora_size"] == latent["sora_size"]
 
 
+def test_samplers_that_never_reach_a_clean_video_are_not_offered(comfy):
+    from comfy.samplers import SAMPLER_NAMES
+
+    offered = comfy.NODE_CLASS_MAPPINGS["SoraSampler"].INPUT_TYPES()["required"]["sampler"][1]["options"]
+    assert set(SAMPLER_NAMES) - set(offered) == {"dpm_fast", "dpm_adaptive"}
+
+
+def test_guidance_reaches_noise_levels_above_one(run, sample, nano):
+    levels = torch.tensor([20.0, 5.0, 0.0])
+    model = run("ModelSamplingContinuousEDM", model=nano[0], sampling="edm", sigma_max=80.0, sigma_min=0.002)[0]
+    plain, guided = (sample(model=model, sigmas=levels, guidance=strength) for strength in (1.0, 4.0))
+    assert not torch.equal(plain, guided)
+
+
 def test_seed_decides_the_video_in_any_batch(sample, grid):
     single, pair = sample(), sample(grid(batch=2))
     torch.testing.assert_close(pair[:1], single, atol=TOLERANCE, rtol=0)

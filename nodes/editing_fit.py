@@ -17,7 +17,7 @@ from sora_core.editing.resample import resample
 from sora_core.randomness import generator
 
 from .editing_change import level_of
-from .editing_media import COURSE, known_of
+from .editing_media import COURSE, encoder, geometry_of, known_of
 from .editing_wrap import with_course, with_release
 from .native import Latent, samples_of
 from .schema import schema
@@ -41,12 +41,22 @@ def check_model(model: Any, samples: Tensor) -> None:
         )
 
 
-def with_images(known: Known, *prompts: Any) -> tuple[Any, ...]:
+def grey_cells(vae: Any, latent_frames: int) -> Tensor:
+    """The latent of a grey video, `1 c t 1 1`: it is the same everywhere, so a small and short one tells it."""
+    geometry = geometry_of(vae)
+    side, few = 8 * geometry.space, min(latent_frames, 5)
+    grey = encoder(vae)(torch.full((1, 3, geometry.num_frames(few), side, side), 0.5))
+    middle = grey[..., grey.shape[3] // 2, grey.shape[4] // 2][..., None, None]
+    return torch.cat([middle, middle[:, :, -1:].expand(-1, -1, latent_frames - few, -1, -1)], dim=2)
+
+
+def with_images(known: Known, *prompts: Any, empty: Tensor | float = 0.0) -> tuple[Any, ...]:
     """Encoded prompts that also show models with image inputs what is given.
 
-    They see the given cells only; the mask has one channel, as some models mistake one of all channels for more.
+    They see the given cells, and `empty` elsewhere; the mask has one channel, as some models mistake one of all
+    channels for more.
     """
-    image = torch.where(known.mask < 1, known.clean, 0)
+    image = torch.where(known.mask < 1, known.clean, torch.as_tensor(empty).to(known.clean))
     given = {"concat_latent_image": image, "concat_mask": known.mask}
     return tuple(node_helpers.conditioning_set_values(prompt, given) for prompt in prompts)
 
@@ -76,6 +86,12 @@ class SoraFitModel(io.ComfyNode):
                     tooltip="hard keeps every given frame exactly; soft lets two latent frames next to the new ones"
                     " adapt; automatic is soft only for models that need it.",
                 ),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    tooltip="Connect Wan's for its image-to-video models, which were trained to see grey where nothing"
+                    " is given; others see nothing there.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="For the sampler."),
@@ -86,12 +102,15 @@ class SoraFitModel(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: io.Model.Type, positive: Any, negative: Any, latent: Latent, border: str) -> io.NodeOutput:
+    def execute(
+        cls, model: io.Model.Type, positive: Any, negative: Any, latent: Latent, border: str, vae: Any = None
+    ) -> io.NodeOutput:
         check_model(model, samples_of(latent))
         known = known_of(latent)
         if "noise_mask" not in latent:
             return io.NodeOutput(model, positive, negative, latent)
-        positive, negative = with_images(known, positive, negative)
+        empty = 0.0 if vae is None else grey_cells(vae, known.clean.shape[2])
+        positive, negative = with_images(known, positive, negative, empty=empty)
         mask = known.mask
         if border == "soft" or (border == "automatic" and not knows_time_per_frame(model)):
             mask = ramp(mask)

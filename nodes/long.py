@@ -12,6 +12,7 @@ import comfy.samplers
 import comfy.utils
 import latent_preview
 import node_helpers
+import torch
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -47,6 +48,20 @@ def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
                 changed[name] = value[:, :, window.cells]
         kept.append([states, changed])
     return kept
+
+
+def showing(conditioning: Any, known: Known) -> Any:
+    """Conditions of a window that tell models with image inputs what the window takes over, too."""
+    shown = []
+    for states, options in conditioning:
+        changed = dict(options)
+        if "concat_mask" in options and "concat_latent_image" in options:
+            changed["concat_mask"] = known.mask
+            changed["concat_latent_image"] = torch.where(
+                known.mask < 1, known.clean, options["concat_latent_image"].to(known.clean)
+            )
+        shown.append([states, changed])
+    return shown
 
 
 def window_seed(seed: int, number: int) -> int:
@@ -214,7 +229,7 @@ def window_sampler(
         part = model.clone()
         part.model_options["transformer_options"][PART] = (start(window), window.continued)
         guider = IntervalGuider(part, guidance, (0.0, 1.0))
-        guider.set_conds(*(conditions_in(p, window, latent_frames) for p in (positive, negative)))
+        guider.set_conds(*(showing(conditions_in(p, window, latent_frames), known) for p in (positive, negative)))
         seed_here = window_seed(seed, window.number)
 
         def callback(step: int, denoised: Tensor, x: Tensor, total: int) -> None:

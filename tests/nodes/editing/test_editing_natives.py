@@ -1,7 +1,11 @@
 """Every editing block on every kind of native video model: what is given stays, shapes are exact, loops are loops."""
 
+import sys
+
 import pytest
 import torch
+
+from sora_core.diffusion.conditioning import Known
 
 
 def kept(latent_in, latent_out):
@@ -259,3 +263,37 @@ def test_long_given_parts_get_a_soft_border_only_where_the_model_needs_it(native
     assert soft == (native.name in ("wan21", "wan21_i2v", "hunyuan", "hunyuan15", "mochi", "cosmos"))
     out = stock_sample(model, positive, negative, fitted, steps=4)
     assert (out["samples"] - latent["samples"])[:, :, :2].abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("native", ["wan21_i2v"], indirect=True)
+def test_wan_sees_what_its_own_block_shows_where_nothing_is_given(native, run):
+    prompts = {"positive": native.prompt(0), "negative": native.prompt(1)}
+    grid = native.grid(run, 33)
+    height, width = (8 * size for size in grid["samples"].shape[3:])
+    image = native.clip(1)
+    (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=grid, frames=image)
+    _, positive, *_ = run("SoraFitModel", model=native.model, latent=latent, vae=native.vae, **prompts)
+    stock, *_ = run(
+        "WanImageToVideo", vae=native.vae, width=width, height=height, length=33, start_image=image, **prompts
+    )
+    ours, theirs = (given[0][1] for given in (positive, stock))
+    assert torch.equal(ours["concat_mask"][0, 0], theirs["concat_mask"][0, 0])
+    cells = [0, *range(2, ours["concat_latent_image"].shape[2])]  # the one between has seen the image
+    torch.testing.assert_close(ours["concat_latent_image"][:, :, cells], theirs["concat_latent_image"][:, :, cells])
+
+
+@pytest.mark.parametrize("native", ["wan21_i2v"], indirect=True)
+def test_windows_of_a_long_video_show_models_with_image_inputs_what_they_take_over(native, run, pack):
+    showing = sys.modules[f"{pack.__name__}.nodes.long"].showing
+    (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=native.grid(run, 17), frames=native.clip(1))
+    _, positive, *_ = run(
+        "SoraFitModel", model=native.model, positive=native.prompt(0), negative=native.prompt(1), latent=latent
+    )
+    mask = torch.ones_like(latent["noise_mask"])
+    mask[:, :, :2] = 0
+    known = Known(torch.full_like(latent["samples"], 3.0), mask)
+    (shown,) = (options for _, options in showing(positive, known))
+    assert torch.equal(shown["concat_mask"], mask)
+    assert (shown["concat_latent_image"][:, :, :2] == 3).all()
+    assert (shown["concat_latent_image"][:, :, 2:] == 0).all()
+    assert not torch.equal(positive[0][1]["concat_mask"], mask)

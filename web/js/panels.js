@@ -51,7 +51,7 @@ function placeFrames(node, words) {
   const { grid, passed } = chainOf(node);
   const times = passed.filter((block) => block.comfyClass === "SoraPlaceFrames").map((block) => valueOf(block, "at"));
   if (times.includes(undefined)) return [line(words.connected)];
-  const fps = grid?.fps ?? 8;
+  const fps = valueOf(node, "fps") || (grid?.fps ?? 8);
   const seconds = grid ? grid.frames / fps : Math.max(1, ...times.map((at) => Math.abs(at) + 1 / fps));
   const frames = times.map((at) => frameAt(at, Math.max(1, Math.round(seconds * fps)), fps));
   const spans = frames

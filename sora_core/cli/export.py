@@ -19,6 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--base", type=Path, metavar="FILE",
         help="model file that the trainings started from (their --init); it gives the parts that were not trained",
     )  # fmt: skip
+    parser.add_argument(
+        "--blend", type=float, default=1.0, metavar="SHARE",
+        help="share of the trained weights, the rest being those of --base; between both is often best (default: 1)",
+    )  # fmt: skip
     parser.add_argument("--preset", default="mini", metavar="NAME", help="the family member trained (default: mini)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors file to write")
 
@@ -29,5 +33,5 @@ def execute(arguments: argparse.Namespace) -> None:
 
     runs = {part: getattr(arguments, part) for part in ("vae", "text", "dit")}
     states = {part: run / "state.safetensors" for part, run in runs.items() if run is not None}
-    export(states, arguments.preset, arguments.out, arguments.base)
+    export(states, arguments.preset, arguments.out, arguments.base, arguments.blend)
     print(arguments.out)

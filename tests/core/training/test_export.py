@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sora_core.checkpoint import read_checkpoint
+from sora_core.checkpoint import read_checkpoint, save_checkpoint
 from sora_core.pipeline import Sora
 from sora_core.shapes import VideoShape
 from sora_core.training.export import averaged_weights, export, trained_parts
@@ -62,6 +62,21 @@ def test_parts_without_a_run_are_those_of_the_file_it_started_from(runs, nano, t
     }  # fmt: skip
     with pytest.raises(ValueError, match="its configuration needs"):
         export({}, "mini", tmp_path / "third.safetensors", base=first)
+
+
+def test_a_blend_lies_between_the_training_and_the_file_it_started_from(runs, nano, tmp_path):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    export(states(runs), "nano", first)
+    base = read_checkpoint(first)
+    halved = {part: {k: v / 2 for k, v in weights.items()} for part, weights in base.parts.items()}
+    save_checkpoint(first, base.config, halved, about={"text": "3 steps"})
+    export({"text": states(runs)["text"]}, "nano", second, base=first, blend=0.5)
+    mixed = read_checkpoint(second)
+    for name, value in nano.text.state_dict().items():
+        torch.testing.assert_close(mixed.parts["text"][name].float(), 0.75 * value, atol=2e-3, rtol=2e-3)
+    assert json.loads(mixed.metadata["about"])["text"] == "3 steps, then 12 steps, blended at 0.5"
+    with pytest.raises(ValueError, match="needs a base"):
+        export(states(runs), "nano", second, blend=0.5)
 
 
 def test_trained_parts_are_the_averages_of_their_runs(runs, nano):

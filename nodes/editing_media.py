@@ -168,7 +168,7 @@ def region_of(mask: Tensor | None, height: int, width: int, num_frames: int = 1)
 
 
 def at_rate(frames: Tensor, rate: float, fps: float) -> Tensor:
-    """Frames `1 3 t h w` of one rate at another: those that are on screen then."""
+    """Frames `1 3 t h w` of one rate at another: those nearest in time."""
     count = max(1, round(frames.shape[2] / rate * fps))
     shown = (torch.arange(count) * rate / fps).round().long().clamp(max=frames.shape[2] - 1)
     return frames[:, :, shown]

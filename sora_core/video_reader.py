@@ -42,7 +42,7 @@ class VideoReader:
             self.rate, self.variable = _rate(stream)
             self.fps = float(self.rate)
             if not (self.variable or start or seconds):
-                self._counted = _counted(stream, self.rate)
+                self._counted = _promised_frames(stream, self.rate)
             promised = _promised_seconds(container, stream)
             if promised and start >= promised:
                 raise ValueError(f"{self.path.name} is {promised:.2f} s long; there is nothing at {start:.2f} s")
@@ -96,7 +96,7 @@ class VideoReader:
         Raises ValueError where the file is damaged or cut off.
         """
         base, found, end = stream.time_base or Fraction(1), 0, 0
-        origin = self._origin
+        origin, begin = self._origin, stream.start_time or 0
         if start:
             container.seek(origin + int(start / base), stream=stream)
         try:
@@ -104,7 +104,7 @@ class VideoReader:
                 if packet.is_corrupt:
                     raise ValueError(self._damaged(container, stream, found, "a frame in it is incomplete"))
                 if packet.pts is not None:
-                    end = max(end, packet.pts + (packet.duration or 0) - origin)
+                    end = max(end, packet.pts + (packet.duration or 0) - begin)
                     if reached is not None:
                         reached[0] = max(reached[0], packet.pts + _duration(packet.duration, base, self.rate) - origin)
                 for frame in packet.decode():
@@ -218,7 +218,7 @@ def _rate(stream: av.VideoStream) -> tuple[Fraction, bool]:
     return (guess, False) if abs(guess / average - 1) < 0.005 else (average, True)
 
 
-def _counted(stream: av.VideoStream, rate: Fraction) -> int:
+def _promised_frames(stream: av.VideoStream, rate: Fraction) -> int:
     """The frames that a stream says it has, or 0 where they do not fill its duration: some are cut off or left out."""
     if stream.duration is None or stream.time_base is None:
         return 0

@@ -54,11 +54,16 @@ def say(message: str) -> None:
 
 
 def _end_like_ctrl_c() -> None:
-    """Let a request to end, or a closed terminal, stop what was started and keep what is done, as Ctrl-C does."""
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):  # Windows has no SIGHUP
-                signal.signal(getattr(signal, name), signal.default_int_handler)
+    """Let a request to end, or a closed terminal, stop what was started and keep what is done, as Ctrl-C does.
+
+    What the caller has set stays: `nohup` ignores the closed terminal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -122,7 +122,10 @@ def test_a_request_to_end_is_an_interruption(monkeypatch, tmp_path, nano_file):
 
     monkeypatch.setattr("sora_core.checkpoint.read_checkpoint", end)
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         assert run("info", nano_file) == INTERRUPTED
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, "nohup is obeyed"
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)

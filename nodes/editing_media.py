@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -17,7 +18,7 @@ from sora_core.editing.geometry import Geometry
 from sora_core.editing.place import Encode, check_channels
 from sora_core.shapes import VideoShape
 
-from .native import PATCH, Latent, compression, samples_of, size_of, with_size
+from .native import PATCH, Latent, compression, fitting_size, samples_of, size_of, with_size
 
 MOVIE = (io.Image, io.Video)
 """Kinds of input that hold frames."""
@@ -122,14 +123,8 @@ def shape_of(latent: Latent, geometry: Geometry, fps: float) -> VideoShape:
             " Noise Grid, which takes any size"
         )
     size = size_of(latent)
-    rate = fps or (size.fps if size else 8.0)
-    if size is not None:
-        step = geometry.patch * geometry.space
-        padded = tuple(-(-side // step) * step for side in (size.height, size.width))
-        # Other blocks may have cut or enlarged the latent since, and left a size that is no longer its own.
-        if geometry.latent_frames(size.num_frames) == samples.shape[2] and padded == (height, width):
-            return VideoShape(num_frames=size.num_frames, height=size.height, width=size.width, fps=rate)
-    return VideoShape(num_frames=geometry.num_frames(samples.shape[2]), height=height, width=width, fps=rate)
+    whole = VideoShape(num_frames=geometry.num_frames(samples.shape[2]), height=height, width=width)
+    return replace(fitting_size(latent, geometry) or whole, fps=fps or (size.fps if size else 8.0))
 
 
 def known_of(latent: Latent) -> Known:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sora_core.shapes import Compression, VideoShape
+from sora_core.shapes import Cells, Compression, VideoShape
 
 from .compat import is_nested
 
@@ -97,7 +97,7 @@ def size_of(latent: Latent) -> VideoShape | None:
     return VideoShape(**latent[SIZE]) if SIZE in latent else None
 
 
-def fitting_size(latent: Latent, cells: Compression) -> VideoShape | None:
+def fitting_size(latent: Latent, cells: Cells) -> VideoShape | None:
     """The size that was asked for, unless another block has since changed the latent to one that does not hold it."""
     size, samples = size_of(latent), samples_of(latent)
     if size is None:

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 MAX_TOKENS = 1_000_000
 """Requests above this many tokens are refused: they are typing errors far more often than wishes."""
+
+
+class Cells(Protocol):
+    """What tells how large a latent is: a compression, or the geometry of any other VAE."""
+
+    @property
+    def space(self) -> int:
+        """Pixels along one side of a cell."""
+        ...
+
+    def latent_frames(self, num_frames: int, /) -> int:
+        """Latent frames that hold so many frames."""
+        ...
+
+    def num_frames(self, latent_frames: int, /) -> int:
+        """Frames that so many latent frames decode to."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +100,7 @@ class VideoShape:
         """Duration; a still image lasts 0 seconds."""
         return 0.0 if self.num_frames == 1 else self.num_frames / self.fps
 
-    def padded(self, compression: Compression, patch: tuple[int, int, int] = (1, 2, 2)) -> VideoShape:
+    def padded(self, compression: Cells, patch: tuple[int, int, int] = (1, 2, 2)) -> VideoShape:
         """The smallest shape that holds this one and is a whole number of patches."""
         step = patch[0]
         latent_frames = math.ceil(compression.latent_frames(self.num_frames) / step) * step

@@ -237,3 +237,15 @@ def stock_sample(comfy):
         return {**latent, "samples": out}
 
     return run
+
+
+@pytest.fixture(scope="session")
+def video(run, nano):
+    """A VIDEO of 17 frames of 32x32 at 8 fps."""
+    frames = torch.rand(17, 4, 4, 3, generator=torch.Generator().manual_seed(0)).repeat_interleave(8, 1)
+    return run("CreateVideo", images=frames.repeat_interleave(8, 2), fps=8.0)[0]
+
+
+@pytest.fixture(scope="session")
+def even_grid(run, nano):
+    return run("SoraNoiseGrid", vae=nano[2], width=32, height=32, seconds=2.125, fps=8.0)[0]

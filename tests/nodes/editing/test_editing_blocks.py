@@ -1,26 +1,7 @@
-"""The editing blocks on Sora nano: inputs of every kind, what is handed over, and one sentence for what cannot be."""
+"""The editing blocks on Sora nano: what is handed over, and one sentence for what cannot be."""
 
 import pytest
 import torch
-
-
-@pytest.fixture(scope="module")
-def video(run, nano):
-    """A VIDEO of 17 frames of 32x32 at 8 fps."""
-    frames = torch.rand(17, 4, 4, 3, generator=torch.Generator().manual_seed(0)).repeat_interleave(8, 1)
-    return run("CreateVideo", images=frames.repeat_interleave(8, 2), fps=8.0)[0]
-
-
-@pytest.fixture(scope="module")
-def even_grid(run, nano):
-    return run("SoraNoiseGrid", vae=nano[2], width=32, height=32, seconds=2.125, fps=8.0)[0]
-
-
-def test_a_video_and_its_frames_give_the_same(run, nano, video):
-    frames = video.get_components().images
-    first, second = (run("SoraExtendVideo", vae=nano[2], video=movie, fps=0.0)[0] for movie in (video, frames))
-    assert torch.equal(first["samples"], second["samples"])
-    assert first["sora_size"] == second["sora_size"]
 
 
 def test_a_latent_is_continued_bit_for_bit_and_remembers_its_size(run, nano, even_grid, sample):
@@ -34,57 +15,6 @@ def test_a_latent_is_continued_bit_for_bit_and_remembers_its_size(run, nano, eve
     assert (again[:, :, :5] - samples).abs().max() < 1e-5
     movie = run("SoraDecodeVideo", vae=nano[2], latent={**longer, "samples": again})[0]
     assert len(movie.get_components().images) == 25
-
-
-def test_images_of_another_size_are_cropped_to_the_grid(run, nano, grid):
-    image = torch.rand(1, 90, 30, 3, generator=torch.Generator().manual_seed(0))
-    (latent,) = run("SoraPlaceFrames", vae=nano[2], latent=grid(), frames=image)
-    assert latent["samples"].shape == grid()["samples"].shape
-    assert latent["sora_size"] == grid()["sora_size"]
-
-
-def test_a_video_is_placed_at_its_own_speed(run, nano, even_grid, video):
-    frames = video.get_components().images
-    fast = run("CreateVideo", images=frames.repeat_interleave(3, 0), fps=24.0)[0]
-    placed, expected = (
-        run("SoraPlaceFrames", vae=nano[2], latent=even_grid, frames=movie)[0] for movie in (fast, frames)
-    )
-    torch.testing.assert_close(placed["samples"], expected["samples"])
-    assert torch.equal(placed["noise_mask"], expected["noise_mask"])
-
-
-def test_a_size_that_is_no_longer_the_latents_own_is_not_trusted(run, nano, even_grid):
-    larger = run("LatentUpscale", samples=even_grid, upscale_method="bilinear", width=64, height=64, crop="disabled")[0]
-    assert "sora_size" in larger
-    _, frames = run("SoraDecodeLoop", vae=nano[2], latent=larger)
-    assert frames.shape[1:3] == (64, 64)
-    cut = {**run("SoraNoiseGrid", vae=nano[2], width=32, height=32, seconds=2.0, fps=24.0)[0]}
-    cut["samples"] = cut["samples"][:, :, :3]
-    longer, *_ = run("SoraExtendVideo", vae=nano[2], video=cut, seconds=1.0)
-    assert longer["sora_size"]["fps"] == 24
-    assert longer["sora_size"]["num_frames"] == 9 + 24
-    movie = run("SoraDecodeVideo", vae=nano[2], latent=cut)[0]
-    assert movie.get_components().frame_rate == 24
-
-
-def test_masks_are_one_or_one_for_each_frame(run, nano, even_grid, sample):
-    samples = sample(even_grid)
-    given = {"model": nano[0], "vae": nano[2], "video": {**even_grid, "samples": samples}}
-    masks = torch.zeros(17, 32, 32)
-    masks[9:, :, :16] = 1
-    _, latent, _ = run("SoraEditVideo", mask=masks, **given)
-    assert latent["noise_mask"][0, 0, :, 0, 0].tolist() == [0, 0, 0, 1, 1]
-    assert not latent["noise_mask"][..., 2:].any()
-    with pytest.raises(ValueError, match="the mask holds 3 pictures; give one for the whole video, or 17, one for"):
-        run("SoraEditVideo", mask=masks[:3], **given)
-    with pytest.raises(ValueError, match="the mask holds 17 pictures; give one for the whole video"):
-        run("SoraPlaceFrames", vae=nano[2], latent=even_grid, frames=torch.rand(1, 32, 32, 3), mask=masks)
-
-
-def test_an_edit_keeps_the_sound_of_its_video(run, nano, even_grid, sample):
-    heard = {**even_grid, "samples": sample(even_grid), "sora_sound": "film.mp4"}
-    _, latent, _ = run("SoraEditVideo", model=nano[0], vae=nano[2], video=heard)
-    assert latent["sora_sound"] == "film.mp4"
 
 
 def test_placing_changes_no_input(run, nano, even_grid):

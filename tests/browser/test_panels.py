@@ -109,6 +109,7 @@ def test_panels_can_be_turned_off(tab, workflow):
         ("SoraConnectVideos", ["blend", 1.0, 2.0, "smooth", 1.0, 0.0], ("mode", "bridge"),
          "first 2 sblend 1 ssecond 2 s", "first 2 snew 1 ssecond 2 s"),
         ("SoraPlaceFrames", [0.0, 1.0, 0.0], ("at", 0.5), "0s0s0.25s", "0.5s0s0.25s"),
+        ("SoraPlaceFrames", [0.3, 1.0, 0.0], ("fps", 10), "0.25s0s0.25s", "0.3s0s0.25s"),
         ("SoraSeamlessLoop", [1], ("stride", 2), " ↻ from the start again", " ↻ from the start again"),
     ],
 )  # fmt: skip

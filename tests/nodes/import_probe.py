@@ -1,4 +1,6 @@
-"""Run as a program by test_pack_import: imports the pack beside a real ComfyUI and prints what that cost and touched.
+"""Run as a program by test_pack_import and benchmarks/startup.py: imports the pack beside a real ComfyUI.
+
+Prints what that cost, touched and brought in, as JSON.
 
 Arguments: the pack's folder, a base directory, ComfyUI's folder and what else has to be on sys.path.
 """
@@ -54,10 +56,13 @@ if __name__ == "__main__":
     pack, *where = sys.argv[1:]
     sys.dont_write_bytecode = True
     prepare(*where)
+    before = time.process_time()
     forget_installation()
     touched: list[str] = []
+    known = set(sys.modules)
     watch(touched)
     start = time.process_time()
     ids = load(pack)
     seconds = time.process_time() - start
-    print(json.dumps({"ids": ids, "seconds": seconds, "touched": touched}))
+    modules = [name for name in sys.modules if name not in known]
+    print(json.dumps({"ids": ids, "seconds": seconds, "before": before, "touched": touched, "modules": modules}))

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sora_core.dit.attention import attend, packed_attention
+from sora_core.dit.attention import attend
+from sora_core.dit.packed import packed_attention
 from sora_core.patches import Segments
 
 

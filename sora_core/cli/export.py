@@ -30,8 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> None:
     """Write the file and print its path."""
     from ..training.export import export
+    from ..training.state import STATE
 
     runs = {part: getattr(arguments, part) for part in ("vae", "text", "dit")}
-    states = {part: run / "state.safetensors" for part, run in runs.items() if run is not None}
+    states = {part: run / STATE for part, run in runs.items() if run is not None}
     export(states, arguments.preset, arguments.out, arguments.base, arguments.blend)
     print(arguments.out)

@@ -81,6 +81,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
     from ..training import parallel
     from ..training.loop import TrainConfig, train
+    from ..training.state import STATE
 
     config = TrainConfig(
         steps=arguments.steps, slots=arguments.slots, lr=lr, save_every=arguments.save_every,
@@ -89,7 +90,7 @@ def execute(arguments: argparse.Namespace) -> None:
     with parallel.processes():
         parallel.own_slots(arguments.slots)  # refused before the clips are encoded
         task = build_task(arguments)
-        if arguments.init is not None:
+        if arguments.init is not None and not (arguments.out / STATE).exists():
             start_from(task, arguments.part, arguments.init)
         ema = train(task, config, arguments.out)
         if arguments.part == "judge" and parallel.rank() == 0:
@@ -115,6 +116,7 @@ def finish_judge(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> 
 def start_from(task: Task, part: str, path: Path) -> None:
     """Give the task's network the weights of a model file. Raises ValueError naming the first tensor that differs."""
     from ..checkpoint import check_weights, read_checkpoint
+    from ..training.reading import Reading
 
     if part == "judge":
         from ..evaluation.judge import load_judge
@@ -126,6 +128,8 @@ def start_from(task: Task, part: str, path: Path) -> None:
     weights = {name: value.float() for name, value in read_checkpoint(path).parts[part].items()}
     check_weights(str(path), "", module.state_dict(), weights)
     module.load_state_dict(weights)
+    if isinstance(task, Reading):
+        task.fit_reader()
 
 
 def build_task(arguments: argparse.Namespace) -> Task:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,10 +112,7 @@ class DiTTask:
 
     def draw(self, draws: torch.Generator) -> Sequence:
         """One sample: a picture, the beginning of a clip or a whole clip, mirrored or not, captioned anew."""
-        number = int(torch.multinomial(self.weights, 1, generator=draws))
-        shard = self.shards[number]
-        row = int(torch.multinomial(self.clip_weights[number], 1, generator=draws))
-        mirror = int(torch.rand((), generator=draws) < 0.5 and mirrors(shard.world))
+        shard, row, mirror = self.pick(draws)
         circular = False
         if float(torch.rand((), generator=draws)) < self.pictures:
             moment = int(torch.randint(shard.pictures.shape[2], (), generator=draws))
@@ -127,6 +124,13 @@ class DiTTask:
                 latent = latent[:, : int(torch.randint(2, latent.shape[1] + 1, (), generator=draws))]
         text, labels = self.words(shard, row, mirror, draws)
         return self.sequence(latent.float(), text, labels, shard.fps, draws, circular=circular)
+
+    def pick(self, draws: torch.Generator) -> tuple[LatentShard, int, int]:
+        """A clip: its shard, its row there, and whether it is mirrored."""
+        number = int(torch.multinomial(self.weights, 1, generator=draws))
+        shard = self.shards[number]
+        row = int(torch.multinomial(self.clip_weights[number], 1, generator=draws))
+        return shard, row, int(torch.rand((), generator=draws) < 0.5 and mirrors(shard.world))
 
     def words(self, shard: LatentShard, row: int, mirror: int, draws: torch.Generator) -> tuple[str, tuple[int, ...]]:
         """A caption in either language and style and what it names; one in ten is empty, as guidance's opposite."""
@@ -193,9 +197,9 @@ class DiTTask:
         }
         return loss + CHANGE_WEIGHT * change + READING_WEIGHT * reading, figures, len(sequences)
 
-    def text_tokens(self, texts: list[str]) -> Tensor:
+    def text_tokens(self, texts: Iterable[str]) -> Tensor:
         """What the transformer reads of some texts, `s k width`, in mixed precision; the encoder learns nothing."""
-        ids, mask = self.tokenizer.encode(texts)
+        ids, mask = self.tokenizer.encode(list(texts))
         longest = int(mask.sum(1).max())
         ids, mask = ids[:, :longest], mask[:, :longest]
         with mixed(ids.device):
@@ -215,6 +219,17 @@ class DiTTask:
             x = torch.cat([words.flatten(0, 1).to(x.dtype), x]).index_select(0, order).float()
             row = RowContext(torch.tensor(segments.lengths), cos, sin, level_of_token)
             return self.trunk(x, levels, row, patches).float()
+
+    def fit_reader(self, batches: int = 32) -> float:
+        """Teaches the reader what the text tokens say by now; returns its loss."""
+        draws = generator(self.seed, "fit reader")
+        kept = []
+        for _ in range(batches):
+            texts, labels = zip(*(self.words(*self.pick(draws), draws) for _ in range(128)), strict=True)
+            with torch.no_grad():
+                words = self.text_tokens(texts).float()
+            kept.append((words, torch.ones(words.shape[:2], dtype=torch.bool), torch.tensor(labels)))
+        return self.reader.fit(kept)
 
     @torch.no_grad()
     def sheet(self, path: Path) -> None:

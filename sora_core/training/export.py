@@ -14,6 +14,7 @@ from ..checkpoint import BUNDLED, build_parts, check_weights, read_checkpoint, s
 from ..config import SoraConfig, preset
 from ..text.encoder import TextEncoder
 from ..vae import VideoVAE
+from .state import STATE
 
 TOKENS = 4096
 """Tokens in a batch of the transformer, unless its training says otherwise."""
@@ -52,7 +53,7 @@ def trained_parts(
     for part, run in (("vae", vae_run), ("text", text_run)):
         inner = INNER[part]
         if run is not None:
-            path = run / "state.safetensors"
+            path = run / STATE
             weights = averaged_weights(path, inner)[0]
         else:
             path = base or BUNDLED

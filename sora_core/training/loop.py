@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from . import parallel
 from .optimizer import build_optimizer
-from .state import load_state, save_state
+from .state import STATE, load_state, save_state
 
 
 class Task(Protocol):
@@ -69,7 +69,7 @@ def train(task: Task, config: TrainConfig, out: Path, *, say: Callable[[str], No
     """
     slots, first = parallel.own_slots(config.slots), parallel.rank() == 0
     out.mkdir(parents=True, exist_ok=True)
-    state_path = out / "state.safetensors"
+    state_path = out / STATE
     module = task.module
     parameters = list(module.parameters())
     optimizer = build_optimizer(module.named_parameters(), config.lr)

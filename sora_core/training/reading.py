@@ -6,7 +6,8 @@ each other. Left to that error alone, the few tokens that the transformer reads 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +40,36 @@ class AttributeReader(nn.Module):
         scores = (states @ self.question_embed.T).masked_fill(~mask[..., None], -1e9)
         pooled = scores.softmax(1).transpose(1, 2) @ states  # b attributes d
         return [head(pooled[:, i]) for i, head in enumerate(self.heads)]
+
+    def fit(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]], *, rounds: int = 20, lr: float = 1e-2) -> float:
+        """Learns to read tokens that stay as they are, from batches of states, mask and labels; the last round's loss.
+
+        A training that goes on from trained weights begins with this: what a fresh reader asks for is noise, and they
+        would be led away by it before it has learned to read.
+        """
+        kept = [(states.detach(), mask, labels) for states, mask, labels in batches]
+        optimizer = torch.optim.Adam(self.parameters(), lr=lr)
+        total = 0.0
+        for part in range(rounds):
+            for group in optimizer.param_groups:
+                group["lr"] = lr * (1 - part / rounds)
+            total = 0.0
+            for states, mask, labels in kept:
+                loss = reading_loss(self(states, mask), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += float(loss.detach())
+        return total / len(kept)
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """A training with a reader beside the network."""
+
+    def fit_reader(self) -> float:
+        """Teach the reader what the network's tokens say by now; returns its loss."""
+        ...
 
 
 def reading_loss(answers: list[Tensor], labels: Tensor) -> Tensor:

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from ..files import whole_or_absent
 
+STATE = "state.safetensors"
+"""The file in a run's folder that the run continues from."""
+
 
 def save_atomically(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
     """Write a safetensors file under a temporary name, flush it to disk, then rename: never half a file."""

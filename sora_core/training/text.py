@@ -22,10 +22,9 @@ class TextTask:
     def __init__(self, config: TextConfig, *, seed: int = 0, batch: int = 128):
         self.seed, self.batch_size = seed, batch
         encoder = TextEncoder(config)
+        self.reader = AttributeReader(config.width, generator(seed, "reader"))
         encoder.initialise(generator(seed, "text"))
-        self.module = nn.ModuleDict(
-            {"encoder": encoder, "reader": AttributeReader(config.width, generator(seed, "reader"))}
-        )
+        self.module = nn.ModuleDict({"encoder": encoder, "reader": self.reader})
         self.tokenizer = encoder.tokenizer()
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -48,9 +47,18 @@ class TextTask:
     def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
         ids, mask, labels = self.batch(step)
         with mixed(ids.device):
-            answers = self.module["reader"](self.module["encoder"](ids, mask), mask)
+            answers = self.reader(self.module["encoder"](ids, mask), mask)
         right = [float((a.argmax(-1) == labels[:, i]).float().mean()) for i, a in enumerate(answers)]
         return reading_loss(answers, labels), {"right": sum(right) / len(right), "worst": min(right)}, len(ids)
+
+    def fit_reader(self, batches: int = 32) -> float:
+        """Teaches the reader what the encoder's states say by now; returns its loss."""
+        kept = []
+        for number in range(batches):
+            ids, mask, labels = self.batch(-1 - number)
+            with torch.no_grad(), mixed(ids.device):
+                kept.append((self.module["encoder"](ids, mask).float(), mask, labels))
+        return self.reader.fit(kept)
 
     def sheet(self, path: Path) -> None:
         """Text has no picture."""

@@ -220,7 +220,7 @@ class DiTTask:
             row = RowContext(torch.tensor(segments.lengths), cos, sin, level_of_token)
             return self.trunk(x, levels, row, patches).float()
 
-    def fit_reader(self, batches: int = 32) -> float:
+    def fit_reader(self, batches: int = 128) -> float:
         """Teaches the reader what the text tokens say by now; returns its loss."""
         draws = generator(self.seed, "fit reader")
         kept = []

@@ -41,7 +41,7 @@ class AttributeReader(nn.Module):
         pooled = scores.softmax(1).transpose(1, 2) @ states  # b attributes d
         return [head(pooled[:, i]) for i, head in enumerate(self.heads)]
 
-    def fit(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]], *, rounds: int = 20, lr: float = 1e-2) -> float:
+    def fit(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]], *, rounds: int = 8, lr: float = 3e-3) -> float:
         """Learns to read tokens that stay as they are, from batches of states, mask and labels; the last round's loss.
 
         A training that goes on from trained weights begins with this: what a fresh reader asks for is noise, and they

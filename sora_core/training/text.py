@@ -51,7 +51,7 @@ class TextTask:
         right = [float((a.argmax(-1) == labels[:, i]).float().mean()) for i, a in enumerate(answers)]
         return reading_loss(answers, labels), {"right": sum(right) / len(right), "worst": min(right)}, len(ids)
 
-    def fit_reader(self, batches: int = 32) -> float:
+    def fit_reader(self, batches: int = 128) -> float:
         """Teaches the reader what the encoder's states say by now; returns its loss."""
         kept = []
         for number in range(batches):

@@ -52,7 +52,7 @@ def test_text_tokens_learn_to_tell_what_captions_name(nano, clips, tmp_path):
 
 
 def test_a_training_that_goes_on_begins_with_a_reader_that_can_read():
-    task = TextTask(preset("mini").text, batch=32)
+    task = TextTask(preset("mini").text, batch=8)
     fresh = float(task.loss(0)[0].detach())
     start_from(task, "text", BUNDLED)
     trained = read_checkpoint(BUNDLED).parts["text"]

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Iterator
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import comfy.model_management
-import comfy.utils
-import folder_paths
 from comfy_api.latest import InputImpl, io
 from torch import Tensor
 
@@ -20,7 +15,7 @@ from sora_core.shapes import VideoShape
 from sora_core.video import CODECS, PIXEL_FORMATS, VideoWriter
 
 from .comfy_model.vae import SoraVAE
-from .encode import SOUND
+from .movie import SOUND, temporary_file, write
 from .native import Latent, compression, fitting_size, samples_of, size_of
 from .native_decode import decode_native
 from .schema import advanced, schema
@@ -133,13 +128,15 @@ class SoraDecodeVideo(io.ComfyNode):
         size = fitting_size(latent, cells)
         rate = frame_rate(fps, size_of(latent))
         video = one_video(samples_of(latent), batch_index)
-        path = Path(folder_paths.get_temp_directory()) / f"sora_{secrets.token_hex(8)}.mp4"
+        path = temporary_file()
         options: dict[str, Any] = {"codec": codec, "crf": crf, "pixel_format": pixel_format}
         width, height = (size.width, size.height) if size else (2, 2)
         VideoWriter(path, width, height, rate, **options)  # refuses what does not go together before decoding
         total = size.num_frames if size else cells.num_frames(video.shape[2] if video.ndim == 5 else 1)
-        # The sound of a file goes with all of its frames; other blocks may have cut the latent since.
-        sound = latent.get(SOUND) if size else None
+        # The sound of a file goes with all of its frames, at their rate; other blocks may have cut the latent since.
+        sound = latent.get(SOUND) if size and abs(rate - size.fps) < 1e-3 * rate else None
+        if SOUND in latent and sound is None:
+            logging.info("Sora: the sound is left out, for the video was cut or has another frame rate now")
         with kept(video) as safe:
             try:
                 write(path, stream_frames(vae, video, size, chunk), rate, total, sound, **options)
@@ -153,21 +150,3 @@ class SoraDecodeVideo(io.ComfyNode):
         # Only our own panel knows this word, so the page shows the video in the block and history keeps no second one.
         shown = {"sora_video": [{"filename": path.name, "subfolder": "", "type": "temp"}]}
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=shown)
-
-
-def write(
-    path: Path, chunks: Iterator[Tensor], fps: float, total: int, sound: str | None = None, **options: Any
-) -> None:
-    """Write chunks of `total` frames to a video file that is whole or absent, and report progress.
-
-    `options` are those of `VideoWriter`.
-    """
-    progress = comfy.utils.ProgressBar(total)
-    first = next(chunks)
-    source = Path(sound) if sound and Path(sound).is_file() else None
-    with VideoWriter(path, first.shape[2], first.shape[1], fps, sound=source, **options) as writer:
-        if writer.note:
-            logging.info("Sora: %s", writer.note)
-        for frames in chain([first], chunks):
-            writer.write(frames)
-            progress.update(len(frames))

@@ -22,12 +22,11 @@ from .editing_media import (
     movie_input,
     region_of,
     shape_of,
-    to_frames,
     to_latent,
 )
 from .editing_wrap import with_release
-from .encode import SOUND
-from .native import samples_of
+from .movie import SOUND, file_of, to_frames
+from .native import Latent, samples_of, size_of
 from .sample import noise_levels
 from .schema import schema
 
@@ -104,7 +103,7 @@ class SoraEditVideo(io.ComfyNode):
         region = region_of(mask, shape.height, shape.width, shape.num_frames)
         known = sdedit(geometry, latent, strengths(strength_start, strength_end, latent.shape[2]), region)
         highest = max(strength_start, strength_end)
-        sound = {SOUND: video[SOUND]} if isinstance(video, dict) and SOUND in video else {}
+        sound = sound_of(video, shape.fps)
         if highest == 0:
             return io.NodeOutput(model, {**to_latent(known, shape), **sound}, torch.zeros(0))
         result = {**to_latent(type(known)(known.clean, known.mask / highest), shape), **sound}
@@ -113,6 +112,15 @@ class SoraEditVideo(io.ComfyNode):
         else:
             model = with_release(model, highest, lambda strength: level_of(model, strength))
         return io.NodeOutput(model, result, levels_from(model, latent, steps, highest))
+
+
+def sound_of(video: Any, fps: float) -> Latent:
+    """Where the sound of a video is, for the latent of its edit; that of a LATENT goes with its own rate alone."""
+    if isinstance(video, dict):
+        size = size_of(video)
+        return {SOUND: video[SOUND]} if SOUND in video and size is not None and size.fps == fps else {}
+    source = None if isinstance(video, Tensor) else file_of(video)
+    return {} if source is None else {SOUND: source}
 
 
 def clean_latent(vae: Any, video: Any, width: int, height: int, fps: float) -> tuple[Tensor, VideoShape]:

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from sora_core.editing.connect import CURVES, blend, bridge, check_fps
+from sora_core.editing.connect import CURVES, blend, bridge
 from sora_core.editing.timed import timeline_weights
 from sora_core.shapes import VideoShape
 from sora_core.text.timeline import parse
@@ -19,9 +19,9 @@ from .editing_media import (
     geometry_of,
     movie_input,
     shape_of,
-    to_frames,
     to_latent,
 )
+from .movie import pair_of_frames
 from .native import Latent
 from .schema import advanced, schema
 
@@ -99,8 +99,7 @@ class SoraConnectVideos(io.ComfyNode):
         seconds: float, context: float, curve: str, peak: float, fps: float,
     ) -> io.NodeOutput:  # fmt: skip
         geometry = geometry_of(vae)
-        (a, rate), (b, other) = to_frames(first, fps), to_frames(second, fps)
-        check_fps(rate, other)
+        a, b, rate = pair_of_frames(first, second, fps)
         count, shared = max(1, round(seconds * rate)), max(1, round(context * rate))
         if mode == "bridge":
             plan = bridge(geometry, encoder(vae), a, b, count, shared, curve)

@@ -8,7 +8,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from sora_core.editing.connect import check_fps, check_pair
+from sora_core.editing.connect import check_pair
 from sora_core.editing.extend import Edit, extend, extend_latent
 from sora_core.editing.geometry import Geometry
 from sora_core.shapes import VideoShape
@@ -19,11 +19,9 @@ from .editing_media import (
     geometry_of,
     movie_input,
     shape_of,
-    to_frames,
-    to_image,
     to_latent,
-    to_video,
 )
+from .movie import pair_of_frames, to_frames, to_image, to_video
 from .native import Latent, samples_of
 from .schema import schema
 
@@ -34,7 +32,7 @@ OVERLAPS = ("cross-fade", "from the first", "from the second")
 def extend_given_latent(geometry: Geometry, latent: Latent, after: int, fps: float) -> tuple[Edit, VideoShape]:
     """Continue a LATENT as it is, without a detour over pixels."""
     shape = shape_of(latent, geometry, fps)
-    return extend_latent(geometry, samples_of(latent).float(), after), shape
+    return extend_latent(geometry, samples_of(latent).float(), after, shape.num_frames), shape
 
 
 class SoraExtendVideo(io.ComfyNode):
@@ -102,15 +100,19 @@ class SoraExtendVideo(io.ComfyNode):
                 )
             shape = shape_of(video, geometry, fps)
             edit, _ = extend_given_latent(geometry, video, max(1, round(seconds * shape.fps)), fps)
+            repeated = shape.num_frames
         else:
             frames, rate = to_frames(video, fps)
             shape = VideoShape(num_frames=frames.shape[2], height=frames.shape[3], width=frames.shape[4], fps=rate)
             new = max(1, round(seconds * rate))
             before, after = new * (direction != "forward"), new * (direction != "backward")
             edit = extend(geometry, encoder(vae), frames, before=before, after=after, context=round(context * rate))
+            repeated = len(edit.kept)
         whole = VideoShape(num_frames=edit.num_frames, height=shape.height, width=shape.width, fps=shape.fps)
         note = f"frames {edit.kept.start} to {edit.kept.stop - 1} of {edit.num_frames} are given, the others are new"
-        return io.NodeOutput(to_latent(edit.known, whole), len(edit.kept) / shape.fps, note)
+        if edit.source:
+            note += f"; the video's first {edit.source} are not repeated, join it with the overlap"
+        return io.NodeOutput(to_latent(edit.known, whole), repeated / shape.fps, note)
 
 
 def join(a: Tensor, b: Tensor, overlap: int, mode: str) -> Tensor:
@@ -170,9 +172,6 @@ class SoraJoinVideos(io.ComfyNode):
 
     @classmethod
     def execute(cls, first: Any, second: Any, overlap: float, shared: str, fps: float) -> io.NodeOutput:
-        (a, rate), (b, other) = to_frames(first, fps), to_frames(second, fps)
-        if not isinstance(first, Tensor) and not isinstance(second, Tensor):
-            check_fps(rate, other)
-        rate = other if isinstance(first, Tensor) else rate
+        a, b, rate = pair_of_frames(first, second, fps)
         images = to_image(join(a, b.to(a), round(overlap * rate), shared))
         return io.NodeOutput(to_video(images, rate), images)

@@ -55,8 +55,8 @@ def flow_sampler(guider: TwoPromptGuider, samples: Tensor, seed: int, until: flo
 
         return flowedit(
             follow("source"), follow("positive"), guider.inner_model.process_latent_in(samples).to(x), sigmas,
-            lambda draw: comfy.sample.prepare_noise(samples, seed + 7919 * draw), until=until, averages=averages,
-            callback=report,
+            lambda draw: comfy.sample.prepare_noise(samples, (seed + 7919 * draw) % 2**64),
+            until=until, averages=averages, callback=report,
         )  # fmt: skip
 
     return comfy.samplers.KSAMPLER(sample)

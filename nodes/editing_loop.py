@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 
 from sora_core.editing.loop import CONTEXT, check_loop, loop_frames, wrapped
@@ -13,8 +12,9 @@ from .comfy_model.model import SoraModel
 from .comfy_model.vae import SoraVAE
 from .decode import frame_rate, one_video
 from .editing_fit import check_model
-from .editing_media import geometry_of, shape_of, to_video
+from .editing_media import geometry_of, shape_of
 from .editing_wrap import with_circular_time, with_rolling
+from .movie import to_video
 from .native import Latent, samples_of, size_of
 from .schema import advanced, schema
 
@@ -118,4 +118,4 @@ class SoraDecodeLoop(io.ComfyNode):
         frames: Any = vae.decode(wrapped(video, context))
         frames = frames.reshape(-1, *frames.shape[-3:])[-loop_frames(geometry, video.shape[2], context) :]
         frames = frames[:, : shape.height, : shape.width, :3]
-        return io.NodeOutput(to_video(torch.cat([frames] * repeats), rate), frames)
+        return io.NodeOutput(to_video(frames, rate, repeats), frames)

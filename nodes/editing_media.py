@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import comfy.model_management
 import comfy.utils
 import torch
-from comfy_api.latest import InputImpl, Types, io
+from comfy_api.latest import io
 from torch import Tensor
 
 from sora_core.diffusion.conditioning import Known
@@ -81,26 +80,6 @@ def encoder(vae: Any, tile: int | None = None) -> Encode:
     return encode
 
 
-def to_frames(movie: Any, fps: float) -> tuple[Tensor, float]:
-    """Frames `1 3 t h w` in [0, 1] and the frame rate of an IMAGE or a VIDEO."""
-    rate = fps
-    if not isinstance(movie, Tensor):
-        components = movie.get_components()
-        movie, rate = components.images, fps or float(components.frame_rate)
-    return movie[..., :3].float().movedim(-1, 0)[None], rate or 8.0
-
-
-def to_image(video: Tensor) -> Tensor:
-    """`1 3 t h w` as ComfyUI's IMAGE, `t h w 3`."""
-    return video[0].movedim(0, -1)
-
-
-def to_video(images: Tensor, fps: float) -> Any:
-    """An IMAGE batch as ComfyUI's VIDEO."""
-    rate = Fraction(fps).limit_denominator(1001)
-    return InputImpl.VideoFromComponents(Types.VideoComponents(images=images, frame_rate=rate))
-
-
 def fitted(video: Tensor, height: int, width: int) -> Tensor:
     """`1 3 t h w` resized to cover `height` x `width` and cropped in the middle."""
     if video.shape[3:] == (height, width):
@@ -160,10 +139,3 @@ def region_of(mask: Tensor | None, height: int, width: int, num_frames: int = 1)
         raise ValueError(f"the mask holds {len(mask)} pictures; give one for the whole video{each}")
     mask = comfy.utils.common_upscale(mask, width, height, "bilinear", "center")[:, 0].clamp(0, 1)
     return mask if len(mask) == 1 else mask[None]
-
-
-def at_rate(frames: Tensor, rate: float, fps: float) -> Tensor:
-    """Frames `1 3 t h w` of one rate at another: those nearest in time."""
-    count = max(1, round(frames.shape[2] / rate * fps))
-    shown = (torch.arange(count) * rate / fps).round().long().clamp(max=frames.shape[2] - 1)
-    return frames[:, :, shown]

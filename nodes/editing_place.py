@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from comfy_api.latest import io
-from torch import Tensor
 
 from sora_core.editing.geometry import frame_at
 from sora_core.editing.place import merge, place
 
 from .editing_media import (
-    at_rate,
     encoder,
     expanded,
     fitted,
@@ -21,9 +19,9 @@ from .editing_media import (
     movie_input,
     region_of,
     shape_of,
-    to_frames,
     to_latent,
 )
+from .movie import to_frames
 from .native import Latent
 from .schema import schema
 
@@ -78,10 +76,7 @@ class SoraPlaceFrames(io.ComfyNode):
     ) -> io.NodeOutput:
         geometry = geometry_of(vae)
         shape = shape_of(latent, geometry, fps)
-        clip, rate = to_frames(frames, 0.0)
-        if not isinstance(frames, Tensor):
-            clip = at_rate(clip, rate, shape.fps)
-        clip = fitted(clip, shape.height, shape.width)
+        clip = fitted(to_frames(frames, shape.fps)[0], shape.height, shape.width)
         first = frame_at(at, shape.num_frames, shape.fps)
         region = region_of(mask, shape.height, shape.width)
         placed = place(geometry, encoder(vae), clip, first, shape.num_frames, strength=strength, region=region)

@@ -16,6 +16,8 @@ from .comfy_model.transformer import CIRCULAR
 Call = dict[str, Any]
 """What ComfyUI hands to a function wrapper: input `b c t h w`, timestep `b`, c (conditions), cond_or_uncond."""
 Apply = Callable[..., Tensor]
+CELLS = "sora_cells"
+"""Key of the transformer options under which a window of a long video says which of its latent frames it holds."""
 
 
 def wrapped(model: Any, around: Callable[[Callable[[Call], Tensor], Call], Tensor]) -> Any:
@@ -63,7 +65,8 @@ def with_course(model: Any, course: Tensor, mask: Tensor) -> Any:
 
     def follow(args: dict[str, Any]) -> Tensor:
         denoised = args["denoised"]
-        return led(denoised, target.to(denoised), mask.to(denoised))
+        cells = args["model_options"].get("transformer_options", {}).get(CELLS, slice(None))
+        return led(denoised, target[:, :, cells].to(denoised), mask[:, :, cells].to(denoised))
 
     clone = model.clone()
     clone.set_model_sampler_post_cfg_function(follow)

@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 import comfy.model_management
 import comfy.utils
 import torch
-from comfy_api.latest import InputImpl, io
+from comfy_api.latest import io
 from torch import Tensor
 
 from sora_core.shapes import VideoShape
 from sora_core.vae.chunks import whole_cells
-from sora_core.video import VideoReader
 
 from .comfy_model.vae import SoraVAE
 from .editing_media import fitted, geometry_of
 from .grid import LARGEST
+from .movie import SOUND, as_pixels, file_of, frames_of
 from .native import PATCH, with_size
 from .native_encode import encode_native
 from .schema import advanced, schema
-
-SOUND = "sora_sound"
-"""Key of a LATENT under which the file travels whose sound the decoder copies beside the frames made from it."""
-
-
-def file_of(video: Any) -> str | None:
-    """The file of a VIDEO that is all of it, neither trimmed nor made by other blocks in memory."""
-    source = video.get_stream_source() if isinstance(video, InputImpl.VideoFromFile) else None
-    if isinstance(source, str) and abs(InputImpl.VideoFromFile(source).get_duration() - video.get_duration()) < 1e-3:
-        return source
-    return None
-
-
-def frames_of(video: Any, chunk: int) -> tuple[Iterator[Tensor], float, int]:
-    """Chunks of frames `t h w 3` of a VIDEO, its rate and their number; from its file if that is not trimmed."""
-    source = file_of(video)
-    if source is not None:
-        reader = VideoReader(source, chunk=chunk)
-        if reader.note:
-            logging.info("Sora: %s: %s", reader.path.name, reader.note)
-        return iter(reader), reader.fps, reader.num_frames
-    components = video.get_components()
-    return iter(components.images[..., :3].split(chunk)), float(components.frame_rate), len(components.images)
 
 
 class SoraEncodeVideo(io.ComfyNode):
@@ -92,7 +68,7 @@ class SoraEncodeVideo(io.ComfyNode):
                 size = height or clip.shape[3], width or clip.shape[4]
                 seen["height"], seen["width"] = size
                 if clip.shape[3:] != size:
-                    clip = fitted(clip.float() / (255 if clip.dtype == torch.uint8 else 1), *size)
+                    clip = fitted(as_pixels(clip), *size)
                 yield clip[0].movedim(0, -1)
 
         if isinstance(vae, SoraVAE):

@@ -26,6 +26,7 @@ from sora_core.shapes import LatentShape
 from .comfy_model.transformer import PART
 from .compat import fitting_latent, to_intermediate
 from .editing_media import geometry_of, known_of, shape_of
+from .editing_wrap import CELLS
 from .guider import IntervalGuider
 from .native import Latent, samples_of, size_of
 from .sample import noise_levels
@@ -228,6 +229,7 @@ def window_sampler(
     def sample(window: Window, known: Known) -> Tensor:
         part = model.clone()
         part.model_options["transformer_options"][PART] = (start(window), window.continued)
+        part.model_options["transformer_options"][CELLS] = window.cells
         guider = IntervalGuider(part, guidance, (0.0, 1.0))
         guider.set_conds(*(showing(conditions_in(p, window, latent_frames), known) for p in (positive, negative)))
         seed_here = window_seed(seed, window.number)

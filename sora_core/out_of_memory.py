@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-_ON_CPU = ("can't allocate memory", "not enough memory")
+_WORDS = ("can't allocate memory", "not enough memory", "MPS backend out of memory")
 _MEMINFO = Path("/proc/meminfo")
 _GROUP = Path("/sys/fs/cgroup")
 
@@ -15,7 +15,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether less work at a time may succeed where this error was raised."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _ON_CPU)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
 
 
 def free_memory(device: torch.device | str = "cpu") -> int | None:

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-MAX_TOKENS = 1_000_000
-"""Requests above this many tokens are refused: they are typing errors far more often than wishes."""
+MAX_TOKENS = 4_000_000
+"""Requests above this many tokens are refused: they are typing errors. A minute of 1080p at 24 fps is 3 million."""
 
 
 class Cells(Protocol):

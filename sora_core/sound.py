@@ -21,7 +21,7 @@ class Sound:
         self.note, self._stream, self._target = "", None, target
         self._name = source.name
         try:
-            self._file = av.open(str(source), options={"protocol_whitelist": "file"})
+            self._file = av.open(str(source.resolve()), options={"protocol_whitelist": "file"})
         except (av.FFmpegError, OSError) as error:
             raise ValueError(f"the sound of {source.name} cannot be read: {error.strerror or error}") from None
         tracks = self._file.streams.audio

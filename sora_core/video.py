@@ -136,7 +136,7 @@ class VideoWriter:
         self._file = whole_or_absent(self.path)
         temporary = self._file.__enter__()
         try:
-            self._container = av.open(str(temporary), "w", format=CONTAINERS[self.path.suffix.lower()])
+            self._container = av.open(str(temporary.resolve()), "w", format=CONTAINERS[self.path.suffix.lower()])
             self._stream = self._add_stream()
             if self._source is not None:
                 self._sound = Sound(self._source, self._container)

@@ -13,7 +13,7 @@ import av
 import torch
 from torch import Tensor
 
-from .frame_colours import note_on, upright
+from .frame_colours import display_matrix, note_on, upright
 
 
 class VideoReader:
@@ -39,7 +39,7 @@ class VideoReader:
         self._running: WeakSet[Generator[Tensor, None, None]] = WeakSet()
         self._counted = 0
         with self._opened() as (container, stream):
-            self.rate, self.variable = _rate(stream)
+            self.rate, self.variable = _rate(container, stream)
             self.fps = float(self.rate)
             if not (self.variable or start or seconds):
                 self._counted = _promised_frames(stream, self.rate)
@@ -51,10 +51,11 @@ class VideoReader:
             if first is None:
                 raise ValueError(f"{self.path.name} is damaged: its first frame cannot be decoded")
             try:
-                notes = [note_on(first)]
+                notes = [note_on(first, stream.codec_context)]
             except ValueError as error:
                 raise ValueError(f"{self.path.name} cannot be read: {error}") from None
-            self.height, self.width = upright(first).shape[:2]
+            self._turn = display_matrix(first)
+            self.height, self.width = upright(first, self._turn).shape[:2]
             if self.variable:
                 notes.append(f"its frame rate varies, so frames are read at {self.fps:g} per second by their times")
             if stream.metadata.get("alpha_mode") == "1":
@@ -99,8 +100,15 @@ class VideoReader:
         origin, begin = self._origin, stream.start_time or 0
         if start:
             container.seek(origin + int(start / base), stream=stream)
+        # A container without durations of streams, such as Matroska, says when the longest of them ends.
+        whole = 0.0 if stream.duration is not None else (container.duration or 0) / 1e6
+        longest = 0.0
         try:
-            for packet in container.demux(stream):
+            for packet in container.demux() if whole else container.demux(stream):
+                if packet.pts is not None:
+                    longest = max(longest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                if packet.stream.index != stream.index:
+                    continue
                 if packet.is_corrupt:
                     raise ValueError(self._damaged(container, stream, found, "a frame in it is incomplete"))
                 if packet.pts is not None:
@@ -108,6 +116,7 @@ class VideoReader:
                     if reached is not None:
                         reached[0] = max(reached[0], packet.pts + _duration(packet.duration, base, self.rate) - origin)
                 for frame in packet.decode():
+                    assert isinstance(frame, av.VideoFrame)
                     if frame.is_corrupt:
                         raise ValueError(self._damaged(container, stream, found, "a frame in it is incomplete"))
                     found += 1
@@ -115,8 +124,8 @@ class VideoReader:
         except av.FFmpegError as error:
             raise ValueError(self._damaged(container, stream, found, reason(error))) from None
         # FFmpeg takes the end of a truncated file for the end of its video.
-        promised, there = _promised_seconds(container, stream), float(end * base)
-        if there and there + 1.5 / self.fps < promised:
+        promised, there = whole or _promised_seconds(container, stream), longest if whole else float(end * base)
+        if there and there + max(1.5 / self.fps, 0.1 if whole else 0.0) < promised:
             raise ValueError(
                 f"{self.path.name} is cut off: {self._share(container, stream, found)}, {there:.2f} of {promised:.2f} s"
             )
@@ -160,7 +169,7 @@ class VideoReader:
             given, reached = 0, [0]
             for frame in self._decoded(container, stream, self.start, reached):
                 if frame.pts is None:  # pictures and raw streams have no times
-                    yield upright(frame)
+                    yield upright(frame, self._turn)
                     continue
                 begin = float((frame.pts - origin) * base) - self.start
                 # A time within half a frame counts as this frame's own: timestamps are often rounded.
@@ -169,11 +178,11 @@ class VideoReader:
                     given += 1
                 if given >= limit:
                     return
-                stop = begin + float(_duration(frame.duration, base, self.rate) * base)
+                stop = begin + float(_duration(getattr(frame, "duration", None), base, self.rate) * base)
                 if (given + 0.5) / self.fps <= begin and shown is None:
-                    shown = upright(frame)  # the part begins before its first frame
+                    shown = upright(frame, self._turn)  # the part begins before its first frame
                 elif shown is not None or stop > (given - 0.5) / self.fps:
-                    shown = upright(frame)
+                    shown = upright(frame, self._turn)
             left = float(reached[0] * base) - self.start
             while shown is not None and given < min(limit, max(1, round(left * self.fps))):
                 yield shown
@@ -207,15 +216,30 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _rate(stream: av.VideoStream) -> tuple[Fraction, bool]:
+def _rate(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[Fraction, bool]:
     """The rate to read a stream at, and whether its timestamps vary.
 
-    The average is off by a little where a duration is rounded; the guess is the rate that all timestamps fit.
+    The average is off by a little where a duration is rounded; the guess is the rate that all timestamps fit. Where
+    both differ and the file does not say how many frames it has, either may be no more than its unit of time.
     """
     average, guess = stream.average_rate, stream.guessed_rate
+    if average and guess and abs(guess / average - 1) < 0.005:
+        return guess, False
+    if not stream.frames:
+        average = _counted_rate(container, stream) or average
     if not average or not guess:
         return average or guess or Fraction(25), False
     return (guess, False) if abs(guess / average - 1) < 0.005 else (average, True)
+
+
+def _counted_rate(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
+    """The mean rate of a stream whose file does not say it, from when its packets are shown."""
+    times = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
+    container.seek(0)
+    if len(times) < 2 or stream.time_base is None or times[-1] == times[0]:
+        return None
+    rate = (len(times) - 1) / ((times[-1] - times[0]) * stream.time_base)
+    return Fraction(round(rate)) if abs(rate - round(rate)) < 0.02 * rate else rate.limit_denominator(1001)
 
 
 def _promised_frames(stream: av.VideoStream, rate: Fraction) -> int:

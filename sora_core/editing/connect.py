@@ -52,12 +52,6 @@ def check_pair(a: Tensor, b: Tensor) -> None:
         raise ValueError(f"the videos are {sizes[0]} and {sizes[1]}; resize one so that both have the same size")
 
 
-def check_fps(a: float, b: float) -> None:
-    """Raise ValueError when two videos differ in frame rate."""
-    if abs(a - b) > 0.01 * max(a, b):
-        raise ValueError(f"the videos run at {a:g} and {b:g} fps; convert one so that both have the same frame rate")
-
-
 def coarse(latent: Tensor) -> Tensor:
     """What is left of a latent `b c t h w` when each frame is seen as a few soft patches."""
     h, w = latent.shape[3:]

@@ -62,19 +62,22 @@ def extend(
     return Edit(known, num_frames, range(start, stop), 0)
 
 
-def extend_latent(geometry: Geometry, latent: Tensor, after: int) -> Edit:
+def extend_latent(geometry: Geometry, latent: Tensor, after: int, num_frames: int | None = None) -> Edit:
     """Continue a latent `b c t h w` by `after` frames without decoding and encoding it again.
 
+    It shows `num_frames` frames (default: all that it holds); a last latent frame that they do not fill is made anew,
+    for the rest of it is a still picture.
     Raises ValueError for wrong channels or nothing to add.
     """
     check_channels(geometry, latent)
     if after < 1:
         raise ValueError(f"{after} frames are to be added; add at least 1")
-    k = latent.shape[2]
-    frames = geometry.num_frames(k)
+    frames = num_frames or geometry.num_frames(latent.shape[2])
+    kept = geometry.whole_frames(frames)
+    k = geometry.latent_frames(kept)
     total = geometry.latent_frames(frames + after)
     clean = latent.new_zeros(*latent.shape[:2], total, *latent.shape[3:])
-    clean[:, :, :k] = latent
+    clean[:, :, :k] = latent[:, :, :k]
     mask = latent.new_ones(latent.shape[0], 1, *clean.shape[2:])
     mask[:, :, :k] = 0
-    return Edit(Known(clean, mask), frames + after, range(frames), 0)
+    return Edit(Known(clean, mask), frames + after, range(kept), 0)

@@ -32,7 +32,7 @@ class TextTask:
         draws = generator(self.seed, "captions", step)
         texts, labels = [], []
         for i in range(self.batch_size):
-            attributes = sample_attributes(draws)
+            attributes = sample_attributes(draws, held_out=False)
             language, style = ("en", "zh")[i % 2], (*STYLES, LOOSE)[i // 2 % 3]
             said = compose(attributes, draws, language, style)
             texts.append(said.text)

@@ -64,19 +64,46 @@ def test_constant_frame_rate_gives_every_frame_once(tmp_path):
     assert (reader.note, reader.num_frames, reader.fps) == ("", len(GREYS), 10.0)
 
 
-@pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_rotation_is_undone_by_quarter_turns(tmp_path, degrees):
+@pytest.mark.parametrize(("matrix", "shown"), [
+    ((0, 1, -1, 0), lambda picture: picture.rot90(-1, (0, 1))),
+    ((-1, 0, 0, -1), lambda picture: picture.rot90(2, (0, 1))),
+    ((0, -1, 1, 0), lambda picture: picture.rot90(1, (0, 1))),
+    ((-1, 0, 0, 1), lambda picture: picture.flip(1)),
+    ((1, 0, 0, -1), lambda picture: picture.flip(0)),
+    ((0, 1, 1, 0), lambda picture: picture.transpose(0, 1)),
+], ids=["90", "180", "270", "mirrored", "upside down", "transposed"])  # fmt: skip
+def test_turned_and_mirrored_videos_are_shown_as_their_files_say(tmp_path, matrix, shown):
     picture = torch.zeros(16, 32, 3, dtype=torch.uint8)
     picture[:4, :8] = 255
     path = make(tmp_path / "flat.mp4", [picture] * 2)
-    cos, sin = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    a, b, c, d = (value << 16 for value in matrix)
     data = bytearray(path.read_bytes())
     header = data.index(b"tkhd") + 4
-    matrix = [cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30]
-    data[header + 40 : header + 76] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
+    values = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    data[header + 40 : header + 76] = b"".join(value.to_bytes(4, "big", signed=True) for value in values)
     path.write_bytes(data)
     (frames,) = VideoReader(path)
-    assert (frames[0].float() - picture.rot90(-degrees // 90, (0, 1)).float()).abs().mean() < 4
+    assert (frames[0].float() - shown(picture).float()).abs().mean() < 4
+
+
+def test_pixels_that_are_no_squares_get_a_note(tmp_path):
+    path = make(tmp_path / "wide.mp4", [grey(100)] * 2, sample_aspect_ratio=Fraction(4, 3))
+    assert VideoReader(path).note == "its pixels are 4/3 times as wide as high and are read as squares"
+
+
+def test_browser_recordings_without_a_rate_are_read_at_that_of_their_frames(tmp_path):
+    draws = torch.Generator().manual_seed(1)
+    times = [100 * i + int(torch.randint(-9, 10, (), generator=draws)) * (0 < i < 30) for i in range(31)]
+    path = make(tmp_path / "recording.webm", [grey(8 * i) for i in range(31)], times, codec="libvpx", pixels="yuv420p",
+                options={"crf": "4", "b": "4M"})  # fmt: skip
+    data = bytearray(path.read_bytes())
+    place = data.index(bytes.fromhex("23E383"))  # DefaultDuration, which browsers leave out; now a void element
+    size = data[place + 3] & 0x7F
+    data[place : place + 4 + size] = bytes([0xEC, 0x80 | (2 + size)]) + bytes(2 + size)
+    path.write_bytes(data)
+    reader = VideoReader(path)
+    assert (reader.fps, reader.num_frames) == (10.0, 31)
+    assert len(brightness(reader)) == 31
 
 
 def test_ten_bits_are_read_as_eight_with_a_note(tmp_path):
@@ -231,6 +258,14 @@ def moved(source, path, seconds, *, skip=0):
             packet.stream = tracks[packet.stream.index]
             container.mux(packet)
     return path
+
+
+def test_matroska_with_sound_that_is_cut_off_is_an_error(with_sound):
+    path = with_sound("tone.mkv", "aac")
+    assert VideoReader(path).num_frames == sum(len(chunk) for chunk in VideoReader(path)) == 20
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
+    with pytest.raises(ValueError, match=r"is (cut off|damaged)"):
+        list(VideoReader(path))
 
 
 def test_sound_begins_with_the_first_frame_wherever_the_times_of_the_file_begin(with_sound, tmp_path):

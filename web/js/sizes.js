@@ -6,7 +6,7 @@
 /** Frames and pixels per latent cell, and latent cells per token, of the bundled model. */
 export const BUNDLED_CELLS = { time: 4, space: 8, patch: 2 };
 
-export const MAX_TOKENS = 1_000_000;
+export const MAX_TOKENS = 4_000_000;
 
 /** Round to the nearest whole number, halves to the even one, as Python does. */
 export function round(x) {

@@ -88,19 +88,25 @@ def sample_attributes(generator: torch.Generator, held_out: bool | None = None, 
     an occluder only where the subject moves sideways behind it.
 
     Args:
-        held_out: None draws from all triples, False only from the training ones, True only from the held-out ones.
+        held_out: None draws from all triples, False only from the training ones, True only from the held-out ones; a
+            second subject makes a training triple, too, unless all are drawn from.
         mix: How many scenes have a second subject or an occluder.
     """
     while True:
         u = torch.rand(12, generator=generator, dtype=torch.float64).tolist()
         subject, colour, environment = _pick(SUBJECTS, u[0]), _pick(COLOURS, u[1]), _pick(ENVIRONMENTS, u[2])
-        if held_out is None or HELD_OUT(subject, colour, environment) == held_out:
+        paired = u[9] < mix.pairs
+        second_subject = _pick(SUBJECTS, u[10]) if paired else "none"
+        second_colour = _pick(tuple(c for c in COLOURS if c != colour), u[11]) if paired else "none"
+        if held_out is None:
+            break
+        beside = paired and HELD_OUT(second_subject, second_colour, environment)
+        if HELD_OUT(subject, colour, environment) == held_out and not beside:
             break
     motion = "still" if u[4] < 0.2 else _pick(MOTIONS[1:], u[5])
     camera = "static" if u[6] < 0.45 else _pick(CAMERAS[1:], u[7])
     # The motion of 0.8 * 3 / 7 of the clips leads behind a wall.
     occluded = motion in ("left", "right", "circle") and u[8] < mix.walls / (0.8 * 3 / 7)
-    paired = u[9] < mix.pairs
     return Attributes(
         subject=subject,
         colour=colour,
@@ -108,7 +114,7 @@ def sample_attributes(generator: torch.Generator, held_out: bool | None = None, 
         time=_pick(TIMES, u[3]),
         motion=motion,
         camera=camera,
-        second_subject=_pick(SUBJECTS, u[10]) if paired else "none",
-        second_colour=_pick(tuple(c for c in COLOURS if c != colour), u[11]) if paired else "none",
+        second_subject=second_subject,
+        second_colour=second_colour,
         occluder="wall" if occluded else "none",
     )

@@ -226,6 +226,8 @@ def test_a_tenth_of_the_triples_is_held_out():
     for wanted, _ in itertools.product((True, False), range(40)):
         a = sample_attributes(generator, held_out=wanted)
         assert HELD_OUT(a.subject, a.colour, a.environment) == wanted
+    pairs = [sample_attributes(generator, held_out=False, mix=Mix(pairs=1.0)) for _ in range(100)]
+    assert not any(HELD_OUT(a.second_subject, a.second_colour, a.environment) for a in pairs)
 
 
 def test_attributes_follow_their_shares():

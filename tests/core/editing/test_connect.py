@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sora_core.editing import recipes
-from sora_core.editing.connect import blend, bridge, check_fps, curve, led
+from sora_core.editing.connect import blend, bridge, curve, led
 from sora_core.editing.resample import renoise, resample
 from sora_core.editing.timed import timed, timeline_weights
 from sora_core.shapes import VideoShape
@@ -81,8 +81,6 @@ def test_unfit_pairs_get_one_sentence(sora, geometry, videos, make_clip):
     a, b = videos
     with pytest.raises(ValueError, match="the videos are 32x32 and 48x32; resize one"):
         bridge(geometry, sora.vae.encode, a, make_clip(17, 0, 32, 48), 4, 5)
-    with pytest.raises(ValueError, match="run at 8 and 24 fps"):
-        check_fps(8, 24)
     with pytest.raises(ValueError, match="context is 20 frames; it must be 1 to 17"):
         bridge(geometry, sora.vae.encode, a, b, 4, 20)
     with pytest.raises(ValueError, match="video A has 17 frames but 9 of context and 12 of overlap"):

@@ -1,0 +1,131 @@
+"""ComfyUI's VIDEO and IMAGE as frames, and frames as a VIDEO on file."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+import torch
+from comfy_api.latest import InputImpl
+from torch import Tensor
+
+from sora_core.video import VideoReader, VideoWriter
+
+SOUND = "sora_sound"
+"""Key of a LATENT under which the file travels whose sound the decoder copies beside the frames made from it."""
+IMAGE_FPS = 8.0
+"""Frames per second of images that nothing else tells."""
+
+
+def file_of(video: Any) -> str | None:
+    """The file of a VIDEO that is all of it, neither trimmed nor made by other blocks in memory."""
+    source = video.get_stream_source() if isinstance(video, InputImpl.VideoFromFile) else None
+    if isinstance(source, str) and abs(InputImpl.VideoFromFile(source).get_duration() - video.get_duration()) < 1e-3:
+        return source
+    return None
+
+
+def frames_of(video: Any, chunk: int) -> tuple[Iterator[Tensor], float, int]:
+    """Chunks of frames `t h w 3` of a VIDEO, its rate and their number; from its file if that is not trimmed."""
+    source = file_of(video)
+    if source is not None:
+        reader = VideoReader(source, chunk=chunk)
+        if reader.note:
+            logging.info("Sora: %s: %s", reader.path.name, reader.note)
+        return iter(reader), reader.fps, reader.num_frames
+    components = video.get_components()
+    return iter(components.images[..., :3].split(chunk)), float(components.frame_rate), len(components.images)
+
+
+def as_pixels(frames: Tensor) -> Tensor:
+    """Frames of whole numbers or of numbers in [0, 1] as the latter."""
+    return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
+
+
+def all_frames(movie: Any) -> tuple[Tensor, float | None]:
+    """Frames `1 3 t h w` in [0, 1] of an IMAGE or a VIDEO, and the rate if it knows one."""
+    rate = None
+    if isinstance(movie, Tensor):
+        frames = movie[..., :3].float()
+    else:
+        chunks, rate, _ = frames_of(movie, 16)
+        frames = torch.cat([as_pixels(part) for part in chunks])
+    return frames.movedim(-1, 0)[None], rate
+
+
+def at_rate(frames: Tensor, rate: float, fps: float) -> Tensor:
+    """Frames `1 3 t h w` of one rate at another: those nearest in time."""
+    count = max(1, round(frames.shape[2] / rate * fps))
+    shown = (torch.arange(count) * rate / fps).round().long().clamp(max=frames.shape[2] - 1)
+    return frames[:, :, shown]
+
+
+def to_frames(movie: Any, fps: float) -> tuple[Tensor, float]:
+    """Frames `1 3 t h w` in [0, 1] of an IMAGE or a VIDEO and their rate: `fps`, which a VIDEO is converted to.
+
+    With `fps` 0 it is the VIDEO's own rate, or 8 for images.
+    """
+    frames, own = all_frames(movie)
+    if own is None or not fps:
+        return frames, fps or own or IMAGE_FPS
+    return at_rate(frames, own, fps), fps
+
+
+def pair_of_frames(first: Any, second: Any, fps: float) -> tuple[Tensor, Tensor, float]:
+    """Frames of two movies and the rate that both have: `fps`, or that of what knows one.
+
+    Raises ValueError when `fps` is 0 and two VIDEOs have different rates.
+    """
+    both = [all_frames(movie) for movie in (first, second)]
+    known = [rate for _, rate in both if rate is not None]
+    if not fps and len(known) == 2 and abs(known[0] - known[1]) > 0.01 * max(known):
+        raise ValueError(
+            f"the videos run at {known[0]:g} and {known[1]:g} fps; set fps to the rate that both shall be converted to"
+        )
+    fps = fps or (known[0] if known else IMAGE_FPS)
+    a, b = (frames if rate is None else at_rate(frames, rate, fps) for frames, rate in both)
+    return a, b, fps
+
+
+def to_image(video: Tensor) -> Tensor:
+    """`1 3 t h w` as ComfyUI's IMAGE, `t h w 3`."""
+    return video[0].movedim(0, -1)
+
+
+def temporary_file() -> Path:
+    """A new name for a video among ComfyUI's temporary files."""
+    return Path(folder_paths.get_temp_directory()) / f"sora_{secrets.token_hex(8)}.mp4"
+
+
+def to_video(images: Tensor, fps: float, repeats: int = 1) -> Any:
+    """An IMAGE batch, shown so many times, as a VIDEO on file: of any size, odd ones too."""
+    path = temporary_file()
+    write(path, (part for _ in range(repeats) for part in images.split(16)), fps, repeats * len(images))
+    return InputImpl.VideoFromFile(str(path))
+
+
+def write(
+    path: Path, chunks: Iterable[Tensor], fps: float, total: int, sound: str | None = None, **options: Any
+) -> None:
+    """Write chunks of `total` frames to a video file that is whole or absent, and report progress.
+
+    `options` are those of `VideoWriter`.
+    """
+    progress = comfy.utils.ProgressBar(total)
+    rest = iter(chunks)
+    first = next(rest)
+    source = Path(sound) if sound and Path(sound).is_file() else None
+    with VideoWriter(path, first.shape[2], first.shape[1], fps, sound=source, **options) as writer:
+        if writer.note:
+            logging.info("Sora: %s", writer.note)
+        for frames in chain([first], rest):
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            writer.write(frames)
+            progress.update(len(frames))

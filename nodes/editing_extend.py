@@ -160,7 +160,7 @@ class SoraJoinVideos(io.ComfyNode):
                     default=OVERLAPS[0],
                     tooltip="Whose frames are shown where both have them; a cross-fade hides small differences.",
                 ),
-                fps_input("the joined video"),
+                fps_input("the joined video", "0 takes the rate of a VIDEO, or 8 for images."),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="For Save Video."),

@@ -75,10 +75,12 @@ class SoraEditVideo(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "width", default=0, min=0, max=16384,
-                    tooltip="Make the video this wide first, to finish a small preview at a larger size; 0 keeps it.",
+                    tooltip="Make the video this wide first, to finish a small preview at a larger size; 0 follows the"
+                    " height, or keeps the size if both are 0. The shape may change by at most a tenth.",
                 ),
                 io.Int.Input(
-                    "height", default=0, min=0, max=16384, tooltip="Make the video this high first; 0 keeps it."
+                    "height", default=0, min=0, max=16384,
+                    tooltip="Make the video this high first; 0 follows the width, or keeps the size if both are 0.",
                 ),
                 fps_input(),
                 io.Mask.Input(

@@ -79,7 +79,7 @@ class SoraConnectVideos(io.ComfyNode):
                     io.Float, "peak", default=1.0, min=0.0, max=1.0, step=0.01,
                     tooltip="How much the middle of a blend is made anew: 0 is a plain cross-fade.",
                 ),
-                fps_input("both videos"),
+                fps_input("both videos", "0 takes the rate of a VIDEO, or 8 for images."),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="For a sampler: both ends are kept."),
@@ -137,7 +137,7 @@ class SoraPromptTimeline(io.ComfyNode):
                     "blend", default=0.5, min=0.0, max=60.0, step=0.05,
                     tooltip="Seconds over which one prompt turns into the next.",
                 ),
-                fps_input("the video to be made"),
+                fps_input("the video to be made", "0 takes the rate of the latent, or 8 if it knows none."),
             ],
             outputs=[io.Conditioning.Output(display_name="positive", tooltip="For any sampler.")],
         )  # fmt: skip

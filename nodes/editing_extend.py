@@ -58,7 +58,8 @@ class SoraExtendVideo(io.ComfyNode):
                     min=0.05,
                     max=3600.0,
                     step=0.05,
-                    tooltip="New time to add; on both sides, this much on each. Rounded up to whole latent frames.",
+                    tooltip="New time to add; on both sides, this much on each. Before the video it is rounded up to"
+                    " whole latent frames.",
                 ),
                 io.Combo.Input(
                     "direction",
@@ -72,8 +73,9 @@ class SoraExtendVideo(io.ComfyNode):
                     min=0.0,
                     max=3600.0,
                     step=0.05,
-                    tooltip="How many seconds of the video next to the new part the model sees; 0 is all of it. Less"
-                    " is faster; join the result to the video with Sora Join Videos.",
+                    tooltip="How many seconds of the video next to the new part the model sees; 0 is all of it, which"
+                    " both needs. Forward, the first frames of an IMAGE or VIDEO are left out if they do not fill a"
+                    " latent frame. Less is faster; join the result to the video with Sora Join Videos.",
                 ),
                 fps_input(),
             ],
@@ -162,7 +164,7 @@ class SoraJoinVideos(io.ComfyNode):
                     default=OVERLAPS[0],
                     tooltip="Whose frames are shown where both have them; a cross-fade hides small differences.",
                 ),
-                fps_input("the joined video"),
+                fps_input("the joined video", "0 takes the rate of a VIDEO, or 8 for images."),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="For Save Video."),

@@ -70,6 +70,9 @@ def window_seed(seed: int, number: int) -> int:
     return generator(seed, "window", number).initial_seed() if number else seed
 
 
+NUMBERS = (bool, int, float, str, type(None))
+
+
 def tensors_in(value: Any) -> Iterator[Tensor]:
     """All tensors of a patch or a condition, however it holds them."""
     if isinstance(value, Tensor):
@@ -84,6 +87,18 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
         yield from tensors_in(value.weights)
 
 
+def named(value: Any) -> Any:
+    """What other blocks have done to a model, as far as it can be told: their functions and the numbers they hold."""
+    if isinstance(value, dict):
+        return {str(key): named(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [named(part) for part in value]
+    if isinstance(value, NUMBERS):
+        return value
+    held = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+    return [type(value).__name__, getattr(value, "__qualname__", ""), [x for x in held if isinstance(x, NUMBERS)]]
+
+
 def identity_of(model: Any, settings: list[Any], tensors: list[Tensor], *conditionings: Any) -> str:
     """Everything that decides the video, in one short name that is the same after a restart of the server."""
     weights = [
@@ -95,6 +110,7 @@ def identity_of(model: Any, settings: list[Any], tensors: list[Tensor], *conditi
     patches = sorted(model.patches.items(), key=lambda entry: str(entry[0]))
     given = [tensor.flatten()[:64] for _, parts in patches for part in parts for tensor in tensors_in(part[1])]
     about: list[Any] = [settings, [[str(key), [[p[0], p[2]] for p in parts]] for key, parts in patches]]
+    about += [named(model.model_options), [[key, named(value)] for key, value in sorted(model.object_patches.items())]]
     for conditioning in conditionings:
         for states, options in conditioning:
             given += [states, *(tensor for _, v in sorted(options.items()) for tensor in tensors_in(v))]

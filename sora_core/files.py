@@ -24,3 +24,15 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def writable(out: Path) -> None:
+    """Raise ValueError before any work is done when nothing can be written where the result is to go."""
+    try:
+        with whole_or_absent(out.with_name(f"{out.name}.try")) as temporary:
+            temporary.write_bytes(b" ")
+            raise InterruptedError  # the file is not wanted
+    except InterruptedError:
+        pass
+    except OSError as error:
+        raise ValueError(f"{out} cannot be written: {error.strerror}; choose another folder") from None

@@ -26,11 +26,16 @@ class SoraTokenizer:
         self.tokenizer = Tokenizer(config.max_tokens, config.buckets, config.ngrams)
 
     def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **options: Any) -> Tokens:
+        from sora_core.text.recognise import unknown_note  # reads all captions' words, which the start does not need
+
         lost = self.tokenizer.overflow(text)
         if lost:
             logging.warning(
                 f"Sora reads {self.tokenizer.max_tokens} words of a prompt; it does not see: {' '.join(lost)}"
             )
+        unknown = unknown_note(text)
+        if unknown:
+            logging.info(f"Sora: {unknown}")
         words = self.tokenizer.tokenize(text)[: self.tokenizer.max_tokens]
         number = [(i + 1,) if return_word_ids else () for i in range(len(words))]
         return {NAME: [[(word.features, 1.0, *place) for word, place in zip(words, number, strict=True)]]}

@@ -19,6 +19,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files import writable
+
 CLIPS = 48
 """Clips per score, where nothing else is said."""
 KNOWN = {
@@ -59,6 +61,7 @@ def execute(arguments: argparse.Namespace) -> None:
     Raises ValueError for options that this report does not know.
     """
     _refuse_foreign(arguments)
+    writable(arguments.out)
     if arguments.editing:
         _execute_editing(arguments)
         return

@@ -12,6 +12,7 @@ import argparse
 import shutil
 from pathlib import Path
 
+from ..files import writable
 from .generate import SAMPLERS, add_file_arguments, file_options, size
 
 
@@ -44,7 +45,6 @@ def execute(arguments: argparse.Namespace) -> None:
     from ..shapes import VideoShape
     from ..video import VideoReader, VideoWriter
     from . import say
-    from .generate import writable
 
     if arguments.tile is not None and arguments.tile < 1:
         raise ValueError(f"--tile is {arguments.tile} pixels; it must be at least 1")

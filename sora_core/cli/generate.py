@@ -14,7 +14,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import whole_or_absent
+from ..files import writable
 
 if TYPE_CHECKING:
     from ..pipeline import Sora
@@ -106,18 +106,6 @@ def execute(arguments: argparse.Namespace) -> None:
         raise
     kept.unlink()
     print(arguments.out)
-
-
-def writable(out: Path) -> None:
-    """Raise ValueError before any work is done when nothing can be written where the result is to go."""
-    try:
-        with whole_or_absent(out.with_name(f"{out.name}.try")) as temporary:
-            temporary.write_bytes(b" ")
-            raise InterruptedError  # the file is not wanted
-    except InterruptedError:
-        pass
-    except OSError as error:
-        raise ValueError(f"{out} cannot be written: {error.strerror}; choose another folder") from None
 
 
 def remark(sora: Sora, shape: VideoShape, prompt: str) -> None:

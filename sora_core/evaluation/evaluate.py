@@ -193,7 +193,7 @@ def evaluate(
     sampler: str = "dpmpp_2m", judge: Path = BUNDLED_JUDGE, sentences: Path = SENTENCES,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure a model, print a table, write the report as JSON to `out` and return it.
+    """Measure a model, print a table, write the report as JSON to `out`, part after part, and return it.
 
     Args:
         clips: Clips per score; 4 gives a first impression in about two minutes, hundreds a result.
@@ -221,9 +221,9 @@ def evaluate(
             started = time.process_time()
             report[part] = getattr(evaluation, part)()
             say(f"{part}: measured in {time.process_time() - started:.0f} s of CPU time")
-    report["summary"] = summary(report)
-    if out is not None:
-        with whole_or_absent(out) as temporary:
-            temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            report["summary"] = summary(report)
+            if out is not None:
+                with whole_or_absent(out) as temporary:
+                    temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     say(table(report))
     return report

@@ -64,6 +64,30 @@ def test_another_lora_is_another_video(pack, nano, prompts):
     assert identity_of(nano[0], [], [], *pictured) != identity_of(nano[0], [], [], prompts[0])
 
 
+def test_what_other_blocks_did_to_the_model_makes_another_video(run, pack, nano, prompts):
+    identity_of = sys.modules[f"{pack.__name__}.nodes.long"].identity_of
+    models = [nano[0], *(run("RescaleCFG", model=nano[0], multiplier=share)[0] for share in (0.5, 0.7))]
+    names = [identity_of(model, [], [], *prompts) for model in models]
+    assert len(set(names)) == 3
+    assert names[1] == identity_of(run("RescaleCFG", model=nano[0], multiplier=0.5)[0], [], [], *prompts)
+
+
+def test_a_connection_is_led_in_windows_too(run, nano, prompts, long):
+    first, second = (torch.rand(24, 16, 16, 3, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
+    connection, positive, *_ = run(
+        "SoraConnectVideos", vae=nano[2], first=first, second=second, positive_first=prompts[0],
+        positive_second=prompts[1], seconds=2.0,
+    )  # fmt: skip
+    model, positive, negative, latent = run(
+        "SoraFitModel", model=nano[0], positive=positive, negative=prompts[1], latent=connection
+    )
+    changes = {"positive": positive, "negative": negative, "latent": latent, "overlap": 1.0}
+    led, free = (long(model=m, **changes)["samples"] for m in (model, nano[0]))
+    given = (latent["noise_mask"] == 0).expand_as(led)
+    assert torch.equal(led[given], latent["samples"][given])
+    assert (led - free)[~given].abs().max() > 1e-3
+
+
 def test_interrupted_run_goes_on_bit_for_bit_and_leaves_nothing(comfy, long, nano, whole, left):
     from comfy.model_management import InterruptProcessingException
 

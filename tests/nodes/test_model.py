@@ -124,6 +124,12 @@ def test_words_that_do_not_fit_are_named(run, nano, caplog):
     assert "it does not see: zebra" in caplog.text
 
 
+def test_words_that_were_never_trained_on_are_named(run, nano, caplog):
+    with caplog.at_level("INFO"):
+        run("CLIPTextEncode", clip=nano[1], text="a red ball and a flurb")
+    assert "words that the text encoder was never trained on: flurb" in caplog.text
+
+
 def test_preview_shows_every_frame(nano):
     import latent_preview
 

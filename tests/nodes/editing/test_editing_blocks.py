@@ -236,6 +236,11 @@ def test_videos_of_different_rates_get_one_sentence(run, nano, prompts, video):
         run("SoraConnectVideos", vae=nano[2], first=video, second=other, **both)
     with pytest.raises(ValueError, match="run at 8 and 24 fps"):
         run("SoraJoinVideos", first=video, second=other)
+    joined, frames = run("SoraJoinVideos", first=video, second=other, fps=12.0)
+    assert joined.get_components().frame_rate == 12
+    assert len(frames) == round(17 * 12 / 8) + round(17 * 12 / 24)
+    _, frames = run("SoraJoinVideos", first=video, second=other.get_components().images)
+    assert len(frames) == 34
 
 
 NESTED = {

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from sora_core.video import VideoReader
+
 
 def test_a_video_and_its_frames_give_the_same(run, nano, video):
     frames = video.get_components().images
@@ -60,3 +62,39 @@ def test_an_edit_keeps_the_sound_of_its_video(run, nano, even_grid, sample):
     heard = {**even_grid, "samples": sample(even_grid), "sora_sound": "film.mp4"}
     _, latent, _ = run("SoraEditVideo", model=nano[0], vae=nano[2], video=heard)
     assert latent["sora_sound"] == "film.mp4"
+
+
+def test_a_held_last_frame_is_not_taken_for_video(run, nano, video):
+    frames = video.get_components().images[:14]
+    encoded, _ = run("SoraEncodeVideo", vae=nano[2], video=run("CreateVideo", images=frames, fps=8.0)[0])
+    latent, overlap, note = run("SoraExtendVideo", vae=nano[2], video=encoded, seconds=1.0)
+    assert (latent["sora_size"]["num_frames"], overlap) == (14 + 8, 14 / 8)
+    assert note.startswith("frames 0 to 12 of 22 are given")
+    assert latent["noise_mask"][0, 0, :, 0, 0].tolist() == [0, 0, 0, 0, 1, 1, 1]
+
+
+def test_frames_that_a_continuation_leaves_out_are_named(run, nano, video):
+    *_, note = run("SoraExtendVideo", vae=nano[2], video=video.get_components().images[:16], seconds=1.0)
+    assert note.startswith("frames 0 to 12 of 21 are given")
+    assert note.endswith("the video's first 3 are not repeated, join it with the overlap")
+
+
+def test_videos_of_odd_sizes_are_saved(run, tmp_path):
+    images = torch.rand(5, 33, 31, 3, generator=torch.Generator().manual_seed(0))
+    joined, frames = run("SoraJoinVideos", first=images, second=images)
+    joined.save_to(str(tmp_path / "joined.mp4"))
+    assert frames.shape == (10, 33, 31, 3)
+    with VideoReader(tmp_path / "joined.mp4") as reader:
+        assert (reader.num_frames, reader.width, reader.height) == (10, 31, 33)
+
+
+def test_the_sound_of_an_edited_file_goes_with_its_frames(run, nano, video, tmp_path):
+    from comfy_api.latest import InputImpl
+
+    video.save_to(str(tmp_path / "film.mp4"))
+    film = InputImpl.VideoFromFile(str(tmp_path / "film.mp4"))
+    _, latent, _ = run("SoraEditVideo", model=nano[0], vae=nano[2], video=film)
+    assert latent["sora_sound"] == str(tmp_path / "film.mp4")
+    encoded, _ = run("SoraEncodeVideo", vae=nano[2], video=film)
+    _, slower, _ = run("SoraEditVideo", model=nano[0], vae=nano[2], video=encoded, fps=4.0)
+    assert "sora_sound" not in slower

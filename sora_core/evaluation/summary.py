@@ -52,6 +52,12 @@ def _kept(report: dict[str, Any], world: str) -> float | None:
     return report.get("worlds", {}).get(world, {}).get("score", {}).get("generated")
 
 
+def _roughest(report: dict[str, Any]) -> float | None:
+    """How rough the roughest clip is of a prompt that no caption is like: noise is 1."""
+    outside = report.get("outside")
+    return None if outside is None else max(outside["prompts"].values()) / outside["noise"]
+
+
 def fewest_steps(report: dict[str, Any], within: float = 0.02) -> int | None:
     """The smallest number of steps whose score is at most `within` below that of the most steps."""
     scores = {int(name.split()[0]): row["score"] for name, row in report.get("steps", {}).items()}
@@ -83,6 +89,7 @@ def summary(report: dict[str, Any]) -> list[dict[str, Any]]:
         ("steps within 2 points of the most", fewest_steps(report), "<=", 8),
         ("marks that stay, share of steps", _kept(report, "painter"), ">=", 0.95),
         ("games played by their rules, share of steps", _kept(report, "arcade"), ">=", 0.90),
+        ("prompts outside the worlds: roughest clip, share of noise", _roughest(report), "<=", 0.5),
         ("25 frames of 128x128, CPU seconds", report.get("speed", {}).get("cpu_seconds"), "<=", 8.0),
     ]
     return judged(lines)

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from sora_core.evaluation.evaluate import ASPECTS, aspect_shape, evaluate
+from sora_core.evaluation.evaluate import ASPECTS, DURATIONS, STEPS, aspect_shape, evaluate
 from sora_core.evaluation.judge import Judge, save_judge
 from sora_core.evaluation.reconstruction import real_clips, rebuilt
 from sora_core.video import VideoWriter
@@ -35,6 +35,24 @@ def test_report_is_measured_printed_and_written(nano_file, judge_file, tmp_path)
     assert len(report["outside"]["prompts"]) == 4
     assert {line["name"] for line in report["summary"]} >= {"VAE flicker", "text, held-out seeds, share of ceiling"}
     assert "score / ceiling" in said[-1]
+
+
+def test_scores_over_sizes_steps_and_sentences_are_measured(nano_file, judge_file, tmp_path):
+    (tmp_path / "paraphrases_en.txt").write_text("subject=ball;colour=red\tsomething round and red\n", encoding="utf-8")
+    report = evaluate(
+        nano_file, clips=1, parts=("paraphrases", "aspects", "durations", "steps", "speed"), steps=1, judge=judge_file,
+        sentences=tmp_path, say=lambda _: None,
+    )  # fmt: skip
+    assert report["paraphrases"].keys() == {"en"}
+    assert report["paraphrases"]["en"]["attributes"]["colour"]["asked"] == 1
+    assert len(report["aspects"]) == len(ASPECTS)
+    assert report["aspects"]["80x80"]["attributes"]["subject"]["asked"] == 1
+    assert [int(name.split()[0]) for name in report["durations"]] == sorted(DURATIONS)
+    assert [int(name.split()[0]) for name in report["steps"]] == sorted(STEPS)
+    assert report["speed"]["steps"] == 1
+    assert report["speed"]["cpu_seconds"] > 0
+    names = {line["name"] for line in report["summary"]}
+    assert {"paraphrases, share of ceiling", "steps within 2 points of the most"} <= names
 
 
 def test_wrong_requests_are_refused(nano_file, judge_file):

@@ -36,12 +36,18 @@ class Sora:
 
     @classmethod
     def load(cls, path: Path | None = None, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Sora:
-        """Load a checkpoint, by default the bundled one. Raises what `read_checkpoint` raises."""
+        """Load a checkpoint, by default the bundled one, in a precision and on a device.
+
+        Latents and frames outside of the networks are wherever they come from, noise on the CPU in float32.
+        Raises what `read_checkpoint` raises.
+        """
         keep_pages()
         checkpoint = read_checkpoint(path or BUNDLED)
         modules = build_parts(checkpoint.config, device="meta")
         for part, module in modules.items():
-            weights = {name: value.to(device, dtype) for name, value in checkpoint.parts[part].items()}
+            # Half-precision sums over the parts of words would lose what tells words apart.
+            kind = torch.float32 if part == "text" else dtype
+            weights = {name: value.to(device, kind) for name, value in checkpoint.parts[part].items()}
             module.load_state_dict(weights, assign=True)
             module.requires_grad_(False)
             if isinstance(module, VideoVAE):
@@ -60,15 +66,18 @@ class Sora:
         `start` and `continued` are for a part of a longer video: see `DiT.forward`.
         """
         states, mask = self.text.encode(prompts)
+        weight = self.dit.entry.weight
 
         @cache
         def words(dtype: torch.dtype) -> Tensor:
             return self.dit.refiner(states.to(dtype), mask)  # the same at every step
 
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-            return self.dit(
-                x, sigma, words(x.dtype), None, fps=fps, start=start, continued=continued, circular=circular
+            clean = self.dit(
+                x.to(weight), sigma.to(weight.device), words(weight.dtype), None, fps=fps, start=start,
+                continued=continued, circular=circular,
             )  # fmt: skip
+            return clean.to(x)
 
         return denoise
 
@@ -125,14 +134,21 @@ class Sora:
         )  # fmt: skip
 
     @torch.inference_mode()
+    def encode(self, video: Tensor) -> Tensor:
+        """The latent `b c t h w` of whole cells of video, `b 3 t h w` in [0, 1]; raises what `VideoVAE.encode` does."""
+        return self.vae.encode(video.to(self.vae.decoder.shortcut.conv.weight)).to(video)
+
+    @torch.inference_mode()
     def decode(self, latent: Tensor | StoredLatent, shape: VideoShape, chunk: int | None = None) -> Iterator[Tensor]:
         """Frames of `shape` from the latent of one video (`1 c t h w`), as chunks `3 t h w` in [0, 1], streamed.
 
         `chunk` is the most latent frames at a time; by default as many as work comfortably.
         """
         left = shape.num_frames
+        if isinstance(latent, Tensor):
+            latent = latent.to(self.vae.decoder.shortcut.conv.weight)
         for frames in self.vae.decode_chunks(latent, chunk):
-            frames = frames[0, :, :left, : shape.height, : shape.width]
+            frames = frames[0, :, :left, : shape.height, : shape.width].float().cpu()
             left -= frames.shape[1]
             if frames.shape[1]:
                 yield frames

@@ -36,7 +36,7 @@ def encode(sora: Sora, video: Tensor) -> Tensor:
     """The latent `b c t h w` of a video `b 3 t h w` in [0, 1] of any size and duration; the last frame is held."""
     geometry = geometry_of(sora)
     missing = geometry.num_frames(geometry.latent_frames(video.shape[2])) - video.shape[2]
-    return sora.vae.encode(geometry.pad(torch.cat([video, video[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)))
+    return sora.encode(geometry.pad(torch.cat([video, video[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)))
 
 
 def keyframes(
@@ -56,7 +56,7 @@ def keyframes(
             )
         at = frame_at(seconds, shape.num_frames, shape.fps)
         placed = place(
-            geometry, sora.vae.encode, clip, at, shape.num_frames, strength=strength, region=region
+            geometry, sora.encode, clip, at, shape.num_frames, strength=strength, region=region
         )  # fmt: skip
         known = placed if known is None else merge(known, placed)
     if known is None:
@@ -84,7 +84,7 @@ def extend_video(
     if latent is not None and counts["after"] and not counts["before"] and not counts["context"]:
         edit = extend_latent(geometry, latent, counts["after"])
     else:
-        edit = extend(geometry, sora.vae.encode, video, **counts)
+        edit = extend(geometry, sora.encode, video, **counts)
     return regenerate(sora, edit.known, prompt, fps, seed, sampling), edit
 
 
@@ -157,9 +157,9 @@ def connect(
     if mode not in ("bridge", "blend"):
         raise ValueError(f"there is no way {mode!r} to connect videos; choose bridge or blend")
     if mode == "bridge":
-        plan = connecting.bridge(geometry, sora.vae.encode, a, b, middle, shared, curve)
+        plan = connecting.bridge(geometry, sora.encode, a, b, middle, shared, curve)
     else:
-        plan = connecting.blend(geometry, sora.vae.encode, a, b, middle, shared, curve, peak)
+        plan = connecting.blend(geometry, sora.encode, a, b, middle, shared, curve, peak)
     models = [conditional(sora, prompt, len(plan.known.clean), fps) for prompt in prompts]
     model = timed(models, torch.stack([1 - plan.weights, plan.weights]))
     lead = partial(connecting.led, course=plan.course, mask=plan.known.mask)
@@ -171,7 +171,7 @@ def finish_preview(
     strength: float = 0.25, sampling: Sampling = DEFAULT,
 ) -> Tensor:  # fmt: skip
     """Make a small video (`1 3 t h w`) again at a larger size, with detail that the small one could not hold."""
-    known = finish(geometry_of(sora), sora.vae.encode, preview, height, width, strength)
+    known = finish(geometry_of(sora), sora.encode, preview, height, width, strength)
     return regenerate(sora, known, prompt, fps, seed, sampling)
 
 

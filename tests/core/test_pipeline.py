@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from sora_core.diffusion.conditioning import Known
+from sora_core.editing.recipes import extend_video
+from sora_core.pipeline import Sora
 from sora_core.shapes import VideoShape
 
 SHAPE = VideoShape(num_frames=7, height=47, width=65)
@@ -75,7 +77,7 @@ def test_a_loop_rolls_with_its_noise(nano, draws):
         ({"sampler": "magic"}, "no sampler 'magic'; choose euler, heun, dpmpp_2m"),
         ({"steps": 0}, "steps is 0; sampling needs at least 1"),
         ({"guidance": float("nan")}, "guidance is nan; it must be a finite number"),
-        ({"shape": VideoShape(num_frames=1, height=10**6, width=10**6)}, "above the limit of 1,000,000: one frame of"),
+        ({"shape": VideoShape(num_frames=1, height=10**6, width=10**6)}, "above the limit of 4,000,000: one frame of"),
     ],
 )
 def test_impossible_requests_get_one_sentence(nano, change, sentence):
@@ -83,3 +85,16 @@ def test_impossible_requests_get_one_sentence(nano, change, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         nano.sample(**request)
     assert "\n" not in str(caught.value)
+
+
+def test_half_precision_makes_the_same_video(nano, nano_file):
+    half = Sora.load(nano_file, dtype=torch.bfloat16)
+    assert half.dit.entry.weight.dtype == torch.bfloat16
+    latent, exact = (sample(model, ["a red ball"], [1]) for model in (half, nano))
+    assert latent.dtype == torch.float32
+    assert (latent - exact).abs().mean() < 0.05 * exact.abs().mean()
+    video = frames(half, latent)
+    assert video.dtype == torch.float32
+    assert (video - frames(nano, latent)).abs().mean() < 0.01
+    longer, _ = extend_video(half, video[None, :, :5, :32, :32], "a red ball", 8.0, 0, after=0.5)
+    assert torch.isfinite(longer).all()

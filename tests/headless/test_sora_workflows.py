@@ -107,5 +107,5 @@ def test_nonsense_sizes_are_refused(server, small):
         run_prompt(prompt, server)
     assert caught.value.kind == "rejected"
     prompt["3"]["inputs"] |= {"width": 16384, "height": 16384, "seconds": 3600.0}
-    with pytest.raises(WorkflowError, match="above the limit of 1,000,000"):
+    with pytest.raises(WorkflowError, match="above the limit of 4,000,000"):
         run_prompt(prompt, server)

@@ -80,8 +80,8 @@ def test_words_that_are_not_read_are_named(nano_file, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--size", "900000x900000"], "above the limit of 1,000,000: one frame of"),
-        (["--seconds", "1e7"], "above the limit of 1,000,000: "),
+        (["--size", "900000x900000"], "above the limit of 4,000,000: one frame of"),
+        (["--seconds", "1e7"], "above the limit of 4,000,000: "),
         (["--steps", "0"], "steps is 0; sampling needs at least 1"),
         (["--guidance", "nan"], "guidance is nan; it must be a finite number"),
         (

@@ -192,7 +192,11 @@ class SoraLongVideoSampler(io.ComfyNode):
         latent = {**latent, "samples": fitting_latent(model, samples_of(latent))}
         shape, given = shape_of(latent, geometry, 0.0), known_of(latent)
         b, c, t, h, w = given.clean.shape
-        windows = plan(t, *window_cells(geometry, shape.fps, window, overlap), anchor=anchor, loop=loop)
+        try:
+            windows = plan(t, *window_cells(geometry, shape.fps, window, overlap), anchor=anchor, loop=loop)
+        except ValueError as error:
+            each = (geometry.num_frames(3) - geometry.num_frames(2)) / shape.fps
+            raise ValueError(f"{error}; a latent frame is {each:g} s here") from None
         again = fused_cells(geometry, shape.fps, fusion)
         if sigmas is None:
             sigmas = noise_levels(model, given.clean[:, :, : len(windows[0].cells)], steps)

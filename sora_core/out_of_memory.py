@@ -23,12 +23,23 @@ def free_memory(device: torch.device | str = "cpu") -> int | None:
     device = torch.device(device)
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    if device.type != "cpu" or not _MEMINFO.is_file():
+    if device.type not in ("cpu", "mps"):  # what MPS works in is the system's memory
         return None
+    if not _MEMINFO.is_file():
+        return _told_by_psutil()
     about = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines() if ":" in line)
     free = int(about["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in about else None
     limit = _limited()
     return min(free, limit) if free is not None and limit is not None else free
+
+
+def _told_by_psutil() -> int | None:
+    """What systems other than Linux have left, if the package is there; ComfyUI brings it."""
+    try:
+        import psutil  # type: ignore[import-untyped]
+    except ImportError:
+        return None
+    return int(psutil.virtual_memory().available)
 
 
 def _limited() -> int | None:

@@ -134,11 +134,11 @@ def blend(
     kept_a, kept_b = _ends(geometry, a, b, context)
     start = geometry.boundary(kept_a + max(1, frames))
     overlap = start - kept_a
-    for letter, video, kept in (("A", a, kept_a), ("B", b, kept_b)):
+    for which, video, kept in (("first", a, kept_a), ("second", b, kept_b)):
         if video.shape[2] < kept + overlap:
             raise ValueError(
-                f"video {letter} has {video.shape[2]} frames but {kept} of context and {overlap} of overlap are asked"
-                f" for; use a video of at least {kept + overlap} frames or shorten the transition"
+                f"the {which} video has {video.shape[2]} frames but {kept} of context and {overlap} of overlap are"
+                f" asked for; use a video of at least {kept + overlap} frames or shorten the transition"
             )
     num_frames = start + kept_b
     ends = a[:, :, -(kept_a + overlap) :], b[:, :, : overlap + kept_b]

@@ -56,7 +56,8 @@ def extend(
     cells = given_cells(geometry, start, context, num_frames)
     if geometry.span(cells.start)[0] != start:
         raise ValueError(
-            f"the video has {context} frames, too few to fill a latent frame; give at least a second of it"
+            f"the video has {context} frames, too few to fill a latent frame; give at least"
+            f" {geometry.span(geometry.cell_of(start))[1] - start}"
         )
     stop = min(geometry.span(cells.stop - 1)[1], start + context)
     return Edit(known, num_frames, range(start, stop), 0)

@@ -83,7 +83,7 @@ def test_unfit_pairs_get_one_sentence(sora, geometry, videos, make_clip):
         bridge(geometry, sora.vae.encode, a, make_clip(17, 0, 32, 48), 4, 5)
     with pytest.raises(ValueError, match="context is 20 frames; it must be 1 to 17"):
         bridge(geometry, sora.vae.encode, a, b, 4, 20)
-    with pytest.raises(ValueError, match="video A has 17 frames but 9 of context and 12 of overlap"):
+    with pytest.raises(ValueError, match="the first video has 17 frames but 9 of context and 12 of overlap"):
         blend(geometry, sora.vae.encode, a, b, 12, 9)
     with pytest.raises(ValueError, match="no way 'fade' to connect"):
         recipes.connect(sora, a, b, ("", ""), 8, 0, mode="fade")

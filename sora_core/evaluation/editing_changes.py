@@ -56,7 +56,7 @@ def edit(bench: Bench) -> Row:
     row.promises = [
         ("structure: largest rise from one strength to the next", max(b - a for a, b in pairwise(falls)), "<=", 0.0),
         ("target style: largest fall from one strength to the next",
-         max(a - b for a, b in pairwise(rises)), "<=", 0.01),
+         max(a - b for a, b in pairwise(rises)), "<=", 0.0),
         ("target style: rise from strength 0 to 1", rises[-1] - rises[0], ">=", 0.5),
         ("strength 0, largest difference from the video's own latent", untouched, "<=", 0.0),
         ("strength 1, largest difference from text to video", anew, "<=", 0.0),

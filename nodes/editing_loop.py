@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import torch
 from comfy_api.latest import io
 
 from sora_core.editing.loop import CONTEXT, check_loop, loop_frames, wrapped
 
 from .comfy_model.model import SoraModel
 from .comfy_model.vae import SoraVAE
-from .decode import frame_rate, one_video
+from .decode import frame_rate, one_video, stream_frames
 from .editing_fit import check_model
 from .editing_media import geometry_of, shape_of
 from .editing_wrap import with_circular_time, with_rolling
 from .movie import to_video
 from .native import Latent, samples_of, size_of
 from .schema import advanced, schema
+from .unfinished import kept
+
+CHUNK = 4
+"""Latent frames of a loop decoded at a time."""
 
 
 class SoraSeamlessLoop(io.ComfyNode):
@@ -115,7 +118,7 @@ class SoraDecodeLoop(io.ComfyNode):
         shape = shape_of(latent, geometry, rate)
         video = one_video(samples_of(latent), batch_index)
         context = context or (vae.first_stage_model.context if isinstance(vae, SoraVAE) else CONTEXT)
-        frames: Any = vae.decode(wrapped(video, context))
-        frames = frames.reshape(-1, *frames.shape[-3:])[-loop_frames(geometry, video.shape[2], context) :]
-        frames = frames[:, : shape.height, : shape.width, :3]
+        with kept(video):
+            frames = torch.cat(list(stream_frames(vae, wrapped(video, context), None, CHUNK)))
+        frames = frames[-loop_frames(geometry, video.shape[2], context) :, : shape.height, : shape.width]
         return io.NodeOutput(to_video(frames, rate, repeats), frames)

@@ -16,7 +16,9 @@ from sora_core.diffusion.conditioning import Known
 from sora_core.editing.geometry import Geometry
 from sora_core.editing.place import Encode, check_channels
 from sora_core.shapes import VideoShape
+from sora_core.vae.chunks import whole_cells
 
+from .comfy_model.vae import SoraVAE
 from .native import PATCH, Latent, compression, fitting_size, samples_of, size_of, with_size
 
 MOVIE = (io.Image, io.Video)
@@ -65,6 +67,9 @@ def encoder(vae: Any, tile: int | None = None) -> Encode:
     def encode(video: Tensor) -> Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
         frames = video.movedim(1, -1)  # b t h w 3
+        if isinstance(vae, SoraVAE) and tile is None:
+            cells = vae.sora.vae.compression
+            return torch.cat([torch.cat(list(vae.encode_stream(whole_cells([one], cells))), dim=2) for one in frames])
         if tile is not None:
             space = geometry_of(vae).space
             side, overlap = tile * space, max(1, tile // 4) * space

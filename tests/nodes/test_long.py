@@ -84,7 +84,7 @@ def test_a_connection_is_led_in_windows_too(run, nano, prompts, long):
     changes = {"positive": positive, "negative": negative, "latent": latent, "overlap": 1.0}
     led, free = (long(model=m, **changes)["samples"] for m in (model, nano[0]))
     given = (latent["noise_mask"] == 0).expand_as(led)
-    assert torch.equal(led[given], latent["samples"][given])
+    assert (led - latent["samples"])[given].abs().max() < 1e-5
     assert (led - free)[~given].abs().max() > 1e-3
 
 

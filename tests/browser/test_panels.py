@@ -45,6 +45,59 @@ def test_panel_is_whole_inside_its_node(nodes, workflow):
     assert max(hidden) <= 1
 
 
+REFRESH = "app.graph.add(LiteGraph.createNode('SoraNoiseGrid'))"
+"""Makes all panels be drawn again."""
+
+
+def test_nodes_that_are_gone_are_let_go(tab, workflow):
+    """Those in blueprints, of which the page says nothing when it clears a graph, and copies that were never added."""
+    tab.open(workflow("text_to_video"))
+    tab.run(
+        """() => {
+            const ours = app.graph.nodes.filter(node => node.type.startsWith('Sora'));
+            window.group = app.graph.convertToSubgraph(new Set(ours)).subgraph;
+            app.canvas.setGraph(group);
+        }"""
+    )
+    tab.until("() => group.nodes.find(n => n.type === 'SoraNoiseGrid').widgets.at(-1).element.isConnected")
+    tab.run(
+        """async () => {
+            const inside = group.nodes.find(node => node.type === 'SoraNoiseGrid');
+            const copy = inside.clone();
+            app.canvas.setGraph(app.graph);
+            app.graph.clear();
+            app.api.dispatchCustomEvent('graphCleared');
+            await 0;
+            window.read = [];
+            for (const [name, node] of Object.entries({ inside, copy })) {
+                const { inputs } = node;
+                Object.defineProperty(node, 'inputs', { get: () => window.read.push(name) && inputs });
+            }
+        }"""
+    )
+    tab.until("() => !document.querySelector('.sora-panel')")
+    tab.run(f"async () => {{ {REFRESH}; await 0; }}")
+    assert tab.run("() => window.read") == []
+
+
+def test_unchanged_panels_are_left_alone(tab, workflow):
+    tab.open(workflow("text_to_video"))
+    tab.run("() => localStorage.removeItem('Sora.SecondsPerWork')")
+    tab.run(
+        """([id, all]) => {
+            const { element } = app.graph.getNodeById(id).widgets.at(-1);
+            window.touched = 0;
+            new MutationObserver(found => { window.touched += found.length; }).observe(element, all);
+        }""",
+        [GRID, {"subtree": True, "childList": True, "attributes": True, "characterData": True}],
+    )
+    tab.set(4, "steps", 7)
+    tab.run(f"() => {{ {REFRESH}; }}")
+    assert tab.run("() => window.touched") == 0
+    tab.set(GRID, "seconds", 1.0)
+    assert tab.run("() => window.touched") > 0
+
+
 def test_other_models_show_no_cells(tab, workflow):
     tab.open(workflow("text_to_video"))
     tab.set(1, "checkpoint", "nano.safetensors")

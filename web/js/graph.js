@@ -2,6 +2,18 @@
 
 import { app } from "../../../scripts/app.js";
 
+/** The graph at the bottom of the open workflow, which knows all blueprints in it. */
+function rootGraph() {
+  return app.rootGraph ?? app.graph;
+}
+
+/** Whether a node is in the open workflow or in a blueprint of it: copied nodes never were, closed ones no longer are. */
+export function isOpen(node) {
+  const { graph } = node;
+  if (!graph || graph.getNodeById(node.id) !== node) return false;
+  return graph === rootGraph() || rootGraph().subgraphs?.get(graph.id) === graph;
+}
+
 export function widgetOf(node, name) {
   return node.widgets?.find((widget) => widget.name === name);
 }

@@ -32,6 +32,23 @@ export function panel() {
   return made;
 }
 
+/** Give an element these children by the least change, so that what has the focus or plays stays in the page. */
+export function fill(element, parts) {
+  while (element.children.length > parts.length) element.lastElementChild.remove();
+  parts.forEach((part, i) => {
+    if (i < element.children.length) become(element.children[i], part);
+    else element.append(part);
+  });
+}
+
+function become(old, part) {
+  if (old === part || old.isEqualNode(part)) return;
+  if (old.tagName !== part.tagName || !old.children.length || !part.children.length) return old.replaceWith(part);
+  for (const name of old.getAttributeNames()) if (!part.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of part.attributes) old.setAttribute(name, value);
+  fill(old, [...part.children]);
+}
+
 /** One line of text. */
 export function line(text) {
   return element("div", { whiteSpace: "nowrap", overflow: "hidden", textOverflow: "ellipsis" }, text);
@@ -116,12 +133,13 @@ export function aspectPicker(aspects, chosen, label, choose) {
       color: "inherit",
     });
     button.type = "button";
+    button.value = aspect;
     button.title = label(aspect);
     button.ariaLabel = label(aspect);
     button.ariaPressed = String(aspect === chosen);
     const size = h ? { width: `${w * scale}px`, height: `${h * scale}px`, border: "1.5px solid currentColor" } : {};
     button.append(element("span", { boxSizing: "border-box", ...size }, h ? "" : "↔"));
-    button.addEventListener("click", () => choose(aspect));
+    button.addEventListener("click", () => choose(button.value));
     row.append(button);
   }
   return row;

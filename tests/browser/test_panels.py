@@ -35,6 +35,17 @@ def test_line_and_shape_follow_the_values(nodes, workflow):
     assert "sora_panel" not in prompt[str(GRID)]["inputs"]
 
 
+def test_pressed_aspect_can_be_undone(nodes, workflow):
+    nodes.open(workflow("text_to_video"))
+    button = nodes.page.locator(".sora-panel button[title='aspect 16:9']:visible")
+    button.click()
+    assert "176 × 96" in nodes.panel(GRID)
+    nodes.run("() => app.extensionManager.command.execute('Comfy.Undo')")
+    assert "128 × 128" in nodes.panel(GRID)
+    nodes.run("() => app.extensionManager.command.execute('Comfy.Redo')")
+    assert "176 × 96" in nodes.panel(GRID)
+
+
 def test_panel_is_whole_inside_its_node(nodes, workflow):
     nodes.open(workflow("text_to_video"))
     panels = nodes.page.locator(".sora-panel:visible")

@@ -37,8 +37,14 @@ export function valueOf(node, name) {
 /** Set a widget as if a person had done so. */
 export function setValue(node, name, value) {
   const widget = widgetOf(node, name);
-  widget.value = value;
-  widget.callback?.(value, app.canvas, node);
+  // The page looks for what can be undone when a button is let go, before it is clicked; so it is told of the change.
+  app.canvas.emitBeforeChange();
+  try {
+    widget.value = value;
+    widget.callback?.(value, app.canvas, node);
+  } finally {
+    app.canvas.emitAfterChange();
+  }
   node.setDirtyCanvas(true, true);
 }
 

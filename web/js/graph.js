@@ -14,6 +14,24 @@ export function isOpen(node) {
   return graph === rootGraph() || rootGraph().subgraphs?.get(graph.id) === graph;
 }
 
+/** The node with an id of the server's, such as "4", or "1:4" for node 4 in the blueprint that is node 1. */
+export function nodeOf(id) {
+  let [graph, node] = [rootGraph(), null];
+  for (const part of String(id).split(":")) {
+    node = graph?.getNodeById(part) ?? null;
+    graph = node?.subgraph;
+  }
+  return node;
+}
+
+/** What the server said about a node when it last ran in this workflow. */
+export function outputOf(node) {
+  const all = app.nodeOutputs ?? {};
+  const place = node.graph === rootGraph() ? "" : `${node.graph.id}:`;
+  // A workflow whose tab is opened again has them under the server's ids.
+  return all[`${place}${node.id}`] ?? Object.entries(all).find(([id]) => nodeOf(id) === node)?.[1];
+}
+
 export function widgetOf(node, name) {
   return node.widgets?.find((widget) => widget.name === name);
 }

@@ -102,7 +102,7 @@ function seamlessLoop(node, words) {
 }
 
 function decodeVideo(node, words) {
-  return [playerOf(node) ?? hint(words.plays)];
+  return [playerOf(node, words.player) ?? hint(words.plays)];
 }
 
 /** By block: how high the panel is, and what it shows. */

@@ -7,7 +7,6 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { isOpen } from "./graph.js";
 import { PANELS, sizeOf } from "./panels.js";
-import { remember } from "./preview.js";
 import { fill, panel } from "./strips.js";
 import { measure } from "./timing.js";
 import { wordsFor } from "./words.js";
@@ -78,6 +77,8 @@ function addPanel(node, height) {
   };
   if (node.graph) add();
   follow(node, "onAdded", add);
+  // A video whose file is gone makes room for words.
+  element.addEventListener("error", refreshSoon, true);
   // Nodes in blueprints are not told when a graph is cleared, so every refresh looks for those that are gone.
   follow(node, "onRemoved", refreshSoon);
 }
@@ -100,10 +101,13 @@ app.registerExtension({
   setup() {
     app.ui?.settings?.addEventListener?.("Comfy.Locale.change", () => setTimeout(refresh));
     api.addEventListener("graphCleared", refreshSoon);
+    api.addEventListener("executed", refreshSoon);
     api.addEventListener("progress", ({ detail }) => measure(detail, app.graph, sizeOf) && refreshSoon());
   },
 
   afterConfigureGraph: refreshSoon,
+
+  onNodeOutputsUpdated: refreshSoon,
 
   nodeCreated(node) {
     // Others' nodes are left alone, except those that hand values on to ours.
@@ -113,12 +117,6 @@ app.registerExtension({
     follow(node, "onConnectionsChange", refreshSoon);
     const described = PANELS[node.comfyClass];
     if (described) addPanel(node, described.height);
-    if (node.comfyClass === "SoraDecodeVideo") {
-      follow(node, "onExecuted", (output) => {
-        remember(node, output);
-        refreshSoon();
-      });
-    }
     refreshSoon();
   },
 });

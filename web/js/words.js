@@ -18,6 +18,7 @@ const ENGLISH = {
   aspect: (aspect) => `aspect ${aspect}`,
   about: (seconds) => `about ${seconds} s`,
   plays: "the video plays here after a run",
+  player: "the finished video: press to play or to stop",
 };
 
 const CHINESE = {
@@ -38,6 +39,7 @@ const CHINESE = {
   aspect: (aspect) => `宽高比 ${aspect}`,
   about: (seconds) => `约 ${seconds} 秒`,
   plays: "运行后视频在这里播放",
+  player: "完成的视频：按下可播放或停止",
 };
 
 /** The words for a locale such as "en" or "zh"; English for any that is not translated. */

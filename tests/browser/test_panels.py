@@ -115,6 +115,16 @@ def test_other_models_show_no_cells(tab, workflow):
     assert tab.panel(GRID).endswith("16 frames of 128 × 128")
 
 
+def test_no_time_is_promised_where_a_grid_is_sampled_in_windows(tab, workflow):
+    for name, told in (("text_to_video", True), ("long_video", False)):
+        tab.open(workflow(name))
+        tab.run("() => localStorage.setItem('Sora.SecondsPerWork', 1e-6)")
+        tab.set(GRID, "seconds", 1.5)
+        assert ("about" in tab.panel(GRID)) == told
+        assert "tokens" in tab.panel(GRID)
+    tab.run("() => localStorage.removeItem('Sora.SecondsPerWork')")
+
+
 def test_timeline_is_drawn_as_text(tab, alone):
     tab.open(alone("SoraPromptTimeline", [f"[0-1s] {EVIL}\n[1-2s] a ball", 0.5, 0.0]))
     assert tab.panel(1).startswith(f"{EVIL}a ball")

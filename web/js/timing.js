@@ -20,6 +20,8 @@ function isGuided(sampler) {
 export function secondsFor(node, grid) {
   const rate = Number(localStorage.getItem(KEPT));
   const sampler = samplerOf(node);
+  // It goes through the grid in windows, so its work is not that of the whole grid at once.
+  if (sampler?.comfyClass === "SoraLongVideoSampler") return undefined;
   const steps = sampler && valueOf(sampler, "steps");
   return rate && steps ? rate * steps * workOf(grid, isGuided(sampler)) : undefined;
 }

@@ -125,6 +125,53 @@ def test_no_time_is_promised_where_a_grid_is_sampled_in_windows(tab, workflow):
     tab.run("() => localStorage.removeItem('Sora.SecondsPerWork')")
 
 
+def measured(tab, sampler, between=""):
+    """Let a sampler report three steps, the last two of half a second, and return how much work each was taken for."""
+    return tab.run(
+        """([node, between]) => {
+            const about = { prompt_id: crypto.randomUUID(), node, max: 3 };
+            const clock = performance.now;
+            for (const value of [1, 2, 3]) {
+                performance.now = () => 500 * value;
+                app.api.dispatchCustomEvent('progress', { ...about, value });
+                if (value === 1) new Function(between)();
+            }
+            performance.now = clock;
+            const rate = localStorage.getItem('Sora.SecondsPerWork');
+            localStorage.removeItem('Sora.SecondsPerWork');
+            return rate && 0.5 / rate;
+        }""",
+        [sampler, between],
+    )
+
+
+def work(tokens):
+    """What a guided step costs, as web/js/timing.js counts it."""
+    return pytest.approx(tokens * (1 + tokens / 1536) * 2)
+
+
+def test_speed_is_that_of_what_was_set_when_the_run_began(tab, workflow):
+    tab.open(workflow("text_to_video"))
+    assert measured(tab, "4") == work(320)
+    larger = f"app.graph.getNodeById({GRID}).widgets.find(w => w.name === 'seconds').value = 4"
+    assert measured(tab, "4", larger) == work(320)
+    assert measured(tab, "4") == work(576)
+    assert measured(tab, "4", "app.graph.clear()") == work(576)
+    assert measured(tab, "4") is None
+
+
+def test_speed_is_taken_from_samplers_in_blueprints(tab, workflow):
+    tab.open(workflow("text_to_video"))
+    sampler = tab.run(
+        """() => {
+            const ours = app.graph.nodes.filter(node => node.type.startsWith('Sora'));
+            const { subgraph, node } = app.graph.convertToSubgraph(new Set(ours));
+            return `${node.id}:${subgraph.nodes.find(inside => inside.type === 'SoraSampler').id}`;
+        }"""
+    )
+    assert measured(tab, sampler) == work(320)
+
+
 def test_timeline_is_drawn_as_text(tab, alone):
     tab.open(alone("SoraPromptTimeline", [f"[0-1s] {EVIL}\n[1-2s] a ball", 0.5, 0.0]))
     assert tab.panel(1).startswith(f"{EVIL}a ball")

@@ -102,7 +102,7 @@ app.registerExtension({
     app.ui?.settings?.addEventListener?.("Comfy.Locale.change", () => setTimeout(refresh));
     api.addEventListener("graphCleared", refreshSoon);
     api.addEventListener("executed", refreshSoon);
-    api.addEventListener("progress", ({ detail }) => measure(detail, app.graph, sizeOf) && refreshSoon());
+    api.addEventListener("progress", ({ detail }) => measure(detail, sizeOf) && refreshSoon());
   },
 
   afterConfigureGraph: refreshSoon,

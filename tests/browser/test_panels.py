@@ -113,6 +113,9 @@ def test_other_models_show_no_cells(tab, workflow):
     tab.open(workflow("text_to_video"))
     tab.set(1, "checkpoint", "nano.safetensors")
     assert tab.panel(GRID).endswith("16 frames of 128 × 128")
+    # What an aspect is rounded to depends on the cells.
+    tab.set(GRID, "aspect", "16:9")
+    assert tab.panel(GRID).endswith("16 frames")
 
 
 def test_no_time_is_promised_where_a_grid_is_sampled_in_windows(tab, workflow):

@@ -39,7 +39,8 @@ function noiseGrid(node, words) {
   const picker = aspectPicker([...choices], valueOf(node, "aspect"), words.aspect, choose);
   const grid = sizeOf(node);
   if (!grid) return [picker, line(words.connected)];
-  let text = words.of(words.frames(grid.frames), grid.width, grid.height);
+  let text = words.frames(grid.frames);
+  if (grid.width) text = words.of(text, grid.width, grid.height);
   if (grid.latent) text += ` → ${words.latents(grid.latent, grid.tokens.toLocaleString("en"))}`;
   const seconds = grid.latent && secondsFor(node, grid);
   if (seconds) text += `, ${words.about(seconds < 10 ? Number(seconds.toPrecision(1)) : Math.round(seconds))}`;

@@ -27,7 +27,7 @@ export function sized(width, height, aspect, step) {
   return [Math.sqrt(area * share), Math.sqrt(area / share)].map((side) => Math.max(step, round(side / step) * step));
 }
 
-/** What a noise grid holds; without cells only frames are known, and pixels unless an aspect is rounded to cells. */
+/** What a noise grid holds, `held` being the frames of its whole cells; without cells only frames are known, and pixels unless an aspect is rounded to cells. */
 export function gridOf({ width, height, aspect, seconds, fps, batch = 1 }, cells) {
   const frames = Math.max(1, round(seconds * fps));
   if (!cells) return { frames, fps, batch, ...(RATIO.test(aspect) ? {} : { width, height }) };
@@ -37,7 +37,8 @@ export function gridOf({ width, height, aspect, seconds, fps, batch = 1 }, cells
   const up = (side) => Math.ceil(side / step) * cells.patch;
   const latent = [1 + Math.ceil((frames - 1) / cells.time), up(h), up(w)];
   const tokens = (latent[0] * latent[1] * latent[2]) / cells.patch ** 2;
-  return { ...grid, latent, tokens };
+  const held = 1 + (latent[0] - 1) * cells.time;
+  return { ...grid, latent, held, tokens };
 }
 
 /** The frame at a time in seconds; below 0 counts from the end. Null when the video has no such frame. */

@@ -46,6 +46,79 @@ def test_pressed_aspect_can_be_undone(nodes, workflow):
     assert "176 × 96" in nodes.panel(GRID)
 
 
+def test_keyboard_keeps_its_place_in_the_aspects(nodes, workflow):
+    nodes.open(workflow("text_to_video"))
+    button = nodes.page.locator(".sora-panel button[title='aspect 16:9']:visible")
+    focused = "() => ['title', 'aria-pressed'].map(name => document.activeElement.getAttribute(name))"
+    button.focus()
+    nodes.set(GRID, "seconds", 1.0)
+    assert nodes.run(focused) == ["aspect 16:9", "false"]
+    button.press("Enter")
+    assert "8 frames of 176 × 96" in nodes.panel(GRID)
+    assert nodes.run(focused) == ["aspect 16:9", "true"]
+    button.press("Tab")
+    nodes.page.keyboard.press("Space")
+    assert nodes.run(focused) == ["aspect 9:16", "true"]
+    assert "8 frames of 96 × 176" in nodes.panel(GRID)
+    pressed = nodes.page.locator(".sora-panel button[aria-pressed=true]:visible")
+    assert pressed.evaluate_all("all => all.map(b => b.title)") == ["aspect 9:16"]
+
+
+CONTRAST = """() => {
+    const paint = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+    const rgba = css => {
+        paint.clearRect(0, 0, 1, 1);
+        paint.fillStyle = css;
+        paint.fillRect(0, 0, 1, 1);
+        return [...paint.getImageData(0, 0, 1, 1).data];
+    };
+    const light = rgb => {
+        const [r, g, b] = rgb.map(c => c / 255).map(c => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+        return 0.05 + 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ratio = (a, b) => Math.max(light(a) / light(b), light(b) / light(a));
+    const behind = e => {
+        const { backgroundColor, backgroundImage } = getComputedStyle(e);
+        const colours = backgroundImage.match(/rgba?\\([^)]*\\)/g) ?? [backgroundColor];
+        if (rgba(colours[0])[3]) return colours.map(rgba);
+        // On the canvas the node itself is painted, not styled.
+        return e.matches('.dom-widget') ? [rgba(LiteGraph.NODE_DEFAULT_BGCOLOR)] : behind(e.parentElement);
+    };
+    const seen = e => Number(getComputedStyle(e).opacity) * (e.matches('.sora-panel') ? 1 : seen(e.parentElement));
+    const contrast = e => {
+        const share = seen(e);
+        const [front, backs] = [rgba(getComputedStyle(e).color), behind(e)];
+        return Math.min(...backs.map(back => ratio(front.map((c, i) => share * c + (1 - share) * back[i]), back)));
+    };
+    const visible = all => [...document.querySelectorAll(all)].filter(e => e.offsetParent);
+    const texts = visible('.sora-panel *').filter(e => !e.children.length && e.textContent);
+    const [on, off] = ['true', 'false'].map(is => visible(`.sora-panel [aria-pressed=${is}]`)[0]);
+    return [texts.map(e => [e.textContent, contrast(e)]), on ? ratio(behind(on)[0], behind(off)[0]) : null];
+}"""
+"""The contrast of each text in the panels with what is behind it, and that of the chosen aspect with the others."""
+
+
+@pytest.fixture(params=["dark", "light"])
+def palette(nodes, request):
+    """The shared page in dark and in light colours."""
+    nodes.settings(Comfy_ColorPalette=request.param)
+    page = "getComputedStyle(document.body).getPropertyValue('--bg-color').trim()"
+    nodes.until(f"dark => /^#[0-7]/.test({page}) === dark", request.param == "dark")
+    yield request.param
+    nodes.settings(Comfy_ColorPalette="dark")
+
+
+@pytest.mark.usefixtures("palette")
+def test_everything_can_be_read(nodes, workflow, alone):
+    for graph in (workflow("prompt_timeline"), alone("SoraConnectVideos", ["blend", 1.0, 2.0, "smooth", 1.0, 0.0])):
+        nodes.open(graph)
+        nodes.page.locator(".sora-panel:visible [data-kind]").first.wait_for()
+        texts, chosen = nodes.run(CONTRAST)
+        assert len(texts) >= 3
+        assert min(texts, key=lambda text: text[1])[1] >= 4.5, texts
+        assert chosen is None or chosen >= 3
+
+
 def test_panel_is_whole_inside_its_node(nodes, workflow):
     nodes.open(workflow("text_to_video"))
     panels = nodes.page.locator(".sora-panel:visible")

@@ -2,6 +2,36 @@
 
 import { app } from "../../../scripts/app.js";
 
+/** The graph at the bottom of the open workflow, which knows all blueprints in it. */
+function rootGraph() {
+  return app.rootGraph ?? app.graph;
+}
+
+/** Whether a node is in the open workflow or in a blueprint of it: copied nodes never were, closed ones no longer are. */
+export function isOpen(node) {
+  const { graph } = node;
+  if (!graph || graph.getNodeById(node.id) !== node) return false;
+  return graph === rootGraph() || rootGraph().subgraphs?.get(graph.id) === graph;
+}
+
+/** The node with an id of the server's, such as "4", or "1:4" for node 4 in the blueprint that is node 1. */
+export function nodeOf(id) {
+  let [graph, node] = [rootGraph(), null];
+  for (const part of String(id).split(":")) {
+    node = graph?.getNodeById(part) ?? null;
+    graph = node?.subgraph;
+  }
+  return node;
+}
+
+/** What the server said about a node when it last ran in this workflow. */
+export function outputOf(node) {
+  const all = app.nodeOutputs ?? {};
+  const place = node.graph === rootGraph() ? "" : `${node.graph.id}:`;
+  // A workflow whose tab is opened again has them under the server's ids.
+  return all[`${place}${node.id}`] ?? Object.entries(all).find(([id]) => nodeOf(id) === node)?.[1];
+}
+
 export function widgetOf(node, name) {
   return node.widgets?.find((widget) => widget.name === name);
 }
@@ -25,8 +55,14 @@ export function valueOf(node, name) {
 /** Set a widget as if a person had done so. */
 export function setValue(node, name, value) {
   const widget = widgetOf(node, name);
-  widget.value = value;
-  widget.callback?.(value, app.canvas, node);
+  // The page looks for what can be undone when a button is let go, before it is clicked; so it is told of the change.
+  app.canvas.emitBeforeChange();
+  try {
+    widget.value = value;
+    widget.callback?.(value, app.canvas, node);
+  } finally {
+    app.canvas.emitAfterChange();
+  }
   node.setDirtyCanvas(true, true);
 }
 

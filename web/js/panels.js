@@ -2,7 +2,7 @@
 
 import { upstream, valueOf, setValue, widgetOf } from "./graph.js";
 import { playerOf } from "./preview.js";
-import { BUNDLED_CELLS, MAX_TOKENS, frameAt, gridOf, timelineOf } from "./sizes.js";
+import { BUNDLED_CELLS, MAX_TOKENS, frameAt, gridOf, round, timelineOf } from "./sizes.js";
 import { aspectPicker, hint, line, ruler, short, strip } from "./strips.js";
 import { secondsFor } from "./timing.js";
 
@@ -39,7 +39,8 @@ function noiseGrid(node, words) {
   const picker = aspectPicker([...choices], valueOf(node, "aspect"), words.aspect, choose);
   const grid = sizeOf(node);
   if (!grid) return [picker, line(words.connected)];
-  let text = words.of(words.frames(grid.frames), grid.width, grid.height);
+  let text = words.frames(grid.frames);
+  if (grid.width) text = words.of(text, grid.width, grid.height);
   if (grid.latent) text += ` → ${words.latents(grid.latent, grid.tokens.toLocaleString("en"))}`;
   const seconds = grid.latent && secondsFor(node, grid);
   if (seconds) text += `, ${words.about(seconds < 10 ? Number(seconds.toPrecision(1)) : Math.round(seconds))}`;
@@ -47,25 +48,51 @@ function noiseGrid(node, words) {
   return [picker, line(tooLarge ? `${text}: ${words.tooLarge(MAX_TOKENS.toLocaleString("en"))}` : text)];
 }
 
+/** Frames per second at each block of a chain: its own or what it is handed; undefined where that is not known yet. */
+function ratesOf({ grid, passed }) {
+  const rates = [];
+  let rate = grid?.fps;
+  for (const block of [...passed].reverse()) {
+    const own = widgetOf(block, "fps") ? valueOf(block, "fps") : 0;
+    if (own !== 0) rate = own;
+    rates.unshift(rate);
+  }
+  return rates;
+}
+
 function placeFrames(node, words) {
   const { grid, passed } = chainOf(node);
-  const times = passed.filter((block) => block.comfyClass === "SoraPlaceFrames").map((block) => valueOf(block, "at"));
-  if (times.includes(undefined)) return [line(words.connected)];
-  const fps = valueOf(node, "fps") || (grid?.fps ?? 8);
-  const seconds = grid ? grid.frames / fps : Math.max(1, ...times.map((at) => Math.abs(at) + 1 / fps));
-  const frames = times.map((at) => frameAt(at, Math.max(1, Math.round(seconds * fps)), fps));
+  const rates = ratesOf({ grid, passed });
+  const placed = passed
+    .map((block, i) => ({ block, at: valueOf(block, "at"), fps: rates[i] }))
+    .filter(({ block }) => block.comfyClass === "SoraPlaceFrames");
+  if (placed.some(({ at }) => at === undefined)) return [line(words.connected)];
+  if (!grid || placed.some(({ fps }) => !fps)) return [strip(timesOf(placed))];
+  const [fps] = rates;
+  const frames = placed.map(({ at, fps }) => frameAt(at, grid.frames, fps));
   const spans = frames
     .filter((frame) => frame !== null)
     .map((frame) => ({ start: frame / fps, end: (frame + 1) / fps, kind: "given", text: `${short(frame / fps)}s` }));
-  const drawn = ruler(seconds, spans.reverse());
+  const drawn = ruler(grid.frames / fps, spans.reverse());
   return frames[0] === null ? [drawn, line(words.outside)] : [drawn];
 }
 
+/** Times in a video of unknown length, in order; those that count from its end come last. */
+function timesOf(placed) {
+  const times = placed.map(({ at, fps }) => (fps && at >= 0 ? round(at * fps) / fps : at));
+  times.sort((a, b) => (a < 0) - (b < 0) || a - b);
+  return times.map((time) => ({ kind: "given", size: 1, text: `${short(time)}s` }));
+}
+
 function promptTimeline(node, words) {
-  const { segments, wrong } = timelineOf(String(valueOf(node, "timeline") ?? ""));
-  const { grid } = chainOf(node);
-  const end = segments.at(-1)?.end ?? 0;
-  const seconds = grid ? grid.frames / grid.fps : end;
+  const text = valueOf(node, "timeline");
+  if (text === undefined) return [line(words.connected)];
+  const { segments, wrong } = timelineOf(String(text));
+  const chain = chainOf(node);
+  const [fps] = ratesOf(chain);
+  // As the block itself does, with all frames of the grid's cells, of which some are cropped in the end.
+  const known = chain.grid?.held && fps;
+  const seconds = known ? chain.grid.held / fps : (segments.at(-1)?.end ?? 0);
   const spans = segments.map(({ start, end, prompt }, i) => ({
     start, end, kind: i % 2 ? "new" : "given", text: prompt,
   }));
@@ -102,7 +129,7 @@ function seamlessLoop(node, words) {
 }
 
 function decodeVideo(node, words) {
-  return [playerOf(node) ?? hint(words.plays)];
+  return [playerOf(node, words.player) ?? hint(words.plays)];
 }
 
 /** By block: how high the panel is, and what it shows. */

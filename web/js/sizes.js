@@ -16,26 +16,29 @@ export function round(x) {
   return low % 2 ? low + 1 : low;
 }
 
-/** Width and height as they are, or of the same area in an aspect such as "16:9", on whole tokens. */
+const RATIO = /^(\d+):(\d+)$/;
+
+/** Width and height as they are, or of the same area in an aspect such as "16:9", on whole tokens of `step` pixels. */
 export function sized(width, height, aspect, step) {
-  const ratio = /^(\d+):(\d+)$/.exec(aspect);
+  const ratio = RATIO.exec(aspect);
   if (!ratio) return [width, height];
   const area = width * height;
   const share = ratio[1] / ratio[2];
   return [Math.sqrt(area * share), Math.sqrt(area / share)].map((side) => Math.max(step, round(side / step) * step));
 }
 
-/** What a noise grid holds; without cells only frames and pixels are known. */
+/** What a noise grid holds, `held` being the frames of its whole cells; without cells only frames are known, and pixels unless an aspect is rounded to cells. */
 export function gridOf({ width, height, aspect, seconds, fps, batch = 1 }, cells) {
   const frames = Math.max(1, round(seconds * fps));
-  const step = cells ? cells.space * cells.patch : 16;
+  if (!cells) return { frames, fps, batch, ...(RATIO.test(aspect) ? {} : { width, height }) };
+  const step = cells.space * cells.patch;
   const [w, h] = sized(width, height, aspect, step);
   const grid = { frames, width: w, height: h, fps, batch };
-  if (!cells) return grid;
   const up = (side) => Math.ceil(side / step) * cells.patch;
   const latent = [1 + Math.ceil((frames - 1) / cells.time), up(h), up(w)];
   const tokens = (latent[0] * latent[1] * latent[2]) / cells.patch ** 2;
-  return { ...grid, latent, tokens };
+  const held = 1 + (latent[0] - 1) * cells.time;
+  return { ...grid, latent, held, tokens };
 }
 
 /** The frame at a time in seconds; below 0 counts from the end. Null when the video has no such frame. */

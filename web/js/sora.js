@@ -5,9 +5,9 @@
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { isOpen } from "./graph.js";
 import { PANELS, sizeOf } from "./panels.js";
-import { remember } from "./preview.js";
-import { panel } from "./strips.js";
+import { fill, panel } from "./strips.js";
 import { measure } from "./timing.js";
 import { wordsFor } from "./words.js";
 
@@ -16,6 +16,7 @@ const SETTING = "Sora.Panels";
 /** Pixels that the classic canvas leaves free around a panel, out of the height that it asks for. */
 const MARGIN = 4;
 
+/** The panels' widgets by node, of all nodes in the open workflow. */
 const shown = new Map();
 
 function wanted() {
@@ -24,13 +25,17 @@ function wanted() {
 
 function refresh() {
   const words = wordsFor(app.extensionManager?.setting?.get("Comfy.Locale"));
-  for (const [node, element] of shown) {
+  for (const [node, widget] of shown) {
     // What one node shows may follow from values of others, so all of them are drawn again.
-    const parts = wanted() ? PANELS[node.comfyClass].show(node, words) : [];
-    const same = parts.length === element.children.length && parts.every((part, i) => part === element.children[i]);
-    // A video that is taken out and put back would stop.
-    if (!same) element.replaceChildren(...parts);
+    if (isOpen(node)) fill(widget.element, wanted() ? PANELS[node.comfyClass].show(node, words) : []);
+    else drop(node, widget);
   }
+}
+
+/** Forget a node, whose panel the page itself only takes out when it says that the node is removed. */
+function drop(node, widget) {
+  shown.delete(node);
+  widget.onRemove?.();
 }
 
 let waiting = false;
@@ -66,8 +71,16 @@ function addPanel(node, height) {
     getMaxHeight: needed,
   });
   widget.serialize = false;
-  shown.set(node, element);
-  follow(node, "onRemoved", () => shown.delete(node));
+  const add = () => {
+    shown.set(node, widget);
+    refreshSoon();
+  };
+  if (node.graph) add();
+  follow(node, "onAdded", add);
+  // A video whose file is gone makes room for words.
+  element.addEventListener("error", refreshSoon, true);
+  // Nodes in blueprints are not told when a graph is cleared, so every refresh looks for those that are gone.
+  follow(node, "onRemoved", refreshSoon);
 }
 
 app.registerExtension({
@@ -87,8 +100,14 @@ app.registerExtension({
 
   setup() {
     app.ui?.settings?.addEventListener?.("Comfy.Locale.change", () => setTimeout(refresh));
-    api.addEventListener("progress", ({ detail }) => measure(detail, app.graph, sizeOf) && refreshSoon());
+    api.addEventListener("graphCleared", refreshSoon);
+    api.addEventListener("executed", refreshSoon);
+    api.addEventListener("progress", ({ detail }) => measure(detail, sizeOf) && refreshSoon());
   },
+
+  afterConfigureGraph: refreshSoon,
+
+  onNodeOutputsUpdated: refreshSoon,
 
   nodeCreated(node) {
     // Others' nodes are left alone, except those that hand values on to ours.
@@ -98,12 +117,6 @@ app.registerExtension({
     follow(node, "onConnectionsChange", refreshSoon);
     const described = PANELS[node.comfyClass];
     if (described) addPanel(node, described.height);
-    if (node.comfyClass === "SoraDecodeVideo") {
-      follow(node, "onExecuted", (output) => {
-        remember(node, output);
-        refreshSoon();
-      });
-    }
     refreshSoon();
   },
 });

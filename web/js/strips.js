@@ -7,10 +7,11 @@ function element(kind, style, text = "") {
   return made;
 }
 
+/** Behind white text, with a contrast of at least 4.5 to it. */
 const COLOURS = {
-  given: "rgb(64 132 96)",
+  given: "rgb(58 124 88)",
   new: "repeating-linear-gradient(45deg, rgb(72 92 160) 0 6px, rgb(86 108 180) 6px 12px)",
-  mixed: "linear-gradient(90deg, rgb(64 132 96), rgb(86 108 180) 50%, rgb(64 132 96))",
+  mixed: "linear-gradient(90deg, rgb(58 124 88), rgb(86 108 180) 50%, rgb(58 124 88))",
 };
 
 /** The empty panel of a node. */
@@ -32,6 +33,23 @@ export function panel() {
   return made;
 }
 
+/** Give an element these children by the least change, so that what has the focus or plays stays in the page. */
+export function fill(element, parts) {
+  while (element.children.length > parts.length) element.lastElementChild.remove();
+  parts.forEach((part, i) => {
+    if (i < element.children.length) become(element.children[i], part);
+    else element.append(part);
+  });
+}
+
+function become(old, part) {
+  if (old === part || old.isEqualNode(part)) return;
+  if (old.tagName !== part.tagName || !old.children.length || !part.children.length) return old.replaceWith(part);
+  for (const name of old.getAttributeNames()) if (!part.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of part.attributes) old.setAttribute(name, value);
+  fill(old, [...part.children]);
+}
+
 /** One line of text. */
 export function line(text) {
   return element("div", { whiteSpace: "nowrap", overflow: "hidden", textOverflow: "ellipsis" }, text);
@@ -39,7 +57,7 @@ export function line(text) {
 
 /** A few words in the middle of an empty panel. */
 export function hint(text) {
-  return element("div", { margin: "auto", opacity: "0.6", textAlign: "center" }, text);
+  return element("div", { margin: "auto", fontStyle: "italic", textAlign: "center" }, text);
 }
 
 /** Parts side by side, each `{ kind, size, text }` as wide as its size. */
@@ -90,7 +108,7 @@ export function ruler(seconds, spans) {
     });
     track.append(bar);
   }
-  const scale = element("div", { display: "flex", justifyContent: "space-between", opacity: "0.7" });
+  const scale = element("div", { display: "flex", justifyContent: "space-between" });
   for (const share of [0, 0.25, 0.5, 0.75, 1]) scale.append(element("span", {}, `${short(share * seconds)}s`));
   made.append(track, scale);
   return made;
@@ -102,6 +120,8 @@ export function aspectPicker(aspects, chosen, label, choose) {
   for (const aspect of aspects) {
     const [w, h] = aspect.split(":").map(Number);
     const scale = 16 / Math.max(w || 1, h || 1);
+    const colours = ["var(--input-text, #ddd)", "var(--comfy-input-bg, #222)"];
+    if (aspect === chosen) colours.reverse();
     const button = element("button", {
       flex: "1 1 0",
       minWidth: "0",
@@ -111,17 +131,18 @@ export function aspectPicker(aspects, chosen, label, choose) {
       justifyContent: "center",
       cursor: "pointer",
       borderRadius: "3px",
-      border: `1px solid ${aspect === chosen ? "rgb(86 160 220)" : "var(--border-color, #555)"}`,
-      background: "var(--comfy-input-bg, #222)",
-      color: "inherit",
+      border: "1px solid var(--border-color, #555)",
+      color: colours[0],
+      background: colours[1],
     });
     button.type = "button";
+    button.value = aspect;
     button.title = label(aspect);
     button.ariaLabel = label(aspect);
     button.ariaPressed = String(aspect === chosen);
     const size = h ? { width: `${w * scale}px`, height: `${h * scale}px`, border: "1.5px solid currentColor" } : {};
     button.append(element("span", { boxSizing: "border-box", ...size }, h ? "" : "↔"));
-    button.addEventListener("click", () => choose(aspect));
+    button.addEventListener("click", () => choose(button.value));
     row.append(button);
   }
   return row;

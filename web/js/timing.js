@@ -1,6 +1,6 @@
 /** How long sampling will take, judged by how long it took on this machine. */
 
-import { gridOfSampler, samplerOf, valueOf } from "./graph.js";
+import { gridOfSampler, nodeOf, samplerOf, valueOf } from "./graph.js";
 
 const KEPT = "Sora.SecondsPerWork";
 
@@ -20,22 +20,32 @@ function isGuided(sampler) {
 export function secondsFor(node, grid) {
   const rate = Number(localStorage.getItem(KEPT));
   const sampler = samplerOf(node);
+  // It goes through the grid in windows, so its work is not that of the whole grid at once.
+  if (sampler?.comfyClass === "SoraLongVideoSampler") return undefined;
   const steps = sampler && valueOf(sampler, "steps");
   return rate && steps ? rate * steps * workOf(grid, isGuided(sampler)) : undefined;
+}
+
+/** The work of one step of a sampler as it is set now; 0 when that cannot be known. */
+function workAt(sampler, sizeOf) {
+  const source = gridOfSampler(sampler);
+  const grid = source && sizeOf(source);
+  return grid?.tokens ? workOf(grid, isGuided(sampler)) : 0;
 }
 
 let begun = null;
 
 /** Takes in one progress event: the time from the first step to the last says how fast this machine is. */
-export function measure({ node: id, value, max }, graph, sizeOf) {
+export function measure({ prompt_id: run, node: id, value, max }, sizeOf) {
   const now = performance.now();
-  if (value <= 1 || begun?.id !== id) begun = { id, value, now };
-  if (value !== max || value === begun.value) return false;
-  const sampler = graph.getNodeById(id);
-  const source = gridOfSampler(sampler);
-  const grid = source && sizeOf(source);
-  if (!grid?.tokens) return false;
+  if (begun?.run !== run || begun.id !== id) {
+    // Before the last step values may be changed, or another workflow opened.
+    begun = { run, id, work: workAt(nodeOf(id), sizeOf), value, now };
+  } else if (value <= 1) {
+    Object.assign(begun, { value, now });
+  }
+  if (!begun.work || value !== max || value === begun.value) return false;
   const perStep = (now - begun.now) / 1000 / (value - begun.value);
-  localStorage.setItem(KEPT, perStep / workOf(grid, isGuided(sampler)));
+  localStorage.setItem(KEPT, perStep / begun.work);
   return true;
 }

@@ -5,7 +5,7 @@ const ENGLISH = {
   of: (frames, width, height) => `${frames} of ${width} × ${height}`,
   latents: (sizes, tokens) => `${sizes.join(" × ")} latents, ${tokens} tokens`,
   tooLarge: (limit) => `above the limit of ${limit} tokens`,
-  connected: "the size comes from a connected value",
+  connected: "comes from a connected value",
   given: (what) => `given ${what}`,
   generated: (what) => `new ${what}`,
   blended: (what) => `blend ${what}`,
@@ -18,6 +18,7 @@ const ENGLISH = {
   aspect: (aspect) => `aspect ${aspect}`,
   about: (seconds) => `about ${seconds} s`,
   plays: "the video plays here after a run",
+  player: "the finished video: press to play or to stop",
 };
 
 const CHINESE = {
@@ -25,7 +26,7 @@ const CHINESE = {
   of: (frames, width, height) => `${frames}，${width} × ${height}`,
   latents: (sizes, tokens) => `Latent ${sizes.join(" × ")}，${tokens} 个 token`,
   tooLarge: (limit) => `超过 ${limit} 个 token 的上限`,
-  connected: "尺寸来自所连接的数值",
+  connected: "来自所连接的数值",
   given: (what) => `给定 ${what}`,
   generated: (what) => `新生成 ${what}`,
   blended: (what) => `混合 ${what}`,
@@ -38,6 +39,7 @@ const CHINESE = {
   aspect: (aspect) => `宽高比 ${aspect}`,
   about: (seconds) => `约 ${seconds} 秒`,
   plays: "运行后视频在这里播放",
+  player: "完成的视频：按下可播放或停止",
 };
 
 /** The words for a locale such as "en" or "zh"; English for any that is not translated. */

@@ -14,6 +14,7 @@ from sora_core.text.timeline import parse
 
 from .editing_media import (
     COURSE,
+    MOVIES_RATE,
     encoder,
     fps_input,
     geometry_of,
@@ -79,7 +80,7 @@ class SoraConnectVideos(io.ComfyNode):
                     io.Float, "peak", default=1.0, min=0.0, max=1.0, step=0.01,
                     tooltip="How much the middle of a blend is made anew: 0 is a plain cross-fade.",
                 ),
-                fps_input("both videos", "0 takes the rate of a VIDEO, or 8 for images."),
+                fps_input("both videos", MOVIES_RATE),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="For a sampler: both ends are kept."),

@@ -14,6 +14,7 @@ from sora_core.editing.geometry import Geometry
 from sora_core.shapes import VideoShape
 
 from .editing_media import (
+    MOVIES_RATE,
     encoder,
     fps_input,
     geometry_of,
@@ -164,7 +165,7 @@ class SoraJoinVideos(io.ComfyNode):
                     default=OVERLAPS[0],
                     tooltip="Whose frames are shown where both have them; a cross-fade hides small differences.",
                 ),
-                fps_input("the joined video", "0 takes the rate of a VIDEO, or 8 for images."),
+                fps_input("the joined video", MOVIES_RATE),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="For Save Video."),

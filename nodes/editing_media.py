@@ -21,6 +21,9 @@ from sora_core.vae.chunks import whole_cells
 from .comfy_model.vae import SoraVAE
 from .native import PATCH, Latent, compression, fitting_size, samples_of, size_of, with_size
 
+OWN_RATE = "0 takes the rate that a VIDEO or a Sora latent knows, 8 for images; a VIDEO of another rate is converted."
+MOVIES_RATE = "0 takes the rate of a VIDEO, or 8 for images; VIDEOs of other rates are converted."
+"""What `fps` does where one movie comes in, and where several do."""
 MOVIE = (io.Image, io.Video)
 """Kinds of input that hold frames."""
 COURSE = "sora_course"
@@ -32,9 +35,7 @@ def movie_input(name: str, tooltip: str, *more: Any, optional: bool = False) -> 
     return io.MultiType.Input(name, [*MOVIE, *more], tooltip=tooltip, optional=optional)
 
 
-def fps_input(
-    what: str = "the video", zero: str = "0 takes the rate that a VIDEO or a Sora latent knows, 8 for images."
-) -> Any:
+def fps_input(what: str = "the video", zero: str = OWN_RATE) -> Any:
     """The frame rate of frames that do not know their own."""
     return io.Float.Input(
         "fps",

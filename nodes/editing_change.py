@@ -25,7 +25,7 @@ from .editing_media import (
     to_latent,
 )
 from .editing_wrap import with_release
-from .movie import SOUND, file_of, to_frames
+from .movie import HELD, SOUND, file_of, to_frames
 from .native import Latent, samples_of, size_of
 from .sample import noise_levels
 from .schema import schema
@@ -105,10 +105,11 @@ class SoraEditVideo(io.ComfyNode):
         region = region_of(mask, shape.height, shape.width, shape.num_frames)
         known = sdedit(geometry, latent, strengths(strength_start, strength_end, latent.shape[2]), region)
         highest = max(strength_start, strength_end)
-        sound = sound_of(video, shape.fps)
+        missing = geometry.num_frames(latent.shape[2]) - shape.num_frames
+        about = {**sound_of(video, shape.fps), **held_of(video, missing)}
         if highest == 0:
-            return io.NodeOutput(model, {**to_latent(known, shape), **sound}, torch.zeros(0))
-        result = {**to_latent(type(known)(known.clean, known.mask / highest), shape), **sound}
+            return io.NodeOutput(model, {**to_latent(known, shape), **about}, torch.zeros(0))
+        result = {**to_latent(type(known)(known.clean, known.mask / highest), shape), **about}
         if bool((result["noise_mask"] == 1).all()):
             del result["noise_mask"]
         else:
@@ -123,6 +124,11 @@ def sound_of(video: Any, fps: float) -> Latent:
         return {SOUND: video[SOUND]} if SOUND in video and size is not None and size.fps == fps else {}
     source = None if isinstance(video, Tensor) else file_of(video)
     return {} if source is None else {SOUND: source}
+
+
+def held_of(video: Any, missing: int) -> Latent:
+    """Whether the last latent frame of a video's edit holds so many frames that the video does not have."""
+    return {HELD: True} if (video.get(HELD) if isinstance(video, dict) else missing > 0) else {}
 
 
 def clean_latent(vae: Any, video: Any, width: int, height: int, fps: float) -> tuple[Tensor, VideoShape]:

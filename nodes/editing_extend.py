@@ -9,8 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from sora_core.editing.connect import check_pair
-from sora_core.editing.extend import Edit, extend, extend_latent
-from sora_core.editing.geometry import Geometry
+from sora_core.editing.extend import extend, extend_latent
 from sora_core.shapes import VideoShape
 
 from .editing_media import (
@@ -22,18 +21,12 @@ from .editing_media import (
     shape_of,
     to_latent,
 )
-from .movie import pair_of_frames, to_frames, to_image, to_video
-from .native import Latent, samples_of
+from .movie import HELD, pair_of_frames, to_frames, to_image, to_video
+from .native import samples_of
 from .schema import schema
 
 DIRECTIONS = ("forward", "backward", "both")
 OVERLAPS = ("cross-fade", "from the first", "from the second")
-
-
-def extend_given_latent(geometry: Geometry, latent: Latent, after: int, fps: float) -> tuple[Edit, VideoShape]:
-    """Continue a LATENT as it is, without a detour over pixels."""
-    shape = shape_of(latent, geometry, fps)
-    return extend_latent(geometry, samples_of(latent).float(), after, shape.num_frames), shape
 
 
 class SoraExtendVideo(io.ComfyNode):
@@ -102,8 +95,9 @@ class SoraExtendVideo(io.ComfyNode):
                     " else"
                 )
             shape = shape_of(video, geometry, fps)
-            edit, _ = extend_given_latent(geometry, video, max(1, round(seconds * shape.fps)), fps)
-            repeated = shape.num_frames
+            shown = shape.num_frames if video.get(HELD) else None
+            edit = extend_latent(geometry, samples_of(video).float(), max(1, round(seconds * shape.fps)), shown)
+            repeated = shown or len(edit.kept)
         else:
             frames, rate = to_frames(video, fps)
             shape = VideoShape(num_frames=frames.shape[2], height=frames.shape[3], width=frames.shape[4], fps=rate)

@@ -20,6 +20,8 @@ from sora_core.video import VideoReader, VideoWriter
 
 SOUND = "sora_sound"
 """Key of a LATENT under which the file travels whose sound the decoder copies beside the frames made from it."""
+HELD = "sora_held"
+"""Key of a LATENT whose last latent frame shows the video's last frame standing still for as long as it was missing."""
 IMAGE_FPS = 8.0
 """Frames per second of images that nothing else tells."""
 

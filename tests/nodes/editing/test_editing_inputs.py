@@ -71,6 +71,16 @@ def test_a_held_last_frame_is_not_taken_for_video(run, nano, video):
     assert (latent["sora_size"]["num_frames"], overlap) == (14 + 8, 14 / 8)
     assert note.startswith("frames 0 to 12 of 22 are given")
     assert latent["noise_mask"][0, 0, :, 0, 0].tolist() == [0, 0, 0, 0, 1, 1, 1]
+    _, edited, _ = run("SoraEditVideo", model=nano[0], vae=nano[2], video=frames, fps=8.0)
+    assert run("SoraExtendVideo", vae=nano[2], video=edited, seconds=1.0)[1] == 14 / 8
+
+
+def test_all_that_was_sampled_is_given(run, nano, grid, sample):
+    latent = grid(width=32, height=32, seconds=1.0, fps=8.0)
+    made = {**latent, "samples": sample(latent)}
+    longer, overlap, note = run("SoraExtendVideo", vae=nano[2], video=made, seconds=1.0)
+    assert (longer["sora_size"]["num_frames"], overlap) == (9 + 8, 9 / 8)
+    assert note.startswith("frames 0 to 8 of 17 are given")
 
 
 def test_frames_that_a_continuation_leaves_out_are_named(run, nano, video):

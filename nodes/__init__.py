@@ -13,6 +13,7 @@ from .editing_fit import SoraFitModel, SoraResampleSampler
 from .editing_flow import SoraFlowEdit
 from .editing_loop import SoraDecodeLoop, SoraSeamlessLoop
 from .editing_place import SoraPlaceFrames
+from .editing_tile import SoraTileModel
 from .encode import SoraEncodeVideo
 from .grid import SoraNoiseGrid, SoraNoiseGridLike
 from .load import SoraLoadModel
@@ -40,6 +41,7 @@ BLOCKS: list[type[io.ComfyNode]] = [
     SoraConnectVideos,
     SoraPromptTimeline,
     SoraFitModel,
+    SoraTileModel,
     SoraResampleSampler,
 ]
 

@@ -24,7 +24,7 @@ from .editing_media import (
     shape_of,
     to_latent,
 )
-from .editing_wrap import with_release
+from .editing_wrap import with_strengths
 from .movie import HELD, SOUND, file_of, to_frames
 from .native import Latent, samples_of, size_of
 from .sample import noise_levels
@@ -113,7 +113,7 @@ class SoraEditVideo(io.ComfyNode):
         if bool((result["noise_mask"] == 1).all()):
             del result["noise_mask"]
         else:
-            model = with_release(model, highest, lambda strength: level_of(model, strength))
+            model = with_strengths(model, highest, lambda strength: level_of(model, strength))
         return io.NodeOutput(model, result, levels_from(model, latent, steps, highest))
 
 

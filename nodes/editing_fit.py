@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import comfy.model_base
 import comfy.samplers
 import node_helpers
 import torch
@@ -18,16 +17,11 @@ from sora_core.randomness import generator
 
 from .editing_change import level_of
 from .editing_media import COURSE, encoder, geometry_of, known_of
-from .editing_wrap import with_course, with_release
+from .editing_wrap import knows_time_per_frame, with_course, with_strengths
 from .native import Latent, samples_of
 from .schema import schema
 
 BORDERS = ("automatic", "hard", "soft")
-
-
-def knows_time_per_frame(model: Any) -> bool:
-    """Whether a model takes a noise level for each frame or patch, so that a hard border leaves no jump."""
-    return type(model.model).process_timestep is not comfy.model_base.BaseModel.process_timestep
 
 
 def check_model(model: Any, samples: Tensor) -> None:
@@ -117,7 +111,7 @@ class SoraFitModel(io.ComfyNode):
         # Sora Edit Video has told its model already when each cell may change.
         if bool(((mask > 0) & (mask < 1)).any()) and "denoise_mask_function" not in model.model_options:
             original = model
-            model = with_release(model, 1.0, lambda strength: level_of(original, strength))
+            model = with_strengths(model, 1.0, lambda strength: level_of(original, strength))
         course = latent.get(COURSE)
         if course is not None and course.shape[2:] == known.clean.shape[2:]:
             model = with_course(model, course, known.mask)
@@ -147,8 +141,9 @@ class SoraResampleSampler(io.ComfyNode):
     def execute(cls, repeats: int) -> io.NodeOutput:
         def sample(
             model: Any, x: Tensor, sigmas: Tensor, extra_args: dict | None = None, callback: Any = None,
-            disable: Any = None, **unused: Any,
+            disable: Any = None, noise_sampler: Any = None, **unused: Any,
         ) -> Tensor:  # fmt: skip
+            # The noise sampler is named because other blocks tell by it that a sampler adds noise on the way.
             extra = extra_args or {}
             if float(sigmas.max()) > 1 + 1e-3:
                 raise ValueError(

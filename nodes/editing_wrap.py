@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+import torch
+from comfy.model_base import BaseModel
+from comfy.model_sampling import CONST
+from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from sora_core.editing.connect import led
@@ -18,6 +24,11 @@ Call = dict[str, Any]
 Apply = Callable[..., Tensor]
 CELLS = "sora_cells"
 """Key of the transformer options under which a window of a long video says which of its latent frames it holds."""
+
+SHARES = "sora_shares"
+"""Key of the transformer options, true while each cell is at a share of the global noise level."""
+WHOLE = 1 - 1e-4
+"""Relative strengths from here on are the highest."""
 
 
 def wrapped(model: Any, around: Callable[[Callable[[Call], Tensor], Call], Tensor]) -> Any:
@@ -73,26 +84,64 @@ def with_course(model: Any, course: Tensor, mask: Tensor) -> Any:
     return clone
 
 
-def with_release(model: Any, highest: float, level: Callable[[float], float]) -> Any:
-    """The model changing each cell from its own strength on; the noise mask holds strengths relative to `highest`.
+def with_strengths(model: Any, highest: float, level: Callable[[float], float]) -> Any:
+    """The model changing each cell as much as its strength says; the noise mask holds strengths relative to `highest`.
 
-    `level` gives the noise level of a strength. Models with a noise level per cell are told the one that a cell has.
+    `level` gives the noise level of a strength. A model with a noise level per cell sees each at its own share of the
+    global one, as `sora_core.editing.regenerate.with_shares`; for any other model, and for samplers that add noise on
+    the way, which know only one level, a cell follows the noised original until the level falls to its own.
     """
+    level_of = cache(level)
 
-    def mask_at(mask: Tensor, sigma: Tensor) -> Tensor:
-        levels = mask.clone()
-        for value in mask.unique().tolist():
-            # What may change most is free from the first step, whatever rounding did to that step's level.
-            free = float("inf") if value >= 1 - 1e-4 else -1.0 if value <= 0 else level(value * highest)
-            levels[mask == value] = free
+    def released_at(mask: Tensor, sigma: Tensor) -> Tensor:
+        # What may change most is free from the first step, whatever rounding did to that step's level.
+        levels = mapped(mask, lambda v: float("inf") if v >= WHOLE else -1.0 if v <= 0 else level_of(v * highest))
         return released(levels, float(sigma.max())).to(mask)
+
+    def shares(mask: Tensor) -> Tensor:
+        return mapped(mask, lambda v: 1.0 if v >= WHOLE else level_of(v * highest) / level_of(highest) if v > 0 else 0.0)
 
     def around(run: Callable[[Call], Tensor], call: Call) -> Tensor:
         c = call["c"]
         if isinstance(c.get("denoise_mask"), Tensor):
-            c = {**c, "denoise_mask": mask_at(c["denoise_mask"], call["timestep"])}
+            mask = c["denoise_mask"]
+            shared = c["transformer_options"].get(SHARES, False)
+            c = {**c, "denoise_mask": shares(mask) if shared else released_at(mask, call["timestep"])}
         return run({**call, "c": c})
 
+    def sample(
+        executor: Any, guider: Any, sigmas: Tensor, extra_args: dict[str, Any], callback: Any, noise: Tensor,
+        latent_image: Tensor, denoise_mask: Tensor | None = None, disable_pbar: bool = False,
+    ) -> Tensor:  # fmt: skip
+        if denoise_mask is not None and keeps_levels(executor.class_obj):
+            share = shares(denoise_mask)
+            if noise.count_nonzero():  # without, the second part of a split sampling goes on from its own noise
+                noise = share * noise + (1 - share) * latent_image
+            denoise_mask = (share > 0).to(share)
+            options = {k: v for k, v in extra_args["model_options"].items() if k != "denoise_mask_function"}
+            options["transformer_options"] = {**options.get("transformer_options", {}), SHARES: True}
+            extra_args = {**extra_args, "model_options": options}
+        return executor(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
+
     clone = wrapped(model, around)
-    clone.set_model_denoise_mask_function(lambda sigma, mask, extra_options: mask_at(mask, sigma))
+    clone.set_model_denoise_mask_function(lambda sigma, mask, extra_options: released_at(mask, sigma))
+    if knows_time_per_frame(model) and isinstance(model.get_model_object("model_sampling"), CONST):
+        clone.add_wrapper(WrappersMP.SAMPLER_SAMPLE, sample)
     return clone
+
+
+def mapped(mask: Tensor, each: Callable[[float], float]) -> Tensor:
+    """A mask with each of its values replaced."""
+    values, places = mask.unique(return_inverse=True)
+    return torch.tensor([each(value) for value in values.tolist()]).to(mask)[places]
+
+
+def knows_time_per_frame(model: Any) -> bool:
+    """Whether a model takes a noise level for each frame or patch, so that a hard border leaves no jump."""
+    return type(model.model).process_timestep is not BaseModel.process_timestep
+
+
+def keeps_levels(sampler: Any) -> bool:
+    """Whether a sampler walks from noise level to level without adding noise, so that each cell can be at its own."""
+    function = getattr(sampler, "sampler_function", None)
+    return function is not None and "noise_sampler" not in inspect.signature(function).parameters

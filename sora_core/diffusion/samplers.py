@@ -50,22 +50,21 @@ def heun(model: Denoiser, x: Tensor, sigmas: Tensor, callback: Callback | None =
 
 
 def dpmpp_2m(model: Denoiser, x: Tensor, sigmas: Tensor, callback: Callback | None = None) -> Tensor:
-    """Second-order multistep, one evaluation a step (Lu et al., DPM-Solver++, 2022), on the straight path.
+    """Second-order multistep, one evaluation a step (Lu et al., DPM-Solver++, 2022).
 
-    With alpha = 1 - sigma the log signal-to-noise ratio is log(alpha / sigma); the first step is first order
-    because that ratio is infinite at sigma = 1.
+    Its time is -log(sigma), as in ComfyUI, so that a seed makes the same video there; being finite at sigma = 1, it
+    makes the second step second order already. The last step, to 0, takes the prediction as it is.
     """
     previous: Tensor | None = None
-    log_ratio = torch.log((1 - sigmas.double()) / sigmas.double())
+    time = -sigmas.double().log()
     for i in range(len(sigmas) - 1):
         denoised = model(x, _levels(sigmas[i], x))
         _report(callback, i, sigmas, x, denoised)
         estimate = denoised
-        if previous is not None and sigmas[i + 1] > 0 and torch.isfinite(log_ratio[i - 1]):
-            ratio = (log_ratio[i] - log_ratio[i - 1]) / (log_ratio[i + 1] - log_ratio[i])
+        if previous is not None and sigmas[i + 1] > 0:
+            ratio = (time[i] - time[i - 1]) / (time[i + 1] - time[i])
             estimate = denoised + (denoised - previous) / (2 * float(ratio))
-        keep = sigmas[i + 1] / sigmas[i]
-        x = keep * x + (1 - sigmas[i + 1] - keep * (1 - sigmas[i])) * estimate
+        x = estimate.lerp(x, float(sigmas[i + 1] / sigmas[i]))
         previous = denoised
     return x
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,29 +43,54 @@ def tile_starts(size: int, tile: int, overlap: int, step: int) -> list[int]:
     return [(size - tile) * i // (count - 1) // step * step for i in range(count)]
 
 
+def blended(
+    x: Tensor, tile: int, overlap: int, step: tuple[int, int], predict: Callable[[slice, slice], Tensor]
+) -> Tensor:
+    """Predictions for `x` `... h w` from those for `tile` x `tile` cells of it, with weights that fall to their edges.
+
+    `predict` is given rows and columns, which begin on multiples of `step`; a frame that is one tile is left to it as a
+    whole.
+    """
+    h, w = x.shape[-2:]
+    if h <= tile and w <= tile:
+        return predict(slice(0, h), slice(0, w))
+    total, weights = torch.zeros_like(x), x.new_zeros(h, w)
+    height, width = min(tile, h), min(tile, w)
+    weight = _hill(height)[:, None].to(x) * _hill(width).to(x)
+    for top in tile_starts(h, tile, overlap, step[0]):
+        for left in tile_starts(w, tile, overlap, step[1]):
+            rows, columns = slice(top, top + height), slice(left, left + width)
+            total[..., rows, columns] += weight * predict(rows, columns)
+            weights[rows, columns] += weight
+    return total / weights
+
+
 def tiled(model: Denoiser, tile: int, overlap: int, patch: tuple[int, int, int]) -> Denoiser:
-    """A denoiser that sees `tile` x `tile` latent cells at a time; predictions blend with weights that fall to edges.
+    """A denoiser that sees `tile` x `tile` latent cells at a time.
 
     `tile` is a multiple of the patch. Every step blends, so that tiles agree from the first one on (Bar-Tal et al.,
     MultiDiffusion, 2023).
     """
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-        h, w = x.shape[3:]
-        if h <= tile and w <= tile:
-            return model(x, sigma)
-        total, weights = torch.zeros_like(x), x.new_zeros(h, w)
-        height, width = min(tile, h), min(tile, w)
-        weight = _hill(height)[:, None].to(x) * _hill(width).to(x)
-        for top in tile_starts(h, tile, overlap, patch[1]):
-            for left in tile_starts(w, tile, overlap, patch[2]):
-                rows, columns = slice(top, top + height), slice(left, left + width)
-                level = _cut_levels(sigma, x, rows, columns, patch)
-                total[..., rows, columns] += weight * model(x[..., rows, columns], level)
-                weights[rows, columns] += weight
-        return total / weights
+        def predict(rows: slice, columns: slice) -> Tensor:
+            return model(x[..., rows, columns], _cut_levels(sigma, x, rows, columns, patch))
+
+        return blended(x, tile, overlap, patch[1:], predict)
 
     return denoise
+
+
+def cut_conditions(conditions: Any, size: tuple[int, ...], rows: slice, columns: slice) -> Any:
+    """A tile of every tensor with as many dimensions as `size` and its height and width, in nested dicts and lists."""
+    if isinstance(conditions, Tensor):
+        pictured = conditions.ndim == len(size) and conditions.shape[-2:] == size[-2:]
+        return conditions[..., rows, columns] if pictured else conditions
+    if isinstance(conditions, dict):
+        return {key: cut_conditions(value, size, rows, columns) for key, value in conditions.items()}
+    if isinstance(conditions, list):
+        return [cut_conditions(value, size, rows, columns) for value in conditions]
+    return conditions
 
 
 def _hill(size: int) -> Tensor:

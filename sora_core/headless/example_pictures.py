@@ -50,6 +50,7 @@ EXAMPLES = {
     "SoraConnectVideos": Example("connect_two_videos"),
     "SoraPromptTimeline": Example("prompt_timeline"),
     "SoraFitModel": Example("connect_two_videos", inputs={"11.seed": 9}),
+    "SoraTileModel": Example("preview_to_final", (0, 1)),
     "SoraResampleSampler": Example("resampled_border"),
 }
 """By block: the picture `web/docs/media/<block>.webp`."""

@@ -36,6 +36,8 @@ def made(server):
                 node["inputs"] |= {"width": 48, "height": 48}
             if node["class_type"] == "SoraEditVideo" and node["inputs"]["width"]:
                 node["inputs"] |= {"width": 96, "height": 96}
+            if node["class_type"] == "SoraTileModel":
+                node["inputs"]["tile"] = 64
         return [frames_of(path) for path in run_prompt(prompt, server).files]
 
     return run

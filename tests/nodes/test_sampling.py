@@ -24,7 +24,7 @@ def tokens(grid):
     return grid()["samples"][0, 0].numel() // 4
 
 
-@pytest.mark.parametrize("sampler", ["euler", "heun"])
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m"])
 def test_sampler_equals_the_library(sample, grid, core, tokens, sampler):
     model = guide(core.denoiser([PROMPT], fps=12.0), core.denoiser([NEGATIVE], fps=12.0), 4.0)
     with torch.inference_mode():

@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+from sora_core.diffusion.conditioning import Known
+from sora_core.editing.regenerate import Sampling, regenerate
+
 
 def test_a_latent_is_continued_bit_for_bit_and_remembers_its_size(run, nano, even_grid, sample):
     samples = sample(even_grid)
@@ -86,6 +89,58 @@ def test_an_edited_latent_is_not_encoded_again(run, nano, even_grid, sample):
     )  # fmt: skip
     assert torch.equal(latent["samples"], given["samples"])
     assert len(sigmas) == 0
+
+
+def remade(core, known, noise, sampler):
+    """What the library makes of `known` with the settings of the fixture `sample`."""
+    sampling = Sampling(steps=4, guidance=4.0, negative="snow", sampler=sampler)
+    return regenerate(core, known, "a red ball rolls left", 8.0, 5, sampling, noise=noise)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m"])
+def test_a_rising_strength_is_the_librarys(run, nano, core, even_grid, sample, sampler):
+    import comfy.sample
+
+    given = {**even_grid, "samples": sample(even_grid)}
+    model, latent, sigmas = run(
+        "SoraEditVideo", model=nano[0], vae=nano[2], video=given, strength_start=0.0, strength_end=0.8, steps=4
+    )  # fmt: skip
+    noise = comfy.sample.prepare_noise(given["samples"], 5)
+    mask = torch.linspace(0, 0.8, 5)[None, None, :, None, None].expand(1, 1, *given["samples"].shape[2:])
+    expected = remade(core, Known(given["samples"], mask), noise, sampler)
+    found = sample(latent, model=model, sigmas=sigmas, sampler=sampler)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert torch.equal(found[:, :, 0], given["samples"][:, :, 0])
+    assert (found - given["samples"])[:, :, 1:].abs().amax((0, 1, 3, 4)).min() > 0.1
+
+
+def test_partly_given_frames_are_the_librarys(run, nano, core, prompts, even_grid, sample):
+    import comfy.sample
+
+    (latent,) = run("SoraPlaceFrames", vae=nano[2], latent=even_grid, frames=torch.rand(1, 32, 32, 3), strength=0.4)
+    model, *_, fitted = run("SoraFitModel", model=nano[0], positive=prompts[0], negative=prompts[1], latent=latent)
+    noise = comfy.sample.prepare_noise(latent["samples"], 5)
+    expected = remade(core, Known(latent["samples"], latent["noise_mask"]), noise, "euler")
+    torch.testing.assert_close(sample(fitted, model=model), expected, atol=1e-4, rtol=0)
+
+
+def test_samplers_that_add_noise_release_each_cell_at_its_level(run, nano, even_grid, sample):
+    """They add as much to every cell, too much for one at a lower level of its own."""
+    given = {**even_grid, "samples": sample(even_grid)}
+    seen = []
+
+    def watch(apply, call):
+        seen.append(call["c"]["denoise_mask"][0, 0, :, 0, 0].unique().tolist())
+        return apply(call["input"], call["timestep"], **call["c"])
+
+    watched = nano[0].clone()
+    watched.set_model_unet_function_wrapper(watch)
+    model, latent, sigmas = run(
+        "SoraEditVideo", model=watched, vae=nano[2], video=given, strength_start=0.0, strength_end=0.8, steps=4
+    )  # fmt: skip
+    found = sample(latent, model=model, sigmas=sigmas, sampler="euler_ancestral")
+    assert torch.equal(found[:, :, 0], given["samples"][:, :, 0])
+    assert all(set(values) <= {0.0, 1.0} for values in seen)
 
 
 def test_loops_and_edits_compose_with_what_is_on_the_model(run, nano, even_grid, sample):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from in_comfyui import COMFYUI, prepare
+from in_comfyui import prepare
 from pairing import Contestants, absent_is_fine, randomised
 
 HEAD_DIM = 64
@@ -49,7 +49,7 @@ def peers(task: Task, chosen: list[str]) -> Contestants:
         for name, build in DIFFUSERS.items():
             if f"diffusers-{name}" in chosen:
                 found[f"diffusers {name}"] = build(task)
-    with absent_is_fine(f"ComfyUI ({COMFYUI.name} in .cache)"):
+    with absent_is_fine("ComfyUI"):
         operations = comfyui_operations()
         for name, build_with in COMFY.items():
             if f"ComfyUI-{name}" in chosen:

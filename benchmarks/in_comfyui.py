@@ -11,10 +11,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sora_core.headless.comfyui import extra_python_path
+from sora_core.headless.comfyui import extra_python_path, find_comfyui
 
 ROOT = Path(__file__).parents[1]
-COMFYUI = ROOT / ".cache" / "comfyui"
+
+
+def comfyui() -> Path:
+    """The ComfyUI of COMFYUI_DIR, or the one that was set up. Raises ImportError when there is none."""
+    home = find_comfyui()
+    if home is None:
+        raise ImportError("no ComfyUI there; `make demo` sets one up")
+    return home
 
 
 def prepare(*, pytorch_attention: bool) -> None:
@@ -22,9 +29,7 @@ def prepare(*, pytorch_attention: bool) -> None:
 
     Raises ImportError when no ComfyUI has been set up (`make demo` does).
     """
-    home = COMFYUI / "ComfyUI"
-    if not home.is_dir():
-        raise ImportError("no ComfyUI there; `make demo` sets one up")
+    home = comfyui()
     for path in (*extra_python_path(), home):
         if str(path) not in sys.path:
             sys.path.append(str(path))

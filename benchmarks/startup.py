@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from in_comfyui import COMFYUI, ROOT
+from in_comfyui import ROOT, comfyui
 
 from sora_core.headless.comfyui import extra_python_path
 
@@ -23,7 +23,7 @@ PROBE = ROOT / "tests" / "nodes" / "import_probe.py"
 def imported() -> dict[str, float]:
     """CPU seconds of ComfyUI's own imports and of the pack's in a fresh process, the pack's compiled from source."""
     with tempfile.TemporaryDirectory() as base:
-        command = [sys.executable, PROBE, ROOT, base, COMFYUI / "ComfyUI", *extra_python_path()]
+        command = [sys.executable, PROBE, ROOT, base, comfyui(), *extra_python_path()]
         done = subprocess.run([str(part) for part in command], cwd=base, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

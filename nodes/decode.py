@@ -32,6 +32,7 @@ def one_video(samples: Tensor, index: int) -> Tensor:
 def stream_frames(vae: Any, video: Tensor, size: VideoShape | None, chunk: int) -> Iterator[Tensor]:
     """Frames of one video as chunks `t h w 3` in [0, 1], cropped to `size`; other VAEs give one if it fits."""
     if isinstance(vae, SoraVAE):
+        video = video if video.ndim == 5 else video.unsqueeze(2)
         chunks: Iterator[Tensor] = (frames[0].movedim(0, -1) for frames in vae.decode_stream(video, chunk))
     else:
         chunks = decode_native(vae, video, compression(vae), chunk)

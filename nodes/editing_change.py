@@ -19,6 +19,7 @@ from .editing_media import (
     encoder,
     fps_input,
     geometry_of,
+    known_of,
     movie_input,
     region_of,
     shape_of,
@@ -26,7 +27,7 @@ from .editing_media import (
 )
 from .editing_wrap import with_strengths
 from .movie import HELD, SOUND, file_of, to_frames
-from .native import Latent, samples_of, size_of
+from .native import Latent, index_of, samples_of, size_of
 from .sample import noise_levels
 from .schema import schema
 
@@ -36,7 +37,8 @@ def levels_from(model: Any, samples: Tensor, steps: int, strength: float) -> Ten
     if isinstance(model.model, SoraModel):
         return noise_levels(model, samples, steps, level_of(model, strength))
     sampling = model.get_model_object("model_sampling")
-    return comfy.samplers.calculate_sigmas(sampling, "simple", max(steps, round(steps / strength)))[-(steps + 1) :]
+    levels = comfy.samplers.calculate_sigmas(sampling, "simple", max(steps, round(steps / strength)))[-(steps + 1) :]
+    return torch.unique_consecutive(levels)  # at low strengths there are fewer levels in the table than steps
 
 
 def level_of(model: Any, strength: float) -> float:
@@ -61,7 +63,12 @@ class SoraEditVideo(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model that will be sampled, any video model."),
                 io.Vae.Input("vae", tooltip="The VAE that belongs to it."),
-                movie_input("video", "The video to edit; a sampled LATENT is not encoded again.", io.Latent),
+                movie_input(
+                    "video",
+                    "The video to edit; a sampled LATENT is not encoded again, and what its noise mask keeps, also of"
+                    " frames that were placed before sampling, does not change.",
+                    io.Latent,
+                ),
                 io.Float.Input(
                     "strength_start", **strength,
                     tooltip="How much the first frame may change: 0 keeps it, 1 keeps nothing of it.",
@@ -106,7 +113,9 @@ class SoraEditVideo(io.ComfyNode):
         known = sdedit(geometry, latent, strengths(strength_start, strength_end, latent.shape[2]), region)
         highest = max(strength_start, strength_end)
         missing = geometry.num_frames(latent.shape[2]) - shape.num_frames
-        about = {**sound_of(video, shape.fps), **held_of(video, missing)}
+        if isinstance(video, dict):
+            known = type(known)(known.clean, known.mask * known_of(video).mask)
+        about = {**sound_of(video, shape.fps), **held_of(video, missing), **index_of(video)}
         if highest == 0:
             return io.NodeOutput(model, {**to_latent(known, shape), **about}, torch.zeros(0))
         result = {**to_latent(type(known)(known.clean, known.mask / highest), shape), **about}

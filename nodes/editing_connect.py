@@ -24,6 +24,7 @@ from .editing_media import (
 )
 from .movie import pair_of_frames
 from .native import Latent
+from .prompt import encoded
 from .schema import advanced, schema
 
 
@@ -54,7 +55,7 @@ class SoraConnectVideos(io.ComfyNode):
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the model that will be sampled, of any video model."),
                 movie_input("first", "The video to start from."),
-                movie_input("second", "The video to arrive at, of the same size and frame rate."),
+                movie_input("second", "The video to arrive at, as large as the first, and unless fps is set as fast."),
                 io.Conditioning.Input("positive_first", tooltip="The encoded prompt of the first video."),
                 io.Conditioning.Input("positive_second", tooltip="The encoded prompt of the second video."),
                 io.Combo.Input(
@@ -151,5 +152,5 @@ class SoraPromptTimeline(io.ComfyNode):
         shape = shape_of(latent, geometry, fps)
         cells = latent["samples"].shape[2]
         weights = timeline_weights(segments, geometry, cells, shape.fps, blend)
-        encoded = [clip.encode_from_tokens_scheduled(clip.tokenize(segment.prompt)) for segment in segments]
-        return io.NodeOutput(timed_conditioning(list(zip(encoded, weights, strict=True))))
+        prompts = [encoded(clip, segment.prompt) for segment in segments]
+        return io.NodeOutput(timed_conditioning(list(zip(prompts, weights, strict=True))))

@@ -22,7 +22,7 @@ from .editing_media import (
     to_latent,
 )
 from .movie import HELD, pair_of_frames, to_frames, to_image, to_video
-from .native import samples_of
+from .native import index_of, samples_of
 from .schema import schema
 
 DIRECTIONS = ("forward", "backward", "both")
@@ -103,13 +103,14 @@ class SoraExtendVideo(io.ComfyNode):
             shape = VideoShape(num_frames=frames.shape[2], height=frames.shape[3], width=frames.shape[4], fps=rate)
             new = max(1, round(seconds * rate))
             before, after = new * (direction != "forward"), new * (direction != "backward")
-            edit = extend(geometry, encoder(vae), frames, before=before, after=after, context=round(context * rate))
+            shown = max(1, round(context * rate)) if context else 0  # 0: all
+            edit = extend(geometry, encoder(vae), frames, before=before, after=after, context=shown)
             repeated = len(edit.kept)
         whole = VideoShape(num_frames=edit.num_frames, height=shape.height, width=shape.width, fps=shape.fps)
         note = f"frames {edit.kept.start} to {edit.kept.stop - 1} of {edit.num_frames} are given, the others are new"
         if edit.source:
             note += f"; the video's first {edit.source} are not repeated, join it with the overlap"
-        return io.NodeOutput(to_latent(edit.known, whole), repeated / shape.fps, note)
+        return io.NodeOutput({**to_latent(edit.known, whole), **index_of(video)}, repeated / shape.fps, note)
 
 
 def join(a: Tensor, b: Tensor, overlap: int, mode: str) -> Tensor:
@@ -144,7 +145,7 @@ class SoraJoinVideos(io.ComfyNode):
             search_aliases=["concatenate video", "append", "stitch"],
             inputs=[
                 movie_input("first", "The video that comes first."),
-                movie_input("second", "The video that follows; it must have the same size and frame rate."),
+                movie_input("second", "The video that follows, as large as the first, and unless fps is set as fast."),
                 io.Float.Input(
                     "overlap",
                     default=0.0,

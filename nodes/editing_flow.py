@@ -34,7 +34,7 @@ def check_flow(model: Any) -> None:
         )
 
 
-def flow_sampler(guider: TwoPromptGuider, samples: Tensor, seed: int, until: float, averages: int) -> Any:
+def flow_sampler(guider: TwoPromptGuider, samples: Tensor, seed: int, index: Any, until: float, averages: int) -> Any:
     """A SAMPLER that moves `samples` along what the two prompts of `guider` differ in; it takes no noise of its own."""
 
     def sample(
@@ -55,7 +55,7 @@ def flow_sampler(guider: TwoPromptGuider, samples: Tensor, seed: int, until: flo
 
         return flowedit(
             follow("source"), follow("positive"), guider.inner_model.process_latent_in(samples).to(x), sigmas,
-            lambda draw: comfy.sample.prepare_noise(samples, (seed + 7919 * draw) % 2**64),
+            lambda draw: comfy.sample.prepare_noise(samples, (seed + 7919 * draw) % 2**64, index),
             until=until, averages=averages, callback=report,
         )  # fmt: skip
 
@@ -137,11 +137,12 @@ class SoraFlowEdit(io.ComfyNode):
         prompts = at_frame_rate(latent, source, positive, negative)
         if "noise_mask" in latent:
             prompts = with_images(known_of(latent), *prompts)
+        index = latent.get("batch_index")
         guider = TwoPromptGuider(model, *prompts, {"source": source_guidance, "positive": guidance})
         result = guider.sample(
-            comfy.sample.prepare_noise(samples, seed),
+            comfy.sample.prepare_noise(samples, seed, index),
             samples,
-            flow_sampler(guider, samples, seed, refine_below, averages),
+            flow_sampler(guider, samples, seed, index, refine_below, averages),
             sigmas,
             denoise_mask=latent.get("noise_mask"),
             callback=latent_preview.prepare_callback(model, len(sigmas) - 1),

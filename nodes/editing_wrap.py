@@ -25,6 +25,8 @@ Apply = Callable[..., Tensor]
 CELLS = "sora_cells"
 """Key of the transformer options under which a window of a long video says which of its latent frames it holds."""
 
+LOOPED = "sora_looped"
+"""Key of the transformer options, true for a model that makes whatever it samples a loop."""
 SHARES = "sora_shares"
 """Key of the transformer options, true while each cell is at a share of the global noise level."""
 WHOLE = 1 - 1e-4
@@ -50,7 +52,7 @@ def with_circular_time(model: Any) -> Any:
     """A clone of a Sora model whose time runs in a circle: rolling the noise rolls the video, exactly."""
     clone = model.clone()
     options = clone.model_options.get("transformer_options", {})
-    clone.model_options["transformer_options"] = {**options, CIRCULAR: True}
+    clone.model_options["transformer_options"] = {**options, CIRCULAR: True, LOOPED: True}
     return clone
 
 
@@ -67,7 +69,10 @@ def with_rolling(model: Any, stride: int) -> Any:
         c = roll_conditions(call["c"], x.shape[2], -shift)
         return run({**call, "input": x.roll(-shift, dims=2), "c": c}).roll(shift, dims=2)
 
-    return wrapped(model, around)
+    clone = wrapped(model, around)
+    options = clone.model_options.get("transformer_options", {})
+    clone.model_options["transformer_options"] = {**options, LOOPED: True}
+    return clone
 
 
 def with_course(model: Any, course: Tensor, mask: Tensor) -> Any:
@@ -99,7 +104,8 @@ def with_strengths(model: Any, highest: float, level: Callable[[float], float]) 
         return released(levels, float(sigma.max())).to(mask)
 
     def shares(mask: Tensor) -> Tensor:
-        return mapped(mask, lambda v: 1.0 if v >= WHOLE else level_of(v * highest) / level_of(highest) if v > 0 else 0.0)
+        most = level_of(highest)
+        return mapped(mask, lambda v: 1.0 if v >= WHOLE else level_of(v * highest) / most if v > 0 else 0.0)
 
     def around(run: Callable[[Call], Tensor], call: Call) -> Tensor:
         c = call["c"]

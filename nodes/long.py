@@ -11,7 +11,6 @@ import comfy.sample
 import comfy.samplers
 import comfy.utils
 import latent_preview
-import node_helpers
 import torch
 from comfy_api.latest import io
 from torch import Tensor
@@ -26,10 +25,10 @@ from sora_core.shapes import LatentShape
 from .comfy_model.transformer import PART
 from .compat import fitting_latent, to_intermediate
 from .editing_media import geometry_of, known_of, shape_of
-from .editing_wrap import CELLS
+from .editing_wrap import CELLS, LOOPED
 from .guider import IntervalGuider
-from .native import Latent, samples_of, size_of
-from .sample import noise_levels
+from .native import Latent, samples_of
+from .sample import at_frame_rate, noise_levels
 from .sampling_inputs import guidance_input, sampler_input, seed_input, sigmas_input, steps_input
 from .schema import advanced, schema
 from .unfinished import unfinished
@@ -197,12 +196,15 @@ class SoraLongVideoSampler(io.ComfyNode):
         except ValueError as error:
             each = (geometry.num_frames(3) - geometry.num_frames(2)) / shape.fps
             raise ValueError(f"{error}; a latent frame is {each:g} s here") from None
+        if len(windows) > 1 and model.model_options.get("transformer_options", {}).get(LOOPED):
+            raise ValueError(
+                "Sora Seamless Loop's model would make a loop of every window: connect the model from before it, and"
+                " turn on loop here if the whole video shall be one"
+            )
         again = fused_cells(geometry, shape.fps, fusion)
         if sigmas is None:
             sigmas = noise_levels(model, given.clean[:, :, : len(windows[0].cells)], steps)
-        if size_of(latent) is not None:
-            rate = {"frame_rate": shape.fps}
-            positive, negative = (node_helpers.conditioning_set_values(p, rate) for p in (positive, negative))
+        positive, negative = at_frame_rate(latent, positive, negative)
         settings = [
             seed,
             guidance,

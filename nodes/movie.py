@@ -55,7 +55,7 @@ def all_frames(movie: Any) -> tuple[Tensor, float | None]:
     """Frames `1 3 t h w` in [0, 1] of an IMAGE or a VIDEO, and the rate if it knows one."""
     rate = None
     if isinstance(movie, Tensor):
-        frames = movie[..., :3].float()
+        frames = (movie.expand(-1, -1, -1, 3) if movie.shape[-1] == 1 else movie[..., :3]).float()
     else:
         chunks, rate, _ = frames_of(movie, 16)
         frames = torch.cat([as_pixels(part) for part in chunks])
@@ -63,9 +63,10 @@ def all_frames(movie: Any) -> tuple[Tensor, float | None]:
 
 
 def at_rate(frames: Tensor, rate: float, fps: float) -> Tensor:
-    """Frames `1 3 t h w` of one rate at another: those nearest in time."""
+    """Frames `1 3 t h w` of one rate at another: each moment has the frame that a player shows then."""
     count = max(1, round(frames.shape[2] / rate * fps))
-    shown = (torch.arange(count) * rate / fps).round().long().clamp(max=frames.shape[2] - 1)
+    # A frame that begins at the moment itself is shown, whatever rounding does to the quotient.
+    shown = (torch.arange(count) * rate / fps + 1e-6).floor().long().clamp(max=frames.shape[2] - 1)
     return frames[:, :, shown]
 
 

@@ -42,13 +42,13 @@ class NativeCompression(Compression):
 
 def compression(vae: Any) -> NativeCompression:
     """Frames and pixels per latent cell. Raises ValueError for a VAE of sound, which has no frames, or for none."""
-    if vae.latent_dim not in (2, 3):
-        raise ValueError(f"this VAE has {vae.latent_dim}-dimensional latents: connect one for images or video")
-    if vae.first_stage_model is None:
+    if vae is None or vae.first_stage_model is None:
         raise ValueError(
             "the checkpoint loader found no VAE that ComfyUI knows in its file: take the VAE of Load Sora Model for"
             " Sora's files, or of Load VAE"
         )
+    if vae.latent_dim not in (2, 3):
+        raise ValueError(f"this VAE has {vae.latent_dim}-dimensional latents: connect one for images or video")
     space = int(vae.spacial_compression_decode())
     if vae.latent_dim == 2:
         return NativeCompression(time=1, space=space, down=lambda n: n, up=lambda n: n)
@@ -85,6 +85,11 @@ def samples_of(latent: Latent) -> Tensor:
     if not torch.isfinite(samples).all():
         raise ValueError("this latent holds NaN or infinite numbers: the block that made it failed")
     return samples
+
+
+def index_of(video: Any) -> Latent:
+    """Which videos of a batch a LATENT holds, by which each keeps its noise."""
+    return {"batch_index": video["batch_index"]} if isinstance(video, dict) and "batch_index" in video else {}
 
 
 def with_size(samples: Tensor, shape: VideoShape) -> Latent:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from .schema import schema
+
+
+def encoded(clip: Any, text: str) -> Any:
+    """CONDITIONING of a prompt. Raises ValueError when the loader found no text encoder."""
+    if clip is None:
+        raise ValueError(
+            "the checkpoint loader found no text encoder in its file: take the CLIP of Load Sora Model for Sora's"
+            " files, or of Load CLIP"
+        )
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
 class SoraTextEncode(io.ComfyNode):
@@ -42,7 +54,4 @@ class SoraTextEncode(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip: io.Clip.Type, prompt: str, negative: str) -> io.NodeOutput:
-        return io.NodeOutput(
-            clip.encode_from_tokens_scheduled(clip.tokenize(prompt)),
-            clip.encode_from_tokens_scheduled(clip.tokenize(negative)),
-        )
+        return io.NodeOutput(encoded(clip, prompt), encoded(clip, negative))

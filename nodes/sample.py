@@ -9,7 +9,8 @@ import comfy.sample
 import comfy.samplers
 import comfy.utils
 import latent_preview
-import node_helpers
+import torch
+from comfy.model_sampling import ModelSamplingDiscreteFlow
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -24,7 +25,8 @@ from .schema import advanced, schema
 
 
 def noise_levels(model: Any, samples: Tensor, steps: int, start: float = 1.0, shift: float = 0.0) -> Tensor:
-    """Sora's schedule for a latent, shifted by its number of tokens unless `shift` is above 0.
+    """Sora's schedule for a latent, shifted by `shift` if it is above 0, else as a block before has patched the model,
+    else by its number of tokens.
 
     Raises ValueError for models whose noise levels do not run from 1 to 0.
     """
@@ -34,16 +36,19 @@ def noise_levels(model: Any, samples: Tensor, steps: int, start: float = 1.0, sh
             f"this model's noise levels begin at {highest:g}; this schedule is for models that begin at 1: connect the"
             " sigmas of BasicScheduler instead"
         )
+    patched = model.object_patches.get("model_sampling")
+    if not shift and isinstance(patched, ModelSamplingDiscreteFlow):
+        shift = float(patched.shift)
     lowest = getattr(model.model, "lowest_sigma", LOWEST_SIGMA)
     return schedule(steps, count_tokens(model, samples), start=start, shift_factor=shift or None, lowest=lowest)
 
 
 def at_frame_rate(latent: Latent, *prompts: Any) -> tuple[Any, ...]:
-    """Encoded prompts that know the frame rate of the video, if the latent does."""
+    """Encoded prompts that know the frame rate of the video: their own, or that of the latent if it knows one."""
     size = size_of(latent)
     if size is None:
         return prompts
-    return tuple(node_helpers.conditioning_set_values(prompt, {"frame_rate": size.fps}) for prompt in prompts)
+    return tuple([[states, {"frame_rate": size.fps, **about}] for states, about in prompt] for prompt in prompts)
 
 
 class SoraSchedule(io.ComfyNode):
@@ -134,15 +139,28 @@ class SoraSampler(io.ComfyNode):
                     tooltip="Takes back the harsh contrast of strong guidance: 0 not at all, 1 fully.",
                 ),
                 sigmas_input(),
+                advanced(
+                    io.Boolean,
+                    "add_noise",
+                    default=True,
+                    optional=True,
+                    tooltip="Off for the second part of a sampling whose noise levels were split: it goes on from the"
+                    " noise that is left.",
+                ),
             ],
-            outputs=[io.Latent.Output(display_name="latent", tooltip="The clean latent, for a VAE decoder.")],
+            outputs=[
+                io.Latent.Output(
+                    display_name="latent",
+                    tooltip="The clean latent, for a VAE decoder; noisy if the noise levels do not end in 0.",
+                )
+            ],
         )
 
     @classmethod
     def execute(
         cls, model: io.Model.Type, positive: Any, negative: Any, latent: Latent, seed: int, steps: int,
         guidance: float, sampler: str, guidance_from: float, guidance_to: float, guidance_rescale: float,
-        sigmas: Tensor | None = None,
+        sigmas: Tensor | None = None, add_noise: bool = True,
     ) -> io.NodeOutput:  # fmt: skip
         if not math.isfinite(guidance):
             raise ValueError(f"guidance is {guidance}; it must be a finite number, for instance 3")
@@ -154,8 +172,9 @@ class SoraSampler(io.ComfyNode):
             model = with_rescaled_guidance(model, guidance_rescale)
         guider = IntervalGuider(model, guidance, (guidance_to, guidance_from))
         guider.set_conds(positive, negative)
+        noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
         result = guider.sample(
-            comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")),
+            noise if add_noise else torch.zeros_like(noise),
             samples,
             comfy.samplers.sampler_object(sampler),
             sigmas,

@@ -115,6 +115,10 @@ class SoraConfig:
     def __post_init__(self) -> None:
         if self.vae.channels != self.dit.channels:
             raise ValueError(f"the VAE has {self.vae.channels} latent channels but the transformer {self.dit.channels}")
+        if self.text.width != self.dit.text_width:
+            raise ValueError(
+                f"the text encoder is {self.text.width} numbers wide but the transformer reads {self.dit.text_width}"
+            )
 
 
 # Many channels and a linear encoder: at the sizes a small model works at, a cell holds whole edges, which principal
@@ -132,13 +136,17 @@ _VAE_HD = VAEConfig(
 )  # fmt: skip
 
 
-def _scaled(name: str, vae: VAEConfig, width: int, depth: int, heads: int, text_width: int) -> SoraConfig:
+_TEXT_MINI = TextConfig()
+_TEXT_BASE = TextConfig(max_tokens=256, buckets=1 << 16, embedding=512, width=1024, depth=12, heads=16)
+
+
+def _scaled(name: str, vae: VAEConfig, width: int, depth: int, heads: int, text: TextConfig = _TEXT_MINI) -> SoraConfig:
     hidden = -(-width * 8 // 3 // 64) * 64
     dit = DiTConfig(
-        channels=vae.channels, width=width, depth=depth, heads=heads, hidden=hidden, text_width=text_width,
+        channels=vae.channels, width=width, depth=depth, heads=heads, hidden=hidden, text_width=text.width,
         text_tokens=8 if width <= 256 else 256, lowest_sigma=0.5 if width <= 256 else 0.05,
     )  # fmt: skip
-    return SoraConfig(name=name, vae=vae, dit=dit)
+    return SoraConfig(name=name, vae=vae, text=text, dit=dit)
 
 
 def preset(name: str) -> SoraConfig:
@@ -150,12 +158,12 @@ def preset(name: str) -> SoraConfig:
             text=TextConfig(buckets=1024, embedding=32, width=64, heads=1),
             dit=DiTConfig(width=128, depth=6, heads=2, hidden=384, text_width=64),
         ),
-        "mini": lambda: _scaled("mini", _VAE_MINI, 256, 10, 4, 192),
-        "S": lambda: _scaled("S", _VAE_MINI, 768, 16, 12, 192),
-        "B": lambda: _scaled("B", _VAE_BASE, 1536, 28, 12, 4096),
-        "L": lambda: _scaled("L", _VAE_BASE, 2048, 32, 16, 4096),
-        "XL": lambda: _scaled("XL", _VAE_HD, 3072, 36, 24, 4096),
-        "XXL": lambda: _scaled("XXL", _VAE_HD, 4096, 48, 32, 4096),
+        "mini": lambda: _scaled("mini", _VAE_MINI, 256, 10, 4),
+        "S": lambda: _scaled("S", _VAE_MINI, 768, 16, 12),
+        "B": lambda: _scaled("B", _VAE_BASE, 1536, 28, 12, _TEXT_BASE),
+        "L": lambda: _scaled("L", _VAE_BASE, 2048, 32, 16, _TEXT_BASE),
+        "XL": lambda: _scaled("XL", _VAE_HD, 3072, 36, 24, _TEXT_BASE),
+        "XXL": lambda: _scaled("XXL", _VAE_HD, 4096, 48, 32, _TEXT_BASE),
     }
     if name not in members:
         raise ValueError(f"there is no preset {name!r}; the family is {', '.join(members)}")
@@ -166,10 +174,10 @@ PARAMETERS: dict[str, tuple[int, int]] = {
     "nano": (1_801_920, 172_416),
     "mini": (10_262_016, 4_191_136),
     "S": (131_173_120, 4_191_136),
-    "B": (866_537_088, 87_987_808),
-    "L": (1_746_827_392, 87_987_808),
-    "XL": (4_359_113_216, 795_521_152),
-    "XXL": (10_170_327_552, 795_521_152),
+    "B": (861_818_496, 87_987_808),
+    "L": (1_740_535_936, 87_987_808),
+    "XL": (4_349_676_032, 795_521_152),
+    "XXL": (10_157_744_640, 795_521_152),
 }
 """Parameters of the transformer and of the compression network of each family member."""
 PRESETS = tuple(PARAMETERS)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sora_core.diffusion.conditioning import token_sigma
 
-from .transformer import DEFAULT_FPS, NOISY, SIGMA, ComfyDiT, whole_patches
+from .transformer import DEFAULT_FPS, NOISY, PART, SIGMA, ComfyDiT, whole_patches
 
 
 class Levels(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
@@ -52,13 +52,22 @@ class SoraModel(comfy.model_base.BaseModel):
     ) -> Tensor:  # fmt: skip
         # The base class casts the latent to the network's precision; the velocity needs it as it was.
         options = {**(transformer_options or {}), NOISY: x, SIGMA: t}
+        window = options.get("context_window")
+        if window is not None and window.dim == 2 and PART not in options:
+            first, mask = window.index_list[0], kwargs.get("denoise_mask")
+            frames = self.diffusion_model.compression.num_frames(first) if first else 0
+            options[PART] = (frames / kwargs.get("frame_rate", DEFAULT_FPS), first > 0)
+            if mask is not None and mask.shape[2] != x.shape[2]:
+                kwargs["denoise_mask"] = window.get_tensor(mask)
         return super()._apply_model(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         out = super().extra_conds(**kwargs)
-        for name, key in (("c_crossattn", "cross_attn"), ("attention_mask",) * 2, ("denoise_mask",) * 2):
+        for name, key in (("c_crossattn", "cross_attn"), ("attention_mask",) * 2):
             if kwargs.get(key) is not None:
                 out[name] = comfy.conds.CONDRegular(kwargs[key])
+        if kwargs.get("denoise_mask") is not None:
+            out["denoise_mask"] = comfy.conds.CONDNoiseShape(kwargs["denoise_mask"])  # cut to a prompt's area
         out["frame_rate"] = comfy.conds.CONDConstant(float(kwargs.get("frame_rate", DEFAULT_FPS)))
         return out
 

@@ -40,11 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the report, JSON")
     parser.add_argument("--clips", type=int, metavar="N", help="clips per score (default: 48)")
     parser.add_argument("--real", type=Path, metavar="DIR", help="a folder of real videos to compress as well")
-    parser.add_argument("--parts", nargs="+", metavar="PART", help="only these parts of the report")
-    parser.add_argument("--long", action="store_true", help="instead: seams of long videos and drift over a minute")
     parser.add_argument(
-        "--editing", action="store_true", help="measure prompting with images and videos instead: rows 10 to 14"
-    )
+        "--parts", nargs="+", metavar="PART",
+        help="only these: vae text paraphrases aspects durations steps loss worlds objects geometry speed outside, or"
+        " with --editing: animate extend loop edit connect",
+    )  # fmt: skip
+    parser.add_argument("--long", action="store_true", help="instead: seams of long videos and drift over a minute")
+    parser.add_argument("--editing", action="store_true", help="measure prompting with images and videos instead")
     parser.add_argument("--seeds", type=int, metavar="N", help="with --editing: clips per row (default: 32)")
     parser.add_argument(
         "--sheets",
@@ -52,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="with --editing: contact sheets (default: a folder beside the report)",
     )
-    parser.add_argument("--steps", type=int, metavar="K", help="sampling steps (default: the model's own)")
+    parser.add_argument(
+        "--steps", type=int, metavar="K", help="sampling steps (default: those of `sora generate`, 8 with --long)"
+    )
 
 
 def execute(arguments: argparse.Namespace) -> None:

@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("preview", type=Path, metavar="FILE", help="the small video")
     parser.add_argument("prompt", metavar="PROMPT", help="what it shows, in English or Chinese")
     parser.add_argument("--size", type=size, default=(1920, 1080), metavar="WxH", help="pixels (default: 1920x1080)")
-    parser.add_argument("--strength", type=float, default=0.5, metavar="S", help="0 only enlarges, 1 makes it anew")
+    parser.add_argument(
+        "--strength", type=float, default=0.5, metavar="S", help="0 only enlarges, 1 makes it anew (default: 0.5)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another number, other details (default: 0)")
     parser.add_argument("--steps", type=int, default=10, metavar="K", help="sampling steps (default: 10)")
     parser.add_argument(

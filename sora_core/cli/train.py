@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 RATES = {"vae": 1e-3, "text": 1e-3, "dit": 1e-3, "judge": 1e-3}
 """Peak learning rates that worked for the shipped models."""
+PICTURES = 0.3
+"""Share of single frames among the samples of the transformer, where nothing is said."""
+KNOWN = {
+    "data": ("vae", "dit", "judge"), "vae": ("dit", "judge"), "text": ("dit",), "share": ("dit",), "pictures": ("dit",),
+    "regenerate": ("vae",), "compile": ("vae", "dit"),
+}  # fmt: skip
+"""The parts that an option is for; those that are not here are for all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,11 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", type=Path, metavar="RUN", help="for dit: folder of the text training")
     parser.add_argument("--init", type=Path, metavar="FILE", help="model file to start from (default: fresh weights)")
     parser.add_argument(
-        "--share", nargs="+", default=[], metavar="WORLD=SHARE",
+        "--share", nargs="+", metavar="WORLD=SHARE",
         help="for dit: share of the clips that come from a world, painter=0.1 (default: every clip equally often)",
     )  # fmt: skip
     parser.add_argument(
-        "--pictures", type=float, default=0.3, metavar="SHARE",
+        "--pictures", type=float, metavar="SHARE",
         help="for dit: share of single frames among the samples; a fresh model learns most from many (default: 0.3)",
     )  # fmt: skip
     parser.add_argument(
@@ -69,12 +76,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    """Build the task and train it to the end."""
+    """Build the task and train it to the end. Raises ValueError for options that are for another part."""
+    for name, parts in KNOWN.items():
+        if getattr(arguments, name) not in (None, False) and arguments.part not in parts:
+            raise ValueError(f"--{name} does nothing for the {arguments.part}; it is for {' and '.join(parts)}")
     for name in ("steps", "slots", "save_every", "report_every", "sheet_every"):
         if getattr(arguments, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}; it must be at least 1")
     lr = RATES[arguments.part] if arguments.lr is None else arguments.lr
-    if not 0 <= arguments.pictures <= 1:
+    if arguments.pictures is not None and not 0 <= arguments.pictures <= 1:
         raise ValueError(f"--pictures is {arguments.pictures}; it must be a share from 0 to 1, for instance 0.3")
     if not 0 < lr <= 1:
         raise ValueError(f"--lr is {lr}; it must be above 0 and at most 1, for instance 0.001")
@@ -182,8 +192,9 @@ def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore)
     parallel.wait_for_all()
     shards = [LatentShard.load(latents / shard.path.name) for shard in store.shards]
     return DiTTask(
-        model, shards, text, vae, seed=arguments.seed, pictures=arguments.pictures,
-        shares=world_shares(arguments.share), compile=arguments.compile,
+        model, shards, text, vae, seed=arguments.seed,
+        pictures=PICTURES if arguments.pictures is None else arguments.pictures,
+        shares=world_shares(arguments.share or []), compile=arguments.compile,
     )  # fmt: skip
 
 

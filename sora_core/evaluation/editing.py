@@ -1,4 +1,4 @@
-"""The report of rows 10 to 14, prompting with images and videos: each figure beside its bound, and pictures of it."""
+"""The report of prompting with images and videos: each figure beside its bound, and pictures of it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .judge import BUNDLED as BUNDLED_JUDGE
 from .judge import load_judge
 from .summary import judged, verdicts
 
-ROWS: dict[str, tuple[int, Callable[[Bench], Row]]] = {
-    "animate": (10, animate), "extend": (11, extend), "loop": (12, loop), "edit": (13, edit), "connect": (14, connect),
+ROWS: dict[str, Callable[[Bench], Row]] = {
+    "animate": animate, "extend": extend, "loop": loop, "edit": edit, "connect": connect,
 }  # fmt: skip
-"""What can be measured: its row of the report, and how."""
+"""What can be measured, and how."""
 SEEDS = 32
 COLUMNS = 9
 """Frames of each clip on a contact sheet."""
@@ -59,10 +59,9 @@ def evaluate_editing(
     }  # fmt: skip
     for name in (name for name in ROWS if name in wanted):
         started = time.process_time()
-        number, measure = ROWS[name]
-        row = measure(bench)
+        row = ROWS[name](bench)
         report["rows"][name] = {
-            "row": number, "promises": judged(row.promises), "figures": rounded(row.figures), "sheet": row.legend,
+            "promises": judged(row.promises), "figures": rounded(row.figures), "sheet": row.legend,
         }  # fmt: skip
         if sheets is not None:
             draw(row, sheets, name)
@@ -93,4 +92,4 @@ def rounded(figures: Any) -> Any:
 def table(name: str, row: dict[str, Any]) -> str:
     """A row as text: its promises, and what else was found."""
     more = [f"         {what}: {figure}" for what, figure in row["figures"].items()]
-    return "\n".join([f"row {row['row']}, {name}:", *verdicts(row["promises"], "  "), *more])
+    return "\n".join([f"{name}:", *verdicts(row["promises"], "  "), *more])

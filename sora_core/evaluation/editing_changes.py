@@ -1,4 +1,4 @@
-"""Rows 13 and 14 of the report, measured on the model: a video changed by degrees, and one turned into another."""
+"""Editing and connecting, measured on the model: a video changed by degrees, and one turned into another."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LONG = replace(SHAPE, num_frames=25)
 
 
 def edit(bench: Bench) -> Row:
-    """Row 13: with strength the old shapes go and the new world comes; 0 is the video itself, 1 text to video."""
+    """With strength the old shapes go and the new world comes; 0 is the video itself, 1 text to video."""
     row = Row(legend="rendered clip, then strengths 0, 0.2, 0.4, 0.6, 0.8, 1, then without noise (FlowEdit)")
     kept: dict[str, list[float]] = {}
     reached: dict[str, list[float]] = {}
@@ -83,7 +83,7 @@ def extremes(bench: Bench) -> tuple[float, float]:
 
 
 def connect(bench: Bench) -> Row:
-    """Row 14: both ends stay, no frame jumps, and what is seen moves from the first video's to the second's."""
+    """Both ends stay, no frame jumps, and what is seen moves from the first video's to the second's."""
     row = Row(legend="blends, bridges, then plain cross-fades of the same pairs")
     prompts = bench.sources(moving=True)
     pairs = list(zip(prompts, prompts[1:] + prompts[:1], strict=True))

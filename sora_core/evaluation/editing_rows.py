@@ -1,4 +1,4 @@
-"""Rows 10 to 12 of the report, measured on the model: an image set in motion, a video made longer, and loops."""
+"""Animating, extending and looping, measured on the model: an image set in motion, a video made longer, and loops."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DRAWS = {"forward": 1, "backward": 4, "both": 1}
 
 
 def animate(bench: Bench) -> Row:
-    """Row 10: the image stays, something moves, and the prompt's motion is followed as without the image."""
+    """The image stays, something moves, and the prompt's motion is followed as without the image."""
     prompts = bench.sources(moving=True)
     row, losses, moved = Row(legend="pairs of rows: rendered clip, its first frame animated"), [], []
     animated, free = Tally(), Tally()
@@ -77,7 +77,7 @@ def generated(bench: Bench, prompts: list[Prompt]) -> Tensor:
 
 
 def extend(bench: Bench) -> Row:
-    """Row 11: the shared part stays, no jerk at its border, and four beginnings of one ending differ."""
+    """The shared part stays, no jerk at its border, and four beginnings of one ending differ."""
     row = Row(legend="rendered clip, forward, both, then four beginnings of its second half")
     losses, cells, all_frames = ({way: list[float]() for way in GIVEN} for _ in range(3))
     control, apart, floors, compression = [], [], [], []
@@ -154,7 +154,7 @@ def cells_of(bench: Bench, num_frames: int) -> list[int]:
 
 
 def loop(bench: Bench) -> Row:
-    """Row 12: nothing happens where a loop closes, and rolling its noise rolls it."""
+    """Nothing happens where a loop closes, and rolling its noise rolls it."""
     row = Row(legend="loops, shown from their middle: they close half-way")
     steps: list[tuple[Tensor, Tensor]] = []
     control: list[tuple[Tensor, Tensor]] = []

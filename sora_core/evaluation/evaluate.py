@@ -32,8 +32,8 @@ from .summary import summary, table
 PARTS = ("vae", "text", "paraphrases", "aspects", "durations", "steps", "loss", "worlds", "objects", "geometry",
          "speed", "outside")  # fmt: skip
 """What can be measured, in the order of the report."""
-SENTENCES = Path(__file__).parents[2] / "tests" / "data"
-"""Folder of the held-out sentences, `paraphrases_en.txt` and `paraphrases_zh.txt`; only in a source tree."""
+SENTENCES = Path(__file__).parent
+"""Folder of the held-out sentences, `paraphrases_en.txt` and `paraphrases_zh.txt`."""
 USUAL = VideoShape(num_frames=17, height=64, width=64, fps=8.0)
 """The shape of clips that are scored, where nothing else is said."""
 ASPECTS = tuple((4 / 9) ** (1 - i / 7) for i in range(15))

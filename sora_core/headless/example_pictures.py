@@ -30,7 +30,7 @@ EXAMPLES = {
     "SoraTextEncode": Example(
         "text_to_video",
         inputs={
-            "SoraTextEncode.prompt": "a green cube slides to the right across a beach at sunset, the camera pans left"
+            "SoraTextEncode.prompt": "a green cube slides to the right in the desert at sunset, the camera pans left"
         },
     ),
     "SoraNoiseGrid": Example("aspect_ratios", (0, 1, 2)),

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+import torch
 
 from sora_core.checkpoint import build_parts
 from sora_core.config import PARAMETERS, PRESETS, DiTConfig, SoraConfig, VAEConfig, from_json, preset, to_json
@@ -33,6 +34,22 @@ def test_the_family_has_the_widths_and_depths_of_the_design():
     assert cells == {(4, 8), (4, 16), (8, 32)}
 
 
+def test_a_member_with_a_larger_text_encoder_predicts():
+    """Cut down to one layer, a member of a billion parameters is quick enough to be run."""
+    config = preset("B")
+    config = dataclasses.replace(
+        config, text=dataclasses.replace(config.text, depth=1), dit=dataclasses.replace(config.dit, depth=1)
+    )
+    draws = torch.Generator().manual_seed(0)
+    parts = build_parts(config)
+    parts["dit"].initialise(draws)
+    parts["text"].initialise(draws)
+    states, mask = parts["text"].encode(["a red ball"])
+    latent = torch.randn(1, config.dit.channels, 2, 4, 4, generator=draws)
+    with torch.inference_mode():
+        assert parts["dit"](latent, torch.tensor([0.5]), states, mask).shape == latent.shape
+
+
 def test_an_unknown_preset_is_answered_with_the_family():
     with pytest.raises(ValueError, match="no preset 'huge'; the family is nano, mini, S, B, L, XL, XXL"):
         preset("huge")
@@ -56,6 +73,7 @@ def test_an_unknown_preset_is_answered_with_the_family():
         ("vae", {"wavelet": [2, 3, 3]}, "each size must be a power of two"),
         ("vae", {"wavelet": [2, 4, 8]}, "height and width must be equal"),
         ("vae", {"wavelet": [512, 512, 512]}, "at most 4,096 pixels"),
+        ("text", {"width": 128}, "the text encoder is 128 numbers wide but the transformer reads 64"),
         ("text", {"heads": 5}, "text width 64 is not divisible by 5 heads"),
     ],
 )

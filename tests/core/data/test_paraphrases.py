@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from sora_core.data.worlds.attributes import ATTRIBUTES
 from sora_core.data.worlds.lexicon import LANGUAGES
+from sora_core.evaluation.evaluate import SENTENCES
 from sora_core.text.recognise import recognise
 from sora_core.text.tokenizer import Tokenizer
 
-_DATA = Path(__file__).parents[2] / "data"
-
 
 def _paraphrases(language: str) -> list[tuple[dict[str, str], str]]:
-    lines = (_DATA / f"paraphrases_{language}.txt").read_text(encoding="utf-8").splitlines()
+    lines = (SENTENCES / f"paraphrases_{language}.txt").read_text(encoding="utf-8").splitlines()
     pairs = (line.split("\t") for line in lines)
     return [(dict(entry.split("=") for entry in labels.split(";")), text) for labels, text in pairs]
 

@@ -56,7 +56,7 @@ def test_every_row_is_measured_written_and_drawn(made):
 
     report, folder, said = made
     assert json.loads((folder / "editing.json").read_text(encoding="utf-8")) == report
-    assert [row["row"] for row in report["rows"].values()] == [10, 11, 12, 13, 14]
+    assert list(report["rows"]) == ["animate", "extend", "loop", "edit", "connect"]
     for name, row in report["rows"].items():
         assert row["promises"]
         assert row["sheet"]

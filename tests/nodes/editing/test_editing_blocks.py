@@ -1,5 +1,7 @@
 """The editing blocks on Sora nano: what is handed over, and one sentence for what cannot be."""
 
+import sys
+
 import pytest
 import torch
 
@@ -372,3 +374,58 @@ def test_a_vae_for_images_is_refused(run, even_grid):
     vae = comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)})
     with pytest.raises(ValueError, match="only knows images"):
         run("SoraPlaceFrames", vae=vae, latent=even_grid, frames=torch.rand(1, 32, 32, 3))
+
+
+def edited(run, nano, prompts, sample, block, latent):
+    """A latent after a few steps of an editing block, and of a sampler if it wants one."""
+    if block == "SoraEditVideo":
+        model, latent, sigmas = run(block, model=nano[0], vae=nano[2], video=latent, steps=3)
+        return sample(latent, model=model, sigmas=sigmas)
+    three = {"source": prompts[0], "positive": prompts[1], "negative": prompts[1]}
+    return run(block, model=nano[0], latent=latent, steps=3, **three)[0]["samples"]
+
+
+@pytest.mark.parametrize("block", ["SoraEditVideo", "SoraFlowEdit"])
+def test_what_a_noise_mask_keeps_is_not_edited(run, nano, prompts, even_grid, sample, block):
+    mask = torch.zeros(1, 32, 32)
+    mask[..., 16:] = 1
+    (given,) = run("SetLatentNoiseMask", samples={**even_grid, "samples": sample(even_grid)}, mask=mask)
+    found = edited(run, nano, prompts, sample, block, given)
+    changed = (found - given["samples"]).abs().amax((0, 1, 2, 3))
+    assert changed[:2].max() < 1e-5
+    assert changed[2:].min() > 0.05
+
+
+@pytest.mark.parametrize("block", ["SoraEditVideo", "SoraFlowEdit"])
+def test_one_video_of_a_batch_is_edited_as_in_the_batch(run, nano, prompts, sample, block):
+    grid = run("SoraNoiseGrid", vae=nano[2], width=32, height=32, seconds=1.125, fps=8.0, batch=2)[0]
+    both = {**grid, "samples": sample(grid)}
+    (second,) = run("LatentFromBatch", samples=both, batch_index=1, length=1)
+    alone, together = (edited(run, nano, prompts, sample, block, latent) for latent in (second, both))
+    torch.testing.assert_close(alone, together[1:], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "fps", "shown"),
+    [(8, 16, [0, 0, 1, 1, 2, 2]), (24, 16, [0, 1, 3, 4]), (24, 12, [0, 2, 4]), (30, 30, [0, 1, 2, 3, 4, 5])],
+)
+def test_frames_of_another_rate_are_shown_evenly(pack, rate, fps, shown):
+    """What a player shows at each moment; the nearest frames would be held 1, 3, 1 and 3 times."""
+    frames = torch.arange(6.0)[None, None, :, None, None]
+    found = sys.modules[f"{pack.__name__}.nodes.movie"].at_rate(frames, rate, fps)
+    assert found[0, 0, : len(shown), 0, 0].tolist() == shown
+
+
+def test_a_short_context_is_not_the_whole_video(run, nano, video):
+    _, overlap, note = run("SoraExtendVideo", vae=nano[2], video=video, seconds=1.0, context=0.05)
+    assert "given" in note
+    assert overlap == 1 / 8
+
+
+def test_grey_images_are_pictures(run, nano):
+    grey = torch.rand(9, 32, 32, 1)
+    found, expected = (
+        run("SoraExtendVideo", vae=nano[2], video=images, seconds=1.0)[0]["samples"]
+        for images in (grey, grey.expand(-1, -1, -1, 3))
+    )
+    assert torch.equal(found, expected)

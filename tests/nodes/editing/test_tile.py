@@ -1,4 +1,4 @@
-"""Pictures larger than a model was made for, in tiles: on every kind of model, with what is given and what is patched."""
+"""Pictures larger than a model was made for, in tiles: on every kind of model, with given frames and masks."""
 
 import pytest
 import torch

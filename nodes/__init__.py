@@ -18,11 +18,12 @@ from .encode import SoraEncodeVideo
 from .grid import SoraNoiseGrid, SoraNoiseGridLike
 from .load import SoraLoadModel
 from .long import SoraLongVideoSampler
-from .prompt import SoraTextEncode
+from .prompt import SoraExpandPrompt, SoraTextEncode
 from .sample import SoraSampler, SoraSchedule
 
 BLOCKS: list[type[io.ComfyNode]] = [
     SoraLoadModel,
+    SoraExpandPrompt,
     SoraTextEncode,
     SoraNoiseGrid,
     SoraNoiseGridLike,

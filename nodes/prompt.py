@@ -1,4 +1,4 @@
-"""The block that turns what is wished for, and what is not, into conditioning."""
+"""The blocks that make a long prompt of a short one, and conditioning of what is wished for and what is not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from sora_core.randomness import generator
+from sora_core.text.expander import expand
+
+from .sampling_inputs import seed_input
 from .schema import schema
+
+LANGUAGES = {"automatic": None, "English": "en", "Chinese": "zh"}
+"""In which language a prompt is gone on with."""
 
 
 def encoded(clip: Any, text: str) -> Any:
@@ -55,3 +62,38 @@ class SoraTextEncode(io.ComfyNode):
     @classmethod
     def execute(cls, clip: io.Clip.Type, prompt: str, negative: str) -> io.NodeOutput:
         return io.NodeOutput(encoded(clip, prompt), encoded(clip, negative))
+
+
+class SoraExpandPrompt(io.ComfyNode):
+    """A long prompt from a short one."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="SoraExpandPrompt",
+            display_name="Sora Expand Prompt",
+            description="Makes a long, descriptive prompt of a short one: what it says stays word for word, and what it"
+            " leaves open (place, time of day, motion, camera) is drawn at random. Needs no network and no download.",
+            search_aliases=["prompt enhancer", "prompt upsampling", "rewrite prompt"],
+            inputs=[
+                io.String.Input(
+                    "prompt",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    default="a red ball",
+                    tooltip="What the video shows; as short as you like.",
+                ),
+                seed_input("Another seed draws other details."),
+                io.Combo.Input(
+                    "language",
+                    options=list(LANGUAGES),
+                    default="automatic",
+                    tooltip="Of what is added; automatic is Chinese if the prompt has Chinese characters.",
+                ),
+            ],
+            outputs=[io.String.Output(display_name="prompt", tooltip="For the prompt of Sora Prompts.")],
+        )
+
+    @classmethod
+    def execute(cls, prompt: str, seed: int, language: str) -> io.NodeOutput:
+        return io.NodeOutput(expand(prompt, generator(seed, "expand"), LANGUAGES[language]))

@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another number, another video (default: 0)")
     parser.add_argument("--steps", type=int, default=20, metavar="K", help="sampling steps (default: 20)")
     parser.add_argument("--guidance", type=float, default=3.0, metavar="G", help="1 is no guidance (default: 3)")
+    parser.add_argument(
+        "--expand", action="store_true", help="add what the prompt leaves open, drawn by the seed: place, time, camera"
+    )  # fmt: skip
     parser.add_argument("--negative", default="", metavar="TEXT", help="what to stay away from")
     parser.add_argument("--sampler", choices=SAMPLERS, default=SAMPLERS[0], help=f"(default: {SAMPLERS[0]})")
     parser.add_argument(
@@ -88,6 +91,13 @@ def execute(arguments: argparse.Namespace) -> None:
         if arguments.seconds is not None:
             say(f"{arguments.out.name} is an image: one frame instead of {shape.num_frames}")
         shape = dataclasses.replace(shape, num_frames=1)
+
+    if arguments.expand:
+        from ..randomness import generator
+        from ..text.expander import expand
+
+        arguments.prompt = expand(arguments.prompt, generator(arguments.seed, "expand"))
+        say(arguments.prompt)
 
     from ..pipeline import Sora
 

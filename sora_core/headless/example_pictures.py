@@ -33,6 +33,7 @@ EXAMPLES = {
             "SoraTextEncode.prompt": "a green cube slides to the right in the desert at sunset, the camera pans left"
         },
     ),
+    "SoraExpandPrompt": Example("expand_prompt"),
     "SoraNoiseGrid": Example("aspect_ratios", (0, 1, 2)),
     "SoraNoiseGridLike": Example("another_take", (0, 1)),
     "SoraSchedule": Example("stock_sampling"),

@@ -99,3 +99,10 @@ def test_a_file_without_text_encoder_gets_one_sentence(run, nano, grid, block):
 def test_a_file_without_vae_gets_one_sentence(run):
     with pytest.raises(ValueError, match="found no VAE that ComfyUI knows"):
         run("SoraNoiseGrid", vae=None)
+
+
+def test_a_short_prompt_is_expanded_and_kept(run):
+    long, again, other = (run("SoraExpandPrompt", prompt="a sad elephant", seed=seed)[0] for seed in (1, 1, 2))
+    assert long.startswith("a sad elephant.")
+    assert long == again != other
+    assert "。" in run("SoraExpandPrompt", prompt="a sad elephant", seed=1, language="Chinese")[0]

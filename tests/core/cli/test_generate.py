@@ -97,3 +97,13 @@ def test_what_the_model_cannot_do_is_refused_in_one_line(nano_file, tmp_path, ca
     assert len(lines) == 1
     assert sentence in lines[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_short_prompt_is_expanded_the_same_way_for_a_seed(nano_file, tmp_path, capsys):
+    said = []
+    for name in ("a.png", "b.png"):
+        assert generate(nano_file, tmp_path / name, "--size", "32x32", "--expand", "--seed", "4") == DONE
+        said.append(capsys.readouterr().err.splitlines()[0])
+    assert said[0] == said[1]
+    assert len(said[0]) > 60
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

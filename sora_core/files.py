@@ -28,6 +28,8 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
 
 def writable(out: Path) -> None:
     """Raise ValueError before any work is done when nothing can be written where the result is to go."""
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; give the name of a file")
     try:
         with whole_or_absent(out.with_name(f"{out.name}.try")) as temporary:
             temporary.write_bytes(b" ")

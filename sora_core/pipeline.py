@@ -115,23 +115,13 @@ class Sora:
         unconditional = self.denoiser([negative] * len(prompts), fps=shape.fps, circular=circular)
         model = guide(conditional, unconditional, guidance, interval=interval, rescale=rescale)
         if known is not None:
-            model = self._given(conditional, unconditional, known, guidance, interval, rescale)
+            model = with_known(model, known, patch)
         sigmas = self.schedule(steps, t * h * w)
         return SAMPLERS[sampler](model, draw_noise(latent, seeds), sigmas, callback)
 
     def schedule(self, steps: int, tokens: int, *, start: float = 1.0) -> Tensor:
         """The noise levels to sample along with this model: `steps + 1`, see `schedules.schedule`."""
         return schedule(steps, tokens, start=start, lowest=self.config.dit.lowest_sigma)
-
-    def _given(
-        self, conditional: Denoiser, unconditional: Denoiser, known: Known, guidance: float,
-        interval: tuple[float, float], rescale: float,
-    ) -> Denoiser:  # fmt: skip
-        patch = self.config.dit.patch
-        return guide(
-            with_known(conditional, known, patch), with_known(unconditional, known, patch), guidance,
-            interval=interval, rescale=rescale,
-        )  # fmt: skip
 
     @torch.inference_mode()
     def encode(self, video: Tensor) -> Tensor:
@@ -143,7 +133,10 @@ class Sora:
         """Frames of `shape` from the latent of one video (`1 c t h w`), as chunks `3 t h w` in [0, 1], streamed.
 
         `chunk` is the most latent frames at a time; by default as many as work comfortably.
+        Raises ValueError for the latents of several videos.
         """
+        if latent.shape[0] != 1:
+            raise ValueError(f"the latent holds {latent.shape[0]} videos; decode them one by one: latent[i : i + 1]")
         left = shape.num_frames
         if isinstance(latent, Tensor):
             latent = latent.to(self.vae.decoder.shortcut.conv.weight)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 
 import torch
 
 
 def generator(seed: int, *keys: int | str) -> torch.Generator:
     """A CPU generator that depends only on `seed` and `keys`: the same stream on every machine and in every order."""
-    digest = hashlib.blake2b(repr((seed, *keys)).encode(), digest_size=8).digest()
+    # Numbers of other libraries are written differently, and would name other streams.
+    digest = hashlib.blake2b(repr((operator.index(seed), *keys)).encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)

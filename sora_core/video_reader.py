@@ -6,6 +6,7 @@ import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
 from weakref import WeakSet
 
@@ -14,6 +15,9 @@ import torch
 from torch import Tensor
 
 from .frame_colours import display_matrix, note_on, upright
+
+LOOKED_AT = 1000
+"""Packets by which it is told whether a stream keeps its rate."""
 
 
 class VideoReader:
@@ -224,12 +228,22 @@ def _rate(container: av.container.InputContainer, stream: av.VideoStream) -> tup
     """
     average, guess = stream.average_rate, stream.guessed_rate
     if average and guess and abs(guess / average - 1) < 0.005:
-        return guess, False
+        return guess, not _even(container, stream, guess)
     if not stream.frames:
         average = _counted_rate(container, stream) or average
     if not average or not guess:
         return average or guess or Fraction(25), False
     return (guess, False) if abs(guess / average - 1) < 0.005 else (average, True)
+
+
+def _even(container: av.container.InputContainer, stream: av.VideoStream, rate: Fraction) -> bool:
+    """Whether frames follow each other at a rate, as far as the first packets tell; they are not decoded."""
+    packets = (packet.pts for packet in container.demux(stream) if packet.pts is not None)
+    times = sorted(islice(packets, LOOKED_AT))
+    container.seek(0)
+    # Those that are shown last may wait for others that were not looked at.
+    steps = [(b - a) * (stream.time_base or 0) * rate for a, b in pairwise(times[: LOOKED_AT - 32])]
+    return all(abs(step - 1) < 0.25 for step in steps)
 
 
 def _counted_rate(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:

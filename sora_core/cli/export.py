@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--blend", type=float, default=1.0, metavar="SHARE",
         help="share of the trained weights, the rest being those of --base; between both is often best (default: 1)",
     )  # fmt: skip
-    parser.add_argument("--preset", default="mini", metavar="NAME", help="the family member trained (default: mini)")
+    parser.add_argument(
+        "--preset", metavar="NAME", help="the family member trained (default: that of --base, or mini)"
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors file to write")
 
 

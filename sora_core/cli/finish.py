@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from ..files import writable
-from .generate import SAMPLERS, add_file_arguments, file_options, size
+from .generate import SAMPLERS, add_file_arguments, file_options, remark, size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +60,7 @@ def execute(arguments: argparse.Namespace) -> None:
     )  # fmt: skip
     writable(arguments.out)
     sora = Sora.load(arguments.checkpoint)
+    remark(sora, shape, arguments.prompt)
     kept = arguments.out.with_name(f"{arguments.out.name}.windows")
     step = sora.config.vae.compression.space * sora.config.dit.patch[1]
     with tqdm(desc="sampling", unit="step", leave=False) as bar:

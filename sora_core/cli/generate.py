@@ -105,20 +105,25 @@ def execute(arguments: argparse.Namespace) -> None:
     sora.latent_shape(shape)  # refuses what is too large before anything is said about it
     if not still:
         VideoWriter(arguments.out, width, height, shape.fps, **file_options(arguments))  # refuses before any work
-    remark(sora, shape, arguments.prompt)
-    writable(arguments.out)
+    remark(sora, shape, arguments.prompt, arguments.negative)
     kept = arguments.out.with_name(f"{arguments.out.name}.latent.safetensors")
-    sample(sora, shape, arguments, kept)
+    writable(arguments.out)
+    writable(kept)
     try:
+        sample(sora, shape, arguments, kept)
         write(sora, kept, shape, arguments.out, **file_options(arguments))
     except BaseException:
-        say(f"the latent is kept in {kept}; run the same command again to go on from there")
+        if kept.exists():
+            say(
+                f"what is done is kept in {kept}; run the same command again to go on from there, or delete that file"
+                " to make something else"
+            )
         raise
     kept.unlink()
     print(arguments.out)
 
 
-def remark(sora: Sora, shape: VideoShape, prompt: str) -> None:
+def remark(sora: Sora, shape: VideoShape, *prompts: str) -> None:
     """Say what the model cannot take literally: sizes rounded underneath, words that are not read or not known."""
     from ..text.recognise import unknown_note
     from . import say
@@ -126,11 +131,12 @@ def remark(sora: Sora, shape: VideoShape, prompt: str) -> None:
     note = shape.rounding_note(sora.config.vae.compression, sora.config.dit.patch)
     if note:
         say(note)
-    unread = sora.text.tokenizer().overflow(prompt)
-    if unread:
-        say(f"the prompt is longer than {sora.config.text.max_tokens} words; not read: {' '.join(unread)}")
-    if unknown_note(prompt):
-        say(unknown_note(prompt))
+    for prompt in prompts:
+        unread = sora.text.tokenizer().overflow(prompt)
+        if unread:
+            say(f"the prompt is longer than {sora.config.text.max_tokens} words; not read: {' '.join(unread)}")
+        if unknown_note(prompt):
+            say(unknown_note(prompt))
 
 
 def sample(sora: Sora, shape: VideoShape, arguments: argparse.Namespace, kept: Path) -> None:

@@ -55,6 +55,10 @@ def execute(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--{name} is {share:g}; it must be a share from 0 to {most:g}, for instance 0.3")
         shares[name] = share
     if arguments.from_videos is not None:
+        usual = {"world": "sandbox", "shards": 16, "first": 0, "stride": 1, "pairs": None, "walls": None}
+        for name, value in usual.items():
+            if getattr(arguments, name) != value:
+                raise ValueError(f"--{name} does nothing with --from-videos; leave it out")
         from ..data.footage import cut_videos
 
         cut_videos(

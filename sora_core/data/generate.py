@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ..randomness import generator
-from .store import write_shard
+from .store import Shard, write_shard
 from .worlds.catalogue import WORLDS, film_sandbox
 from .worlds.scene import Mix
 
@@ -30,7 +30,8 @@ def generate_shards(
 
     Scenes avoid the held-out combinations; where a world has loops, one shard in ten has them, as long as the clip.
     `mix` says how many of the sandbox's scenes have a second subject or something in front.
-    Raises ValueError for a world that there is not, and for a mix of another world than the sandbox.
+    Raises ValueError for a world that there is not, for a mix of another world than the sandbox, and for a shard that
+    exists with another seed or number of clips.
     """
     if world not in WORLDS:
         raise ValueError(f"there is no world {world!r}; choose from {', '.join(WORLDS)}")
@@ -44,6 +45,13 @@ def generate_shards(
         periodic = WORLDS[world].loops and index % 10 == 9
         path = out / f"{world}_{index:05d}_{num_frames}x{height}x{width}.safetensors"
         if path.exists():
+            shard = Shard.open(path)
+            if (shard.clips, shard.about.get("seed")) != (clips, seed):
+                raise ValueError(
+                    f"{path.name} is there with {shard.clips} clips of seed {shard.about.get('seed')}, not {clips} of"
+                    f" {seed}; choose another folder or other numbers, or delete it"
+                )
+            say(f"{path.name}: kept")
             continue
         draws = generator(seed, "shard", index) if world == "sandbox" else generator(seed, "shard", world, index)
         # A loop of whole latent cells has one frame less than a clip that starts with a still.

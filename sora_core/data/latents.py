@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..training.precision import mixed
@@ -70,9 +70,12 @@ class LatentShard:
 
     @classmethod
     def load(cls, path: Path) -> LatentShard:
-        """Read one file that `encode_shard` wrote into memory."""
-        with safe_open(path, framework="pt") as file:
-            about = json.loads(file.metadata()["about"])
-            clips, pictures, labels = (file.get_tensor(name) for name in ("clips", "pictures", "labels"))
+        """Read one file that `encode_shard` wrote into memory. Raises ValueError when it is damaged."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = json.loads(file.metadata()["about"])
+                clips, pictures, labels = (file.get_tensor(name) for name in ("clips", "pictures", "labels"))
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged: {error}; delete it and it is made again") from None
         return cls(clips, pictures, labels, fps=about["fps"], periodic=bool(about.get("periodic")),
                    world=about.get("world", "sandbox"))  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..training.state import save_atomically
@@ -31,8 +31,11 @@ class Shard:
 
     @classmethod
     def open(cls, path: Path) -> Shard:
-        """Read the header. Raises ValueError when the file holds no clips."""
-        file = safe_open(path, framework="pt")
+        """Read the header. Raises ValueError when the file is damaged or holds no clips."""
+        try:
+            file = safe_open(path, framework="pt")
+        except SafetensorError as error:
+            raise ValueError(f"{path.name} is damaged: {error}; delete it and render it again") from None
         about = json.loads((file.metadata() or {}).get("about", "{}"))
         if "frames" not in file.keys() or "fps" not in about:  # noqa: SIM118
             raise ValueError(f"{path.name} is not a shard of clips: it holds no frames or no fps")

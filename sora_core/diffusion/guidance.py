@@ -19,7 +19,10 @@ def guide(
 
     Outside `interval` (noise levels, inclusive) it is the conditional one alone and costs half (Kynkaanniemi et al.,
     2024). `rescale` in [0, 1] restores that share of the conditional's standard deviation (Lin et al., 2023).
+    Raises ValueError for another `rescale`.
     """
+    if not 0 <= rescale <= 1:
+        raise ValueError(f"rescale is {rescale}; it must be between 0 (none) and 1 (full)")
 
     def guided(x: Tensor, sigma: Tensor) -> Tensor:
         positive = conditional(x, sigma)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -122,6 +123,8 @@ def frame_at(seconds: float, num_frames: int, fps: float) -> int:
 
     Raises ValueError when the video has no such frame, naming the times that it has.
     """
+    if not math.isfinite(seconds):
+        raise ValueError(f"the time is {seconds}; it must be a number of seconds")
     frame = round(seconds * fps) if seconds >= 0 else num_frames - max(1, round(-seconds * fps))
     if not 0 <= frame < num_frames:
         last = (num_frames - 1) / fps

@@ -59,7 +59,7 @@ class LongState:
         about = {"windows": str(windows), "identity": self.identity}
         try:
             save_atomically({"latent_tensor": latent}, self.path, about)
-        except (OSError, SafetensorError) as error:
+        except OSError as error:
             raise ValueError(f"{self.path} cannot be written: {error}; make room there and run again") from None
 
     def delete(self) -> None:

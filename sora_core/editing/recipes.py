@@ -77,12 +77,15 @@ def extend_video(
 ) -> tuple[Tensor, Edit]:  # fmt: skip
     """Continue a video by seconds into its past, its future or both; also says which frames are the given ones.
 
-    With `latent`, from which `video` was decoded, a continuation into the future keeps it as it is.
+    With `latent`, which is that of `video`, a continuation into the future keeps it as it is.
+    Raises ValueError for a latent together with another direction or a context, and what `extend` raises.
     """
     geometry = geometry_of(sora)
     counts = {"before": round(before * fps), "after": round(after * fps), "context": round(context * fps)}
-    if latent is not None and counts["after"] and not counts["before"] and not counts["context"]:
-        edit = extend_latent(geometry, latent, counts["after"])
+    if latent is not None:
+        if counts["before"] or counts["context"]:
+            raise ValueError("a latent can only be extended forward and with all of it as context; leave it out")
+        edit = extend_latent(geometry, latent, counts["after"], video.shape[2])
     else:
         edit = extend(geometry, sora.encode, video, **counts)
     return regenerate(sora, edit.known, prompt, fps, seed, sampling), edit

@@ -59,11 +59,11 @@ def conditional(sora: Sora, prompt: str | Denoiser, count: int, fps: float, *, c
 def guided(sora: Sora, prompt: str | Denoiser, count: int, fps: float, sampling: Sampling, *, circular: bool = False,
            known: Known | None = None) -> Denoiser:  # fmt: skip
     """Sora's denoiser under guidance for `count` videos of one prompt (or of a ready conditional denoiser)."""
-    parts = [conditional(sora, text, count, fps, circular=circular) for text in (prompt, sampling.negative)]
-    if known is not None:
-        parts = [with_shares(part, known, sora.config.dit.patch) for part in parts]
-    positive, negative = parts
-    return guide(positive, negative, sampling.guidance, interval=sampling.interval, rescale=sampling.rescale)
+    positive, negative = (
+        conditional(sora, text, count, fps, circular=circular) for text in (prompt, sampling.negative)
+    )
+    model = guide(positive, negative, sampling.guidance, interval=sampling.interval, rescale=sampling.rescale)
+    return model if known is None else with_shares(model, known, sora.config.dit.patch)
 
 
 def then(model: Denoiser, change: Callable[[Tensor], Tensor]) -> Denoiser:

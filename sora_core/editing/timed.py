@@ -17,7 +17,7 @@ def timeline_weights(
 ) -> Tensor:
     """How much of each prompt holds in each latent frame, `p t`, at the centre of the frames it stands for.
 
-    Raises ValueError when a prompt begins after the video's end.
+    Raises ValueError when a prompt begins after the video's end, or holds at the centre of no latent frame.
     """
     seconds = geometry.num_frames(latent_frames) / fps
     for segment in segments:
@@ -27,7 +27,14 @@ def timeline_weights(
                 " video longer or the times earlier"
             )
     centres = [(sum(geometry.span(j)) - 1) / 2 / fps for j in range(latent_frames)]
-    return torch.tensor([weights_at(segments, t, blend_seconds) for t in centres]).T
+    weights = torch.tensor([weights_at(segments, t, blend_seconds) for t in centres]).T
+    for segment, held in zip(segments, weights, strict=True):
+        if not held.any():
+            raise ValueError(
+                f'"{segment.prompt[:40]}" holds in no latent frame, whose middles are at'
+                f" {', '.join(f'{t:.2f}' for t in centres[:9])}{' ...' if latent_frames > 9 else ''} s; make it longer"
+            )
+    return weights
 
 
 def timed(models: Sequence[Denoiser], weights: Tensor) -> Denoiser:

@@ -50,7 +50,11 @@ def _with_colours(reading: Reading, attributes: Attributes, draw: Draw) -> str:
     """The user's text with the drawn colours set before subjects that have none."""
     text = reading.text
     pairs = {"subject": "colour", "second_subject": "second_colour"}
-    bare = [name for name, colour in pairs.items() if name in reading.mentions and colour not in reading.mentions]
+    bare = [
+        name
+        for name, colour in pairs.items()
+        if name in reading.mentions and colour not in reading.mentions and getattr(attributes, name) != "none"
+    ]
     for name in sorted(bare, key=lambda name: -reading.mentions[name].start):
         start = reading.mentions[name].start
         chinese = _CHINESE.match(text[start]) is not None

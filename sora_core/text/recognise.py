@@ -266,6 +266,8 @@ def known_words() -> frozenset[str]:
 
 
 def unknown_note(prompt: str) -> str:
-    """What to tell the user about words that no caption ever used; empty when all are known."""
-    unknown = [word for word in dict.fromkeys(pieces(prompt)) if word not in known_words()]
+    """What to tell the user about words and symbols that no caption ever used; empty when all are known."""
+    words = pieces(prompt)
+    symbols = [sign for sign in prompt if unicodedata.category(sign) in ("So", "Sk", "Sm", "Sc")]
+    unknown = [word for word in dict.fromkeys([*words, *symbols]) if word not in known_words()]
     return f"words that the text encoder was never trained on: {', '.join(unknown)}" if unknown else ""

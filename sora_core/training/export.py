@@ -68,11 +68,12 @@ def trained_parts(
 
 
 def export(
-    states: Mapping[str, Path], preset_name: str, out: Path, base: Path | None = None, blend: float = 1.0
+    states: Mapping[str, Path], preset_name: str | None, out: Path, base: Path | None = None, blend: float = 1.0
 ) -> None:
     """Write a model file in half precision from the training states of its parts: vae, text and dit.
 
-    `base` is the model file that the trainings started from; parts without a state are its own. With a `blend` below 1
+    `base` is the model file that the trainings started from; parts without a state are its own, and so is
+    the configuration unless a preset is named. With a `blend` below 1
     the weights are that share of the trained ones and for the rest those of `base`, which often beats both (Wortsman
     et al., "Robust fine-tuning of zero-shot models", 2022). The header says how long each part was trained.
     Raises FileNotFoundError, or ValueError naming the first tensor that does not fit the preset or the parts missing,
@@ -82,8 +83,8 @@ def export(
         raise ValueError(
             f"blend is {blend:g}; it must be above 0 and at most 1, and below 1 needs a base to blend with"
         )
-    config = preset(preset_name)
     start = None if base is None else read_checkpoint(base)
+    config = preset(preset_name or "mini") if start is None or preset_name else start.config
     missing = [part for part in INNER if part not in states]
     if start is None and missing:
         raise ValueError(f"there is no training of {' and '.join(missing)}; give its run or a model file that has it")

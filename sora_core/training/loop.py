@@ -6,19 +6,25 @@ A step sums the gradients of `slots` batches. Started by torchrun, processes sha
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from ..files import whole_or_absent
 from . import parallel
 from .optimizer import build_optimizer
 from .state import STATE, load_state, save_state
+
+LOG = "log.jsonl"
+"""The file in a run's folder with a line of figures for every report."""
 
 
 class Task(Protocol):
@@ -64,7 +70,8 @@ class TrainConfig:
 def train(task: Task, config: TrainConfig, out: Path, *, say: Callable[[str], None] = print) -> dict[str, Tensor]:
     """Train until `config.steps`, resuming from `out/state.safetensors` when it exists; returns averaged weights.
 
-    Under torchrun every process calls this alike; process 0 alone reports, saves and draws.
+    Under torchrun every process calls this alike; process 0 alone reports, saves and draws. A request to end (Ctrl-C)
+    ends the step and saves the state first.
     Raises ValueError when there are fewer slots than processes, or when a state does not fit.
     """
     slots, first = parallel.own_slots(config.slots), parallel.rank() == 0
@@ -79,42 +86,86 @@ def train(task: Task, config: TrainConfig, out: Path, *, say: Callable[[str], No
     if step and first:
         say(f"resuming at step {step} of {config.steps}")
     report = Report()
-    while step < config.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = config.rate(step) * group["share"]
-        for slot in slots:
-            loss, figures, samples = task.loss(parallel.batch_number(step, slot))
-            (loss / config.slots).backward()
-            report.add({"loss": float(loss.detach()), **figures}, share=1 / config.slots, samples=samples)
-        parallel.sum_gradients(parameters)
-        norm = nn.utils.clip_grad_norm_(parameters, config.clip, error_if_nonfinite=False)
-        if torch.isfinite(norm):
-            optimizer.step()
-        elif first:
-            say(f"step {step}: gradient norm is {float(norm)}; the step is skipped")
-        optimizer.zero_grad(set_to_none=True)
-        # A short run would otherwise average in its random start.
-        decay = min(config.ema, (step + 1) / (step + 10))
-        torch._foreach_lerp_(list(ema.values()), [p.detach() for p in parameters], 1 - decay)
-        step += 1
-        # Every process has the same norm; their shares of it add up to one.
-        report.add({"norm": float(norm)}, share=1 / parallel.world())
-        report.steps += 1
-        last = step == config.steps
-        if last or step % config.report_every == 0:
-            line = report.take() | {"step": step, "lr": config.rate(step)}
-            if first:
-                say(json.dumps(line))
-                with open(out / "log.jsonl", "a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
-        if first and (last or step % config.save_every == 0):
-            about = {"steps": config.steps, "slots": config.slots, "tokens": getattr(task, "tokens", 0)}
-            save_state(state_path, module, ema, optimizer, step, about)
-        if first and (last or step % config.sheet_every == 0):
-            with averaged(module, ema):
-                task.sheet(out / f"sheet_{step:07d}.png")
-            report.started = time.perf_counter()
+    if first:
+        forget_lines(out / LOG, step)
+    with requests_to_end() as requests:
+        while step < config.steps:
+            for group in optimizer.param_groups:
+                group["lr"] = config.rate(step) * group["share"]
+            for slot in slots:
+                loss, figures, samples = task.loss(parallel.batch_number(step, slot))
+                (loss / config.slots).backward()
+                report.add({"loss": float(loss.detach()), **figures}, share=1 / config.slots, samples=samples)
+            parallel.sum_gradients(parameters)
+            norm = nn.utils.clip_grad_norm_(parameters, config.clip, error_if_nonfinite=False)
+            if torch.isfinite(norm):
+                optimizer.step()
+            elif first:
+                say(f"step {step}: gradient norm is {float(norm)}; the step is skipped")
+            optimizer.zero_grad(set_to_none=True)
+            # A short run would otherwise average in its random start.
+            decay = min(config.ema, (step + 1) / (step + 10))
+            torch._foreach_lerp_(list(ema.values()), [p.detach() for p in parameters], 1 - decay)
+            step += 1
+            # Every process has the same norm; their shares of it add up to one.
+            report.add({"norm": float(norm)}, share=1 / parallel.world())
+            report.steps += 1
+            last = step == config.steps
+            if last or step % config.report_every == 0:
+                line = report.take() | {"step": step, "lr": config.rate(step)}
+                if first:
+                    say(json.dumps(line))
+                    with open(out / LOG, "a", encoding="utf-8") as file:
+                        file.write(json.dumps(line) + "\n")
+            if first and (last or requests or step % config.save_every == 0):
+                about = {"steps": config.steps, "slots": config.slots, "tokens": getattr(task, "tokens", 0)}
+                save_state(state_path, module, ema, optimizer, step, about)
+            if first and (last or step % config.sheet_every == 0):
+                with averaged(module, ema):
+                    task.sheet(out / f"sheet_{step:07d}.png")
+                report.started = time.perf_counter()
+            if requests:
+                raise KeyboardInterrupt
     return ema
+
+
+@contextmanager
+def requests_to_end() -> Iterator[list[int]]:
+    """A list that takes the first signal to end, so that the step it comes in is finished; a second one does not wait.
+
+    Processes that sum their gradients end at once: one that stopped after another step would be waited for.
+    """
+    requests: list[int] = []
+    alone = parallel.world() == 1 and threading.current_thread() is threading.main_thread()
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is signal.default_int_handler]
+
+    def take(number: int, _: Any) -> None:
+        requests.append(number)
+        give_back()
+
+    def give_back() -> None:
+        for number in numbers:
+            signal.signal(number, signal.default_int_handler)
+
+    if not alone:
+        yield requests
+        return
+    for number in numbers:
+        signal.signal(number, take)
+    try:
+        yield requests
+    finally:
+        give_back()
+
+
+def forget_lines(log: Path, step: int) -> None:
+    """Leave out what a run logged after the step that it goes on from."""
+    if log.exists():
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        if len(kept) < len(lines):
+            with whole_or_absent(log) as temporary:
+                temporary.write_text("".join(kept), encoding="utf-8")
 
 
 class Report:

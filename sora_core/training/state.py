@@ -18,9 +18,15 @@ STATE = "state.safetensors"
 
 
 def save_atomically(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """Write a safetensors file under a temporary name, flush it to disk, then rename: never half a file."""
+    """Write a safetensors file under a temporary name, flush it to disk, then rename: never half a file.
+
+    Raises OSError when it cannot be written.
+    """
     with whole_or_absent(path) as temporary:
-        save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, temporary, metadata)
+        try:
+            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, temporary, metadata)
+        except SafetensorError as error:  # of no kind that others would expect
+            raise OSError(f"{path} cannot be written: {error}") from None
 
 
 def save_state(path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer, step: int,

@@ -57,6 +57,22 @@ def test_variable_frame_rate_is_read_by_its_timestamps(tmp_path, name):
     assert max(middle) - min(middle) <= 2, "the frame that stays is shown all the while"
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_a_rate_that_varies_about_its_mean_is_noticed(tmp_path, name):
+    """Header and guess agree on the mean, as for the recordings of phones."""
+    times, now = [], 0
+    for i in range(48):
+        times.append(now)
+        now += (33, 40, 17, 70)[i % 4]
+    reader = VideoReader(make(tmp_path / name, [grey(5 * i) for i in range(48)], times))
+    assert "rate varies" in reader.note
+    found = brightness(reader)
+    assert len(found) == reader.num_frames
+    for i, value in enumerate(found[:-1]):
+        shown = sum(t <= (i + 0.5) / reader.fps * 1000 for t in times[1:])
+        assert abs(value - 5 * shown) <= 6
+
+
 def test_constant_frame_rate_gives_every_frame_once(tmp_path):
     path = make(tmp_path / "clip.mkv", [grey(value) for value in GREYS])
     reader = VideoReader(path)

@@ -138,3 +138,20 @@ def test_pairs_and_walls_are_the_share_that_was_asked_for(tmp_path, capsys):
     assert "only the sandbox has them, not painter" in capsys.readouterr().err
     assert main([*command, "1", "--walls", "0.5"]) == 2
     assert "--walls is 0.5; it must be a share from 0 to 0.34" in capsys.readouterr().err
+
+
+def test_damaged_shards_are_named(tmp_path):
+    path = tmp_path / "sandbox_00000_5x32x32.safetensors"
+    path.write_bytes(b"\x10" * 100)
+    with pytest.raises(ValueError, match=r"sandbox_00000_5x32x32\.safetensors is damaged"):
+        ClipStore(tmp_path)
+
+
+def test_shards_of_other_clips_are_not_taken_for_those_asked_for(tmp_path):
+    said = []
+    for _ in range(2):
+        generate_shards(tmp_path, shards=1, clips=1, num_frames=2, say=said.append)
+    assert said[1].endswith(": kept")
+    for change in ({"clips": 2}, {"seed": 1}):
+        with pytest.raises(ValueError, match="is there with 1 clips of seed 0, not"):
+            generate_shards(tmp_path, shards=1, num_frames=2, **({"clips": 1} | change))

@@ -10,6 +10,7 @@ from sora_core.diffusion.samplers import euler
 from sora_core.diffusion.schedules import schedule
 from sora_core.editing import recipes
 from sora_core.editing.flowedit import flowedit
+from sora_core.editing.geometry import frame_at
 from sora_core.editing.preview import enlarge
 from sora_core.editing.regenerate import Sampling, regenerate, with_shares
 from sora_core.editing.sdedit import released, strengths
@@ -128,3 +129,28 @@ def test_a_preview_of_another_shape_gets_one_sentence(make_clip):
         ValueError, match=r"the preview is 32x32 but the final video 64x128, of another shape; .* 64x64"
     ):
         enlarge(make_clip(1), 128, 64)
+
+
+def test_rescaled_guidance_leaves_given_cells_alone(sora, make_clip):
+    image, shape = make_clip(1), VideoShape(num_frames=9, height=32, width=32)
+    given = sora.encode(image)
+    sampling = Sampling(steps=3, rescale=0.7)
+    found = recipes.keyframes(sora, [(0.0, image)], "a red ball", shape, 1, sampling=sampling)
+    assert torch.equal(found[:, :, :1], given)
+    with pytest.raises(ValueError, match="rescale is nan; it must be between 0"):
+        recipes.keyframes(sora, [(0.0, image)], "", shape, 1, sampling=Sampling(steps=1, rescale=float("nan")))
+
+
+def test_a_latent_is_continued_from_the_frames_that_its_video_has(sora, make_clip, few):
+    video = make_clip(15)
+    latent = recipes.encode(sora, video)
+    _, edit = recipes.extend_video(sora, video, "", 8, 0, after=1.0, latent=latent, sampling=few)
+    assert (edit.num_frames, edit.kept) == (23, range(13))
+    with pytest.raises(ValueError, match="can only be extended forward"):
+        recipes.extend_video(sora, video, "", 8, 0, after=1.0, context=1.0, latent=latent, sampling=few)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+def test_a_time_that_is_none_is_refused(seconds):
+    with pytest.raises(ValueError, match="it must be a number of seconds"):
+        frame_at(seconds, 9, 8.0)

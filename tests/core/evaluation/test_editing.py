@@ -8,7 +8,7 @@ import torch
 from sora_core.cli import main
 from sora_core.data.worlds.attributes import ATTRIBUTES
 from sora_core.evaluation import editing_rows
-from sora_core.evaluation.editing import ROWS, evaluate_editing
+from sora_core.evaluation.editing import evaluate_editing
 from sora_core.evaluation.editing_bench import SHAPE, Bench, films, median, restyled
 from sora_core.evaluation.fidelity import SamplerSettings
 from sora_core.evaluation.judge import Judge, save_judge
@@ -62,7 +62,7 @@ def test_every_row_is_measured_written_and_drawn(made):
         assert row["sheet"]
         with Image.open(folder / "sheets" / f"{name}.png") as sheet:
             assert min(sheet.size) >= 64
-        assert any(text.startswith(f"row {ROWS[name][0]}, {name}:") for text in said)
+        assert any(text.startswith(f"{name}:") for text in said)
     with VideoReader(folder / "sheets" / "loop_0.mp4") as loop:
         assert sum(len(part) for part in loop) == 4 * 16
 

@@ -95,3 +95,11 @@ def test_the_language_of_the_additions_can_be_chosen():
 def test_expanded_prompts_fit_the_tokenizer():
     tokenizer = Tokenizer()
     assert all(not tokenizer.overflow(_expand(prompt, seed)) for prompt in _PROMPTS for seed in range(20))
+
+
+@pytest.mark.parametrize("prompt", ["a red ball by itself", "a duck alone in the sea", "一个孤零零的球"])
+def test_a_thing_that_is_alone_stays_alone(prompt):
+    for seed in range(5):
+        found = expand(prompt, torch.Generator().manual_seed(seed))
+        assert found.startswith(prompt[:4])
+        assert recognise(found).get("second_subject", "none") == "none"

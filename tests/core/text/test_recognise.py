@@ -8,7 +8,7 @@ import torch
 from sora_core.data.worlds import lexicon
 from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
 from sora_core.data.worlds.captions import STYLES, compose
-from sora_core.text.recognise import known_words, read, recognise
+from sora_core.text.recognise import known_words, read, recognise, unknown_note
 from sora_core.text.tokenizer import Tokenizer
 
 _EXAMPLES = [
@@ -91,3 +91,9 @@ def test_every_word_of_a_caption_is_known(language, style):
         text = compose(Attributes(**chosen), generator, language, style).text
         assert tokenizer.unknown_words(text, known_words()) == []
     assert tokenizer.unknown_words("a sad elephant, 大象", known_words()) == ["sad", "elephant", "象"]
+
+
+def test_symbols_are_named_as_unknown():
+    assert unknown_note("a 🔴 ball") == "words that the text encoder was never trained on: 🔴"
+    assert unknown_note("🚗🌅").endswith("🚗, 🌅")
+    assert unknown_note("a red ball, quickly: (twice) - 50%!").count("%") == 0

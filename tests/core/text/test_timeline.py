@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sora_core.editing.geometry import Geometry
+from sora_core.editing.timed import timeline_weights
+from sora_core.shapes import Compression
 from sora_core.text.timeline import Segment, parse, weights_at
 
 _THREE = "[0-2s] a red ball\n\n [2s - 3.5s] a blue ball\n[3.5–6] night: [stars]"
@@ -80,3 +83,10 @@ def test_weights_sum_to_one_and_at_most_two_prompts_mix(blend):
 def test_impossible_times_are_refused(t, blend):
     with pytest.raises(ValueError, match="must be"):
         weights_at(parse(_THREE), t, blend)
+
+
+def test_a_prompt_that_holds_in_no_latent_frame_is_refused():
+    geometry = Geometry.of(Compression(time=4, space=8), 16)
+    segments = parse("[0-2s] a red ball\n[2-4s] a blue cube")
+    with pytest.raises(ValueError, match=r"holds in no latent frame, whose middles are at 0\.00, 0\.31, 0\.81"):
+        timeline_weights(segments, geometry, 5, 8.0, 0.0)

@@ -1,5 +1,6 @@
 """Export: the averaged weights of three runs become one model file that generates."""
 
+import dataclasses
 import json
 
 import pytest
@@ -110,3 +111,11 @@ def test_what_is_no_training_state_is_refused(runs, tmp_path):
     with pytest.raises(ValueError, match=r"holds no averaged weights ema\.reader2\."):
         averaged_weights(states(runs)["text"], "reader2.")
     assert load_file(states(runs)["text"])
+
+
+def test_an_export_keeps_the_configuration_of_its_base(runs, nano, tmp_path):
+    config = dataclasses.replace(nano.config, name="mine", dit=dataclasses.replace(nano.config.dit, lowest_sigma=0.3))
+    parts = {part: getattr(nano, part).state_dict() for part in ("dit", "vae", "text")}
+    save_checkpoint(tmp_path / "base.safetensors", config, parts)
+    export({"dit": states(runs)["dit"]}, None, tmp_path / "out.safetensors", tmp_path / "base.safetensors")
+    assert read_checkpoint(tmp_path / "out.safetensors").config == config

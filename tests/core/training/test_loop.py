@@ -1,13 +1,14 @@
 """The loop: learning rates, averages, reports, and steps that must not count."""
 
 import json
+import signal
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
-from sora_core.training.loop import TrainConfig, averaged, train
+from sora_core.training.loop import TrainConfig, averaged, forget_lines, train
 
 
 class Line:
@@ -81,3 +82,28 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     train(task, config, tmp_path, say=said.append)
     assert said == ["resuming at step 3 of 3"]
     assert task.module.weight.item() != 0
+
+
+def test_a_request_to_end_finishes_the_step_and_keeps_it(tmp_path):
+    class Interrupted(Line):
+        def loss(self, step):
+            if step == 3:
+                signal.raise_signal(signal.SIGINT)
+            return super().loss(step)
+
+    config = TrainConfig(steps=6, report_every=1, lr=0.01)
+    expected = train(Line(), config, tmp_path / "whole", say=lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        train(Interrupted(), config, tmp_path / "run", say=lambda _: None)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    said = []
+    found = train(Line(), config, tmp_path / "run", say=said.append)
+    assert said[0] == "resuming at step 4 of 6"
+    assert torch.equal(found["weight"], expected["weight"])
+
+
+def test_what_was_logged_after_the_saved_step_is_forgotten(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps({"step": step}) + "\n" for step in (1, 2, 3, 4)))
+    forget_lines(log, 2)
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [1, 2]

@@ -42,8 +42,9 @@ class VideoReader:
             raise FileNotFoundError(f"there is no video {self.path}")
         self._running: WeakSet[Generator[Tensor, None, None]] = WeakSet()
         self._counted = 0
+        with self._opened() as opened:  # apart, as files of one image cannot be gone back in
+            self.rate, self.variable = _rate(*opened)
         with self._opened() as (container, stream):
-            self.rate, self.variable = _rate(container, stream)
             self.fps = float(self.rate)
             if not (self.variable or start or seconds):
                 self._counted = _promised_frames(stream, self.rate)
@@ -237,13 +238,13 @@ def _rate(container: av.container.InputContainer, stream: av.VideoStream) -> tup
 
 
 def _even(container: av.container.InputContainer, stream: av.VideoStream, rate: Fraction) -> bool:
-    """Whether frames follow each other at a rate, as far as the first packets tell; they are not decoded."""
+    """Whether the times of frames fit a rate, some left out perhaps, as far as the first packets tell, undecoded."""
     packets = (packet.pts for packet in container.demux(stream) if packet.pts is not None)
     times = sorted(islice(packets, LOOKED_AT))
     container.seek(0)
     # Those that are shown last may wait for others that were not looked at.
     steps = [(b - a) * (stream.time_base or 0) * rate for a, b in pairwise(times[: LOOKED_AT - 32])]
-    return all(abs(step - 1) < 0.25 for step in steps)
+    return all(step > 0.75 and abs(step - round(step)) < 0.25 for step in steps)
 
 
 def _counted_rate(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:

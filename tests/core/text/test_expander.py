@@ -101,5 +101,5 @@ def test_expanded_prompts_fit_the_tokenizer():
 def test_a_thing_that_is_alone_stays_alone(prompt):
     for seed in range(5):
         found = expand(prompt, torch.Generator().manual_seed(seed))
-        assert found.startswith(prompt[:4])
+        assert set(pieces(prompt)) <= set(pieces(found)) | {"a"}
         assert recognise(found).get("second_subject", "none") == "none"

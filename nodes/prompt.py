@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from comfy_api.latest import io
@@ -96,4 +97,6 @@ class SoraExpandPrompt(io.ComfyNode):
 
     @classmethod
     def execute(cls, prompt: str, seed: int, language: str) -> io.NodeOutput:
-        return io.NodeOutput(expand(prompt, generator(seed, "expand"), LANGUAGES[language]))
+        text = expand(prompt, generator(seed, "expand"), LANGUAGES[language])
+        logging.info("Sora: %s", text)
+        return io.NodeOutput(text)

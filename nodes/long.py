@@ -227,7 +227,7 @@ class SoraLongVideoSampler(io.ComfyNode):
         )  # fmt: skip
         samples = sample_long(
             sample, LatentShape(channels=c, frames=t, height=h, width=w), windows, batch=b, given=given,
-            correction=correction, history=history, fusion=again, state=state if len(windows) > 1 else None,
+            correction=correction, history=history, fusion=again, state=state,
             report=lambda _: comfy.model_management.throw_exception_if_processing_interrupted(),
         )  # fmt: skip
         state.delete()

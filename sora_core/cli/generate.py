@@ -99,6 +99,7 @@ def execute(arguments: argparse.Namespace) -> None:
         arguments.prompt = expand(arguments.prompt, generator(arguments.seed, "expand"))
         say(arguments.prompt)
 
+    from ..editing.long_state import LongState
     from ..pipeline import Sora
 
     sora = Sora.load(arguments.checkpoint)
@@ -113,10 +114,11 @@ def execute(arguments: argparse.Namespace) -> None:
         sample(sora, shape, arguments, kept)
         write(sora, kept, shape, arguments.out, **file_options(arguments))
     except BaseException:
-        if kept.exists():
+        there = LongState(kept, "").kept()
+        if there is not None:
             say(
-                f"what is done is kept in {kept}; run the same command again to go on from there, or delete that file"
-                " to make something else"
+                f"what is done is kept in {there}; run the same command again to go on from there, or delete that to"
+                " make something else"
             )
         raise
     kept.unlink()

@@ -89,7 +89,7 @@ def _made(sample: SampleWindow, part: Window, known: Known, which: str, state: P
     made = torch.empty_like(known.clean)
     if not file.load(made):
         made = sample(part, known)
-        file.save(made, 1)
+        file.finish(made, 1)
     return made
 
 

@@ -157,12 +157,14 @@ def sample_long(
             matched = match_statistics(made, first, correction)
             made = torch.where(known.mask[:, :, window.made] == 1, matched, made)
         latent[:, :, window.new.start : window.new.stop] = made
+        start = window.new.start
         if seam := fused(window, fusion):
+            start = seam.start
             before = slice(window.made.start - len(seam), window.made.start)
             again = fading(seam, given, latent) > 0
             latent[:, :, seam.start : seam.stop] = torch.where(again, seen[:, :, before], known.clean[:, :, before])
-        if state is not None:
-            state.save(latent[:, :, : window.new.stop], window.number + 1)
+        if state is not None and len(windows) > 1:
+            state.save(latent[:, :, start : window.new.stop], start, window.number)
     return latent
 
 

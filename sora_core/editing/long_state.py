@@ -1,8 +1,9 @@
-"""A long video while it is made, on disk: after each window one file that is whole, from which a killed run goes on."""
+"""A long video while it is made, on disk: a file for each window, from which a killed run goes on."""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,40 +29,71 @@ def weights_fingerprint(*modules: nn.Module) -> str:
 
 
 class LongState:
-    """The latent so far in a .safetensors file; `identity` is everything that decides the video, in one string."""
+    """What is done of a long latent: a folder with a file for each window, and at the end one .safetensors file of all.
+
+    `identity` is everything that decides the video, in one string.
+    """
 
     def __init__(self, path: Path, identity: str):
         self.path, self.identity = Path(path), identity
+        self.windows = self.path.with_suffix(".windows")
+
+    def kept(self) -> Path | None:
+        """Where something lies of a run that has not been forgotten."""
+        return next((path for path in (self.path, self.windows) if path.exists()), None)
 
     def load(self, latent: Tensor) -> int:
         """Fill the beginning of `latent` (`b c t h w`) with what is done, and return the number of windows done.
 
         Raises ValueError for a file that is damaged or belongs to another video.
         """
-        if not self.path.exists():
-            return 0
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                about = file.metadata() or {}
-                windows, identity, done = int(about["windows"]), about["identity"], file.get_tensor("latent_tensor")
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{self.path.name} is damaged or no state of a long video: {error}; delete it") from None
-        fits = done.shape[:2] == latent.shape[:2] and done.shape[3:] == latent.shape[3:]
-        if identity != self.identity or not fits or done.shape[2] > latent.shape[2]:
-            raise ValueError(
-                f"{self.path.name} is the state of a video with other settings; delete it or choose another file"
-            )
-        latent[:, :, : done.shape[2]] = done.to(latent)
-        return windows
+        if self.path.exists():
+            return self._read(self.path, latent)
+        done = 0
+        while (part := self._part(done)).exists():
+            self._read(part, latent)
+            done += 1
+        return done
 
-    def save(self, latent: Tensor, windows: int) -> None:
-        """Replace the file by one with the latent so far. Raises ValueError when the disk is full or read-only."""
-        about = {"windows": str(windows), "identity": self.identity}
-        try:
-            save_atomically({"latent_tensor": latent}, self.path, about)
-        except OSError as error:
-            raise ValueError(f"{self.path} cannot be written: {error}; make room there and run again") from None
+    def save(self, made: Tensor, start: int, number: int) -> None:
+        """Keep the latent frames from `start` on that window `number` made, on disk when this returns.
+
+        Raises ValueError when the disk is full or read-only.
+        """
+        self._write(made, self._part(number), start, number + 1)
+
+    def finish(self, latent: Tensor, windows: int) -> None:
+        """Put the whole latent of so many windows in the place of the windows' files; raises what `save` does."""
+        if not self.path.exists():
+            self._write(latent, self.path, 0, windows)
+        shutil.rmtree(self.windows, ignore_errors=True)
 
     def delete(self) -> None:
         """Forget the run, once its latent is safe elsewhere."""
         self.path.unlink(missing_ok=True)
+        shutil.rmtree(self.windows, ignore_errors=True)
+
+    def _part(self, number: int) -> Path:
+        return self.windows / f"{number:05d}.safetensors"
+
+    def _read(self, path: Path, latent: Tensor) -> int:
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = file.metadata() or {}
+                windows, identity, made = int(about["windows"]), about["identity"], file.get_tensor("latent_tensor")
+                start = int(about.get("start", "0"))
+        except (SafetensorError, KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{path.name} is damaged or no state of a long video: {error}; delete it") from None
+        fits = made.shape[:2] == latent.shape[:2] and made.shape[3:] == latent.shape[3:]
+        if identity != self.identity or not fits or start + made.shape[2] > latent.shape[2]:
+            where = path.parent.name if path.parent == self.windows else path.name
+            raise ValueError(f"{where} is the state of a video with other settings; delete it or choose another file")
+        latent[:, :, start : start + made.shape[2]] = made.to(latent)
+        return windows
+
+    def _write(self, made: Tensor, path: Path, start: int, windows: int) -> None:
+        about = {"windows": str(windows), "identity": self.identity, "start": str(start)}
+        try:
+            save_atomically({"latent_tensor": made}, path, about)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be written: {error}; make room there and run again") from None

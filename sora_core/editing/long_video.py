@@ -81,10 +81,13 @@ def long_video(
             ),
         )
     sample = sora_sampler(sora, segments, latent, shape.fps, seed, blend, sampling, tile)
-    return sample_long(
+    made = sample_long(
         sample, latent, windows, given=given, correction=correction, history=history, fusion=again, state=file,
         report=report,
     )  # fmt: skip
+    if file is not None:
+        file.finish(made, len(windows))
+    return made
 
 
 def sora_sampler(

@@ -75,13 +75,15 @@ def test_full_disk_while_the_video_is_written_keeps_the_latent_and_says_so(comma
     assert any("what is done is kept in" in line for line in lines)
 
 
-def test_full_disk_while_sampling_leaves_no_half_latent(command, tmp_path):
-    code, lines = finished(command(limit=40_000))
+@pytest.mark.parametrize("limit", [10_000, 40_000])  # too little for a window, and for all of them in one file
+def test_full_disk_while_sampling_leaves_no_half_latent(command, tmp_path, limit):
+    code, lines = finished(command(limit=limit))
     assert code == WRONG_INPUT, lines
     (sentence,) = sentences(lines)
     assert "cannot be written" in sentence
-    for path in tmp_path.iterdir():  # windows that were done before the disk was full stay
-        assert 0 < StoredLatent(path).shape[2] < 21
+    parts = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert bool(parts) == (limit == 40_000), "windows that were done before the disk was full stay"
+    assert all(0 < StoredLatent(part).shape[2] < 21 for part in parts)
 
 
 def test_read_only_output_is_refused_before_any_work(command):
@@ -105,13 +107,14 @@ def test_read_only_output_is_refused_by_the_writer_in_one_sentence():
 
 
 def test_interrupt_in_the_middle_of_sampling_keeps_the_windows_that_are_done(command, tmp_path):
-    kept = tmp_path / "clip.mp4.latent.safetensors"
-    code, errors = stopped_at(command(seconds=60), kept.exists, signal.SIGINT)
+    kept = tmp_path / "clip.mp4.latent.windows"
+    code, errors = stopped_at(command(seconds=60), lambda: any(kept.glob("0*")), signal.SIGINT)
     assert code == INTERRUPTED
     assert "sora generate: interrupted" in errors
     assert "Traceback" not in errors
+    assert f"what is done is kept in {kept}" in errors
     assert list(tmp_path.iterdir()) == [kept]
-    assert StoredLatent(kept).shape[2] < 121
+    assert sum(StoredLatent(part).shape[2] for part in kept.iterdir()) < 121
 
 
 def writing(folder):
@@ -145,9 +148,9 @@ def test_kill_9_in_the_middle_of_writing_leaves_no_file_under_the_final_name_and
 
 
 def test_kill_9_in_the_middle_of_sampling_goes_on_with_the_same_result(command, tmp_path):
-    kept = tmp_path / "clip.mp4.latent.safetensors"
-    stopped_at(command(seconds=30), kept.exists, signal.SIGKILL)
-    done = StoredLatent(kept).shape[2]
+    kept = tmp_path / "clip.mp4.latent.windows"
+    stopped_at(command(seconds=30), lambda: any(kept.glob("0*")), signal.SIGKILL)
+    done = sum(StoredLatent(part).shape[2] for part in kept.glob("0*"))
     assert 0 < done < 61
     assert not (tmp_path / "clip.mp4").exists()
     assert finished(command(seconds=30))[0] == 0
@@ -163,8 +166,8 @@ def test_a_stored_latent_reads_parts_along_time_and_refuses_what_is_damaged(tmp_
     assert stored.shape == latent.shape
     assert torch.equal(stored[:, :, 2:5], latent[:, :, 2:5])
     assert torch.equal(stored[:, :, 5:50], latent[:, :, 5:50])
-    state = LongState(path, "x")
-    state.save(latent, 1)
+    path.unlink()
+    LongState(path, "x").finish(latent, 1)
     assert torch.equal(StoredLatent(path)[:, :, 0:7], latent)
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(ValueError, match=r"a.safetensors is damaged"):

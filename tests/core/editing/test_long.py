@@ -11,6 +11,7 @@ from sora_core.editing.long import Window, known_in, match_statistics, plan, sam
 from sora_core.editing.long_state import LongState
 from sora_core.editing.long_video import long_video, window_cells
 from sora_core.shapes import LatentShape, VideoShape
+from sora_core.stored_latent import StoredLatent
 from sora_core.text.timeline import parse
 
 SHAPE = VideoShape(num_frames=41, height=16, width=16)  # 11 latent frames
@@ -164,9 +165,11 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(make, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         make(state=path, report=killed)
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    (folder,) = tmp_path.iterdir()
+    assert sorted(part.name for part in folder.iterdir()) == ["00000.safetensors", "00001.safetensors"]
     assert torch.equal(make(state=path, report=lambda w: seen.append(w.number)), whole)
     assert seen[0] == 2
+    assert [file.name for file in tmp_path.iterdir()] == [path.name], "one file of all in the place of the windows'"
 
 
 @pytest.mark.parametrize("changes", [{"seed": 4}, {"prompt": "snow"}, {"correction": 0.1}, {"overlap": 0.5}])
@@ -175,6 +178,23 @@ def test_the_state_of_another_video_is_refused(make, tmp_path, changes):
     make(state=path)
     with pytest.raises(ValueError, match="other settings; delete it"):
         make(state=path, **changes)
+
+
+@pytest.mark.parametrize("fusion", [0.0, 0.25])
+def test_each_window_writes_only_what_it_made(make, tmp_path, fusion):
+    """A minute of high definition is gigabytes; written anew after each window it would be hundreds of them."""
+    path = tmp_path / "long.safetensors"
+
+    def killed(window):
+        if window.number == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(state=path, report=killed, fusion=fusion)
+    frames = [StoredLatent(part).shape[2] for part in sorted(path.with_suffix(".windows").iterdir())]
+    assert len(frames) == 3
+    assert frames[2] == frames[1] <= frames[0]
+    assert torch.equal(make(state=path, fusion=fusion), make(fusion=fusion))
 
 
 def test_a_damaged_state_is_refused(tmp_path):

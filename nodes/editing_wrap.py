@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -18,6 +17,7 @@ from sora_core.editing.loop import check_loop, roll_conditions, step_of
 from sora_core.editing.sdedit import released
 
 from .comfy_model.transformer import CIRCULAR
+from .compat import takes
 
 Call = dict[str, Any]
 """What ComfyUI hands to a function wrapper: input `b c t h w`, timestep `b`, c (conditions), cond_or_uncond."""
@@ -150,4 +150,4 @@ def knows_time_per_frame(model: Any) -> bool:
 def keeps_levels(sampler: Any) -> bool:
     """Whether a sampler walks from noise level to level without adding noise, so that each cell can be at its own."""
     function = getattr(sampler, "sampler_function", None)
-    return function is not None and "noise_sampler" not in inspect.signature(function).parameters
+    return function is not None and not takes(function, "noise_sampler")

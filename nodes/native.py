@@ -42,7 +42,7 @@ class NativeCompression(Compression):
 
 def compression(vae: Any) -> NativeCompression:
     """Frames and pixels per latent cell. Raises ValueError for a VAE of sound, which has no frames, or for none."""
-    if vae is None or vae.first_stage_model is None:
+    if vae is None or getattr(vae, "first_stage_model", vae) is None:
         raise ValueError(
             "the checkpoint loader found no VAE that ComfyUI knows in its file: take the VAE of Load Sora Model for"
             " Sora's files, or of Load VAE"

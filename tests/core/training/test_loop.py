@@ -84,13 +84,16 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert task.module.weight.item() != 0
 
 
-def test_a_request_to_end_finishes_the_step_and_keeps_it(tmp_path):
+def test_a_request_to_end_finishes_the_step_and_keeps_it(tmp_path, request):
     class Interrupted(Line):
         def loss(self, step):
             if step == 3:
                 signal.raise_signal(signal.SIGINT)
             return super().loss(step)
 
+    # Programs that a shell starts in the background ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     config = TrainConfig(steps=6, report_every=1, lr=0.01)
     expected = train(Line(), config, tmp_path / "whole", say=lambda _: None)
     with pytest.raises(KeyboardInterrupt):

@@ -137,9 +137,9 @@ def with_strengths(model: Any, highest: float, level: Callable[[float], float]) 
 
 
 def mapped(mask: Tensor, each: Callable[[float], float]) -> Tensor:
-    """A mask with each of its values replaced."""
-    values, places = mask.unique(return_inverse=True)
-    return torch.tensor([each(value) for value in values.tolist()]).to(mask)[places]
+    """A mask `b c ...`, the same in all channels, with each of its values replaced."""
+    values, places = mask[:, :1].unique(return_inverse=True)
+    return torch.tensor([each(value) for value in values.tolist()]).to(mask)[places].expand_as(mask)
 
 
 def knows_time_per_frame(model: Any) -> bool:

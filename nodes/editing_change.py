@@ -29,6 +29,7 @@ from .editing_wrap import with_strengths
 from .movie import HELD, SOUND, file_of, to_frames
 from .native import Latent, index_of, samples_of, size_of
 from .sample import noise_levels
+from .sampling_inputs import steps_input
 from .schema import schema
 
 
@@ -77,9 +78,7 @@ class SoraEditVideo(io.ComfyNode):
                     "strength_end", **strength,
                     tooltip="How much the last frame may change; frames between lie between the two.",
                 ),
-                io.Int.Input(
-                    "steps", default=20, min=1, max=1000, tooltip="How many steps; more are slower and finer."
-                ),
+                steps_input(),
                 io.Int.Input(
                     "width", default=0, min=0, max=16384,
                     tooltip="Make the video this wide first, to finish a small preview at a larger size; 0 follows the"

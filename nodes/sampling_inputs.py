@@ -18,7 +18,9 @@ def seed_input(tooltip: str = "Another seed is another video; the same seed is t
     return io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip=tooltip)
 
 
-def steps_input(tooltip: str = "How many steps; more are slower and finer.") -> Any:
+def steps_input(
+    tooltip: str = "How many steps; more are slower and finer: 8 do for Sora Mini, large models want 20 or more.",
+) -> Any:
     """How often the model is asked."""
     return io.Int.Input("steps", default=DEFAULT_STEPS, min=1, max=1000, tooltip=tooltip)
 

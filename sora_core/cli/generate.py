@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, metavar="S", help="duration; 0 is a still image (default: 2)")
     parser.add_argument("--fps", type=float, default=8.0, metavar="F", help="frames per second (default: 8)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another number, another video (default: 0)")
-    parser.add_argument("--steps", type=int, default=20, metavar="K", help="sampling steps (default: 20)")
+    parser.add_argument("--steps", type=int, default=8, metavar="K", help="sampling steps (default: 8)")
     parser.add_argument("--guidance", type=float, default=3.0, metavar="G", help="1 is no guidance (default: 3)")
     parser.add_argument(
         "--expand", action="store_true", help="add what the prompt leaves open, drawn by the seed: place, time, camera"

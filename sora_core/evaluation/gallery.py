@@ -12,7 +12,7 @@ from torch import Tensor
 from ..checkpoint import BUNDLED
 from ..editing.recipes import loop
 from ..editing.regenerate import Sampling
-from ..pipeline import Sora
+from ..pipeline import DEFAULT_STEPS, Sora
 from ..shapes import VideoShape
 from ..video import VideoWriter
 
@@ -34,18 +34,18 @@ LOOPS = (
     ("A pink snowman spins in the snow during the day.", 24),
 )
 """Prompt and seed of each seamless loop."""
-STEPS, ROUNDS = 20, 4
+ROUNDS = 4
 
 
 def clip(sora: Sora, prompt: str, seed: int, shape: VideoShape) -> Tensor:
     """One clip, `3 t h w` in [0, 1]."""
-    latent = sora.sample([prompt], shape, [seed], steps=STEPS)
+    latent = sora.sample([prompt], shape, [seed], steps=DEFAULT_STEPS)
     return torch.cat(list(sora.decode(latent, shape)), dim=1)
 
 
 def seamless(sora: Sora, prompt: str, seed: int, shape: VideoShape) -> Tensor:
     """One loop, `3 t h w` in [0, 1]: its last frame leads to its first."""
-    latent = loop(sora, prompt, shape, seed, sampling=Sampling(steps=STEPS))
+    latent = loop(sora, prompt, shape, seed, sampling=Sampling(steps=DEFAULT_STEPS))
     with torch.inference_mode():
         return sora.vae.decode_circular(latent)[0]
 

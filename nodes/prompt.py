@@ -8,7 +8,6 @@ from typing import Any
 from comfy_api.latest import io
 
 from sora_core.randomness import generator
-from sora_core.text.expander import expand
 
 from .sampling_inputs import seed_input
 from .schema import schema
@@ -97,6 +96,8 @@ class SoraExpandPrompt(io.ComfyNode):
 
     @classmethod
     def execute(cls, prompt: str, seed: int, language: str) -> io.NodeOutput:
+        from sora_core.text.expander import expand  # the lexicon would make ComfyUI start a tenth of a second later
+
         text = expand(prompt, generator(seed, "expand"), LANGUAGES[language])
         logging.info("Sora: %s", text)
         return io.NodeOutput(text)

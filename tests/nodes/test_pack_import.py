@@ -32,6 +32,7 @@ def test_import_brings_in_no_package_that_comfyui_has_not_imported(probe):
 
 
 def test_import_registers_no_operations(probe):
+    assert "sora_core.text.expander" not in probe["modules"]  # reads the lexicon and all worlds
     assert "sora_core.dit.packed" not in probe["modules"]  # PyTorch reads the source of every module for the first one
 
 

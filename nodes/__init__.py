@@ -6,6 +6,7 @@ from typing_extensions import override
 from . import folders
 from .comfy_model.family import register
 from .decode import SoraDecodeVideo
+from .describe import SoraDescribeVideo
 from .editing_change import SoraEditVideo
 from .editing_connect import SoraConnectVideos, SoraPromptTimeline
 from .editing_extend import SoraExtendVideo, SoraJoinVideos
@@ -24,6 +25,7 @@ from .sample import SoraSampler, SoraSchedule
 BLOCKS: list[type[io.ComfyNode]] = [
     SoraLoadModel,
     SoraExpandPrompt,
+    SoraDescribeVideo,
     SoraTextEncode,
     SoraNoiseGrid,
     SoraNoiseGridLike,

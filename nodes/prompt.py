@@ -16,6 +16,12 @@ LANGUAGES = {"automatic": None, "English": "en", "Chinese": "zh"}
 """In which language a prompt is gone on with."""
 
 
+def told(text: str) -> io.NodeOutput:
+    """A text that the log and the block's own panel show, and that goes on to other blocks."""
+    logging.info("Sora: %s", text)
+    return io.NodeOutput(text, ui={"sora_text": [text]})
+
+
 def encoded(clip: Any, text: str) -> Any:
     """CONDITIONING of a prompt. Raises ValueError when the loader found no text encoder."""
     if clip is None:
@@ -99,5 +105,4 @@ class SoraExpandPrompt(io.ComfyNode):
         from sora_core.text.expander import expand  # the lexicon would make ComfyUI start a tenth of a second later
 
         text = expand(prompt, generator(seed, "expand"), LANGUAGES[language])
-        logging.info("Sora: %s", text)
-        return io.NodeOutput(text)
+        return told(text)

@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> Parser:
     """The parser of all commands; building it imports nothing heavy."""
-    from . import evaluate, export, finish, generate, info, run, train, worlds
+    from . import caption, evaluate, export, finish, generate, info, run, train, worlds
 
     parser = Parser(
         prog="sora",
@@ -36,7 +36,7 @@ def build_parser() -> Parser:
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"sora {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (generate, finish, run, train, worlds, export, evaluate, info):
+    for module in (generate, finish, run, caption, train, worlds, export, evaluate, info):
         name = module.__name__.rpartition(".")[2]
         summary, _, examples = (module.__doc__ or "").partition("\n\n")
         command = commands.add_parser(

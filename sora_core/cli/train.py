@@ -8,6 +8,7 @@ examples:
   sora train dit  --data data/sandbox --out runs/dit --steps 100000     (on the parts of the bundled model)
   sora train dit  --data data/mine --init my-model.safetensors --out runs/more --steps 5000     (goes on from a model)
   sora train judge --data data/sandbox --out runs/judge --steps 7000    (what `sora evaluate` scores with)
+  sora train captioner --data data/sandbox --out runs/captioner --steps 3000      (what `sora caption` describes with)
   torchrun --standalone --nproc-per-node 2 -m sora_core train dit --data data/sandbox --out runs/dit --steps 100000 \
       --slots 2                                                         (the same run as one process with --slots 2;
                                                                          a process for each core is the fastest)
@@ -26,20 +27,24 @@ if TYPE_CHECKING:
     from ..data.store import ClipStore
     from ..training.loop import Task
 
-RATES = {"vae": 1e-3, "text": 1e-3, "dit": 1e-3, "judge": 1e-3}
+RATES = {"vae": 1e-3, "text": 1e-3, "dit": 1e-3, "judge": 1e-3, "captioner": 1e-3}
 """Peak learning rates that worked for the shipped models."""
 PICTURES = 0.3
 """Share of single frames among the samples of the transformer, where nothing is said."""
 KNOWN = {
-    "data": ("vae", "dit", "judge"), "vae": ("dit", "judge"), "text": ("dit",), "share": ("dit",), "pictures": ("dit",),
-    "regenerate": ("vae",), "compile": ("vae", "dit"),
+    "data": ("vae", "dit", "judge", "captioner"), "vae": ("dit", "judge"), "text": ("dit",), "share": ("dit",),
+    "pictures": ("dit",), "regenerate": ("vae",), "compile": ("vae", "dit"),
 }  # fmt: skip
 """The parts that an option is for; those that are not here are for all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("part", choices=tuple(RATES), help="compression network, text encoder, transformer or judge")
+    parser.add_argument(
+        "part",
+        choices=tuple(RATES),
+        help="compression network, text encoder, transformer, judge or captioner",
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="shards of clips, as `sora worlds` makes them")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run: state, log, contact sheets")
     parser.add_argument("--steps", type=int, required=True, metavar="N", help="length of the whole run")
@@ -105,6 +110,8 @@ def execute(arguments: argparse.Namespace) -> None:
         ema = train(task, config, arguments.out)
         if arguments.part == "judge" and parallel.rank() == 0:
             finish_judge(task, ema, arguments.out / "judge.safetensors", arguments.steps)
+        if arguments.part == "captioner" and parallel.rank() == 0:
+            finish_captioner(task, ema, arguments.out / "captioner.safetensors", arguments.steps)
 
 
 def finish_judge(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:
@@ -123,6 +130,22 @@ def finish_judge(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> 
     print(path)
 
 
+def finish_captioner(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:
+    """Write the averaged captioner and print how much of held-out clips it tells, and how much of that is so."""
+    from ..text.captioner import save_captioner
+    from ..training.captioner import CaptionerTask
+    from ..training.loop import averaged
+    from . import say
+
+    assert isinstance(task, CaptionerTask)
+    with averaged(task.module, ema):
+        score = task.accuracy()
+        about = {"steps": steps, "recall": round(score.recall, 4), "precision": round(score.precision, 4)}
+        save_captioner(path, task.module, about)
+    say(f"recall {score.recall:.3f}, precision {score.precision:.3f}" if score.shown else "no held-out shard")
+    print(path)
+
+
 def start_from(task: Task, part: str, path: Path) -> None:
     """Give the task's network the weights of a model file. Raises ValueError naming the first tensor that differs."""
     from ..checkpoint import check_weights, read_checkpoint
@@ -132,6 +155,13 @@ def start_from(task: Task, part: str, path: Path) -> None:
         from ..evaluation.judge import load_judge
 
         task.module.load_state_dict(load_judge(path).state_dict())
+        return
+    if part == "captioner":
+        from ..text.captioner import load_captioner
+
+        weights = load_captioner(path).state_dict()
+        check_weights(str(path), "", task.module.state_dict(), weights)
+        task.module.load_state_dict(weights)
         return
     inner = {"text": "encoder", "dit": "dit"}.get(part)
     module = task.module if inner is None else task.module[inner]  # type: ignore[index]
@@ -161,6 +191,10 @@ def build_task(arguments: argparse.Namespace) -> Task:
         store = pinned_store(arguments.data, arguments.out)
     if arguments.part == "dit":
         return dit_task(arguments, model, store)
+    if arguments.part == "captioner":
+        from ..training.captioner import CaptionerTask
+
+        return CaptionerTask(store, seed=arguments.seed)
     if arguments.part == "judge":
         from ..training.export import trained_parts
         from ..training.judge import JudgeTask
@@ -185,12 +219,14 @@ def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore)
     from ..training.dit import DiTTask
     from ..training.export import trained_parts
 
+    for shard in store.shards:
+        shard.captions()  # refused before the clips are encoded
     vae, text = trained_parts(model, arguments.vae, arguments.text, arguments.init)
     # Latents of another encoder must never be taken for this one's.
     latents = arguments.out / f"latents_{fingerprint(vae.encoder)}"
     encode_store(vae, store, latents, first=parallel.rank(), stride=parallel.world())
     parallel.wait_for_all()
-    shards = [LatentShard.load(latents / shard.path.name) for shard in store.shards]
+    shards = [LatentShard.load(latents / shard.path.name, shard.captions()) for shard in store.shards]
     return DiTTask(
         model, shards, text, vae, seed=arguments.seed,
         pictures=PICTURES if arguments.pictures is None else arguments.pictures,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ..randomness import generator
 from ..video import CONTAINERS, VideoReader
-from .store import write_shard
+from .store import write_captions, write_shard
 
 SIDE = 256
 """Pixels of the shorter side that larger videos are reduced to before they are cut."""
@@ -26,7 +27,8 @@ def cut_videos(
 ) -> None:  # fmt: skip
     """Write shards of up to `clips` clips from every video of a folder; shards that exist are kept.
 
-    Every `num_frames` frames give `crops` clips at random places. Raises ValueError when the folder holds no video of
+    Every `num_frames` frames give `crops` clips at random places. What a .txt file of the same name says of a video is
+    the caption of all its clips. Raises ValueError when the folder holds no video of
     at least 128 pixels a side and `num_frames` frames.
     """
     paths = sorted(path for path in videos.iterdir() if path.suffix.lower() in CONTAINERS) if videos.is_dir() else []
@@ -38,13 +40,14 @@ def cut_videos(
         with VideoReader(path, chunk=num_frames) as reader:
             fps = float(reader.fps)
             draws = generator(seed, "footage", path.name)
+            about = {"fps": fps, "world": "footage", "periodic": False, "source": path.name}
             part = 0
             for clip in _cut(reader, num_frames, crops, draws):
                 rows.append(clip)
                 if len(rows) == clips:
-                    written += _write(out, part, rows, fps, path.name, say)
+                    written += _write(out, part, rows, about, caption_of(path), say)
                     rows, part = [], part + 1
-            written += _write(out, part, rows, fps, path.name, say)
+            written += _write(out, part, rows, about, caption_of(path), say)
     if not written:
         raise ValueError(f"no video in {videos} has {num_frames} frames of at least {CROP}x{CROP} pixels")
 
@@ -68,15 +71,23 @@ def _cut(reader: VideoReader, num_frames: int, crops: int, draws: torch.Generato
             yield frames[:, y : y + CROP, x0 : x0 + CROP].clone()
 
 
+def caption_of(video: Path) -> str:
+    """What the text file beside a video says of it; nothing if there is none."""
+    path = video.with_suffix(".txt")
+    return " ".join(path.read_text(encoding="utf-8").split()) if path.is_file() else ""
+
+
 def _write(
-    out: Path, part: int, rows: list[Tensor], fps: float, name: str, say: Callable[[str], None]
+    out: Path, part: int, rows: list[Tensor], about: dict[str, Any], caption: str, say: Callable[[str], None]
 ) -> int:  # fmt: skip
     """Write one shard, if there are clips for it, and return how many it holds; its name is that of no other video."""
     if not rows:
         return 0
-    path = out / f"footage_{zlib.crc32(name.encode()):08x}_{part:02d}_{len(rows[0])}x{CROP}x{CROP}.safetensors"
+    name = f"footage_{zlib.crc32(about['source'].encode()):08x}_{part:02d}_{len(rows[0])}x{CROP}x{CROP}.safetensors"
+    path = out / name
     if not path.exists():
-        about = {"fps": fps, "world": "footage", "periodic": False, "source": name}
         write_shard(path, torch.stack(rows), torch.zeros(len(rows), 0, dtype=torch.uint8), about)
-        say(f"{path.name}: {len(rows)} clips of {name}")
+        if caption:
+            write_captions(path, [[caption]] * len(rows))
+        say(f"{path.name}: {len(rows)} clips of {about['source']}")
     return len(rows)

@@ -67,9 +67,11 @@ class LatentShard:
     fps: float
     periodic: bool
     world: str = "sandbox"
+    captions: tuple[tuple[str, ...], ...] | None = None
+    """What to say of every clip, in place of what its labels say."""
 
     @classmethod
-    def load(cls, path: Path) -> LatentShard:
+    def load(cls, path: Path, captions: tuple[tuple[str, ...], ...] | None = None) -> LatentShard:
         """Read one file that `encode_shard` wrote into memory. Raises ValueError when it is damaged."""
         try:
             with safe_open(path, framework="pt") as file:
@@ -78,4 +80,4 @@ class LatentShard:
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged: {error}; delete it and it is made again") from None
         return cls(clips, pictures, labels, fps=about["fps"], periodic=bool(about.get("periodic")),
-                   world=about.get("world", "sandbox"))  # fmt: skip
+                   world=about.get("world", "sandbox"), captions=captions)  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..files import whole_or_absent
 from ..training.state import save_atomically
 
 
@@ -49,6 +51,38 @@ class Shard:
     def labels(self, row: int) -> tuple[int, ...]:
         """The attribute indices of one clip."""
         return tuple(self.file.get_slice("labels")[row].tolist())
+
+    @property
+    def captions_path(self) -> Path:
+        """The file beside the shard that says what its clips show, if somebody wrote one."""
+        return self.path.with_suffix(".captions.json")
+
+    def captions(self) -> tuple[tuple[str, ...], ...] | None:
+        """All captions of every clip, in the order of the clips; None if there is no file of them.
+
+        Raises ValueError when the file does not hold at least one caption for each clip.
+        """
+        if not self.captions_path.exists():
+            return None
+        try:
+            rows = json.loads(self.captions_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{self.captions_path.name} is not JSON: {error}") from None
+        told = isinstance(rows, list) and all(isinstance(row, list) and row for row in rows)
+        if not told or not all(isinstance(text, str) for row in rows for text in row):
+            raise ValueError(f"{self.captions_path.name} must hold a list with a list of captions for each clip")
+        if len(rows) != self.clips:
+            raise ValueError(
+                f"{self.captions_path.name} has captions of {len(rows)} clips; the shard holds {self.clips}"
+            )
+        return tuple(map(tuple, rows))
+
+
+def write_captions(shard: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Write all captions of every clip of a shard to the file beside it, which training then takes its words from."""
+    path = shard.with_suffix(".captions.json")
+    with whole_or_absent(path) as temporary:
+        temporary.write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 class ClipStore:

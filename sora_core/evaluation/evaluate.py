@@ -11,10 +11,13 @@ from typing import Any
 import torch
 
 from ..checkpoint import BUNDLED
+from ..data.worlds.lexicon import LANGUAGES
 from ..files import whole_or_absent
 from ..pipeline import DEFAULT_STEPS, Sora
 from ..shapes import VideoShape
+from ..text.captioner import describe, load_captioner
 from ..text.recognise import unknown_note
+from .captions import caption_score
 from .denoising import denoising_loss
 from .editing_bench import Bench
 from .fidelity import SamplerSettings, ceiling, fidelity, generated, rendered
@@ -30,7 +33,7 @@ from .score import Tally, scored
 from .summary import summary, table
 
 PARTS = ("vae", "text", "paraphrases", "aspects", "durations", "steps", "loss", "worlds", "objects", "geometry",
-         "speed", "outside")  # fmt: skip
+         "speed", "outside", "captions")  # fmt: skip
 """What can be measured, in the order of the report."""
 SENTENCES = Path(__file__).parent
 """Folder of the held-out sentences, `paraphrases_en.txt` and `paraphrases_zh.txt`."""
@@ -170,6 +173,24 @@ class Evaluation:
         return {"steps": self.settings.steps, "threads": torch.get_num_threads(),
                 "wall_seconds": round(wall, 2), "cpu_seconds": round(cpu, 2),
                 "first_seconds": round(first, 2)}  # fmt: skip
+
+    def captions(self) -> dict[str, Any]:
+        """How much of rendered clips, and of their first frames, the bundled captioner tells, and how much is so."""
+        captioner, report = load_captioner(), {}
+        for held_out, where in ((False, "seeds"), (True, "combinations")):
+            prompts = described(self.clips, held_out=held_out, in_front=self.clips // IN_FRONT)
+            sheets = [prompt.attributes for prompt in prompts if prompt.attributes is not None]
+            clips = list(rendered(prompts, USUAL))
+            for language in LANGUAGES:
+                for still in (False, True):
+                    texts = [
+                        describe(captioner, clip[:, :, :1] if still else clip, USUAL.fps, language)[0] for clip in clips
+                    ]
+                    score = caption_score(texts, sheets, still=still)
+                    report[f"{where} {language} {'stills' if still else 'clips'}"] = {
+                        "recall": round(score.recall, 4), "precision": round(score.precision, 4), "told": score.told,
+                    }  # fmt: skip
+        return report
 
     def outside(self) -> dict[str, Any]:
         """Prompts about nothing that the worlds hold: how rough the clips are, beside rendered clips and noise."""

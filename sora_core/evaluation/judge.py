@@ -76,6 +76,11 @@ class Judge(nn.Module):
 
     def forward(self, video: Tensor) -> list[Tensor]:
         """`b 3 t h w` in [0, 1] -> logits `b values` in the order of `ATTRIBUTES`."""
+        summary = self.features(video)
+        return [head(summary[:, i]) for i, head in enumerate(self.heads)]
+
+    def features(self, video: Tensor) -> Tensor:
+        """What was seen where each attribute shows, `b attributes 2*coarse`, of `b 3 t h w` in [0, 1]."""
         frames = video.shape[2]
         step = torch.cat([torch.zeros_like(video[:, :, :1]), video.diff(dim=2)], 2)
         way = video - video[:, :, :1]
@@ -89,8 +94,7 @@ class Judge(nn.Module):
         x = F.relu(F.rms_norm(x.permute(0, 2, 3, 1), x.shape[1:2]))  # b*t h w c
         where = self.where_embed(x.permute(0, 3, 1, 2)).flatten(2).float().softmax(-1)  # b*t attributes h*w
         seen = (where @ x.flatten(1, 2).to(where.dtype)).unflatten(0, (-1, frames))  # b t attributes c
-        summary = torch.cat([seen.mean(1), seen.amax(1)], -1)
-        return [head(summary[:, i]) for i, head in enumerate(self.heads)]
+        return torch.cat([seen.mean(1), seen.amax(1)], -1)
 
 
 def coordinates(video: Tensor) -> Tensor:
@@ -120,14 +124,19 @@ def resized(video: Tensor) -> Tensor:
     return flat.unflatten(0, (b, t)).transpose(1, 2)
 
 
+def windows(video: Tensor, fps: float) -> tuple[Tensor, ...]:
+    """What the judge looks at of clips `b 3 t h w` at `fps`: enough of the frames, resized, in equal parts if long."""
+    video = resized(video[:, :, :: stride_at(fps)].float())
+    parts = video.split(MOST_FRAMES, dim=2)
+    if len(parts) > 1 and parts[-1].shape[2] < MOST_FRAMES:
+        parts = (*parts[:-1], video[:, :, -MOST_FRAMES:])
+    return parts
+
+
 @torch.inference_mode()
 def probabilities(judge: Judge, video: Tensor, fps: float) -> list[Tensor]:
     """What the judge holds likely in clips `b 3 t h w` in [0, 1] at `fps`: `b values` per attribute, summing to 1."""
-    video = resized(video[:, :, :: stride_at(fps)].float())
-    windows = video.split(MOST_FRAMES, dim=2)
-    if len(windows) > 1 and windows[-1].shape[2] < MOST_FRAMES:
-        windows = (*windows[:-1], video[:, :, -MOST_FRAMES:])
-    each = [[logits.float().softmax(-1) for logits in judge(window)] for window in windows]
+    each = [[logits.float().softmax(-1) for logits in judge(window)] for window in windows(video, fps)]
     return [torch.stack(parts).mean(0) for parts in zip(*each, strict=True)]
 
 

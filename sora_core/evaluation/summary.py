@@ -58,6 +58,11 @@ def _roughest(report: dict[str, Any]) -> float | None:
     return None if outside is None else max(outside["prompts"].values()) / outside["noise"]
 
 
+def _least(report: dict[str, Any], figure: str) -> float | None:
+    """A figure of the worst captions: of either language, of clips or of stills."""
+    return min((row[figure] for row in report.get("captions", {}).values()), default=None)
+
+
 def fewest_steps(report: dict[str, Any], within: float = 0.02) -> int | None:
     """The smallest number of steps whose score is at most `within` below that of the most steps."""
     scores = {int(name.split()[0]): row["score"] for name, row in report.get("steps", {}).items()}
@@ -90,6 +95,8 @@ def summary(report: dict[str, Any]) -> list[dict[str, Any]]:
         ("marks that stay, share of steps", _kept(report, "painter"), ">=", 0.95),
         ("games played by their rules, share of steps", _kept(report, "arcade"), ">=", 0.90),
         ("prompts outside the worlds: roughest clip, share of noise", _roughest(report), "<=", 0.5),
+        ("captions of rendered clips, recall", _least(report, "recall"), ">=", 0.95),
+        ("captions of rendered clips, precision", _least(report, "precision"), ">=", 0.95),
         ("25 frames of 128x128, CPU seconds", report.get("speed", {}).get("cpu_seconds"), "<=", 8.0),
     ]
     return judged(lines)
@@ -159,6 +166,8 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"denoising loss, {where}: " + ", ".join(f"{name} {value:.4f}" for name, value in losses.items()))
     lines += _beside(report.get("worlds", {}))
     lines += _beside({part: report[part] for part in ("objects", "geometry") if part in report})
+    for name, row in report.get("captions", {}).items():
+        lines.append(f"captions, {name}: recall {row['recall']:.3f}, precision {row['precision']:.3f}")
     if "first_seconds" in report.get("speed", {}):
         lines.append(f"first frames of 64x64, with loading: {report['speed']['first_seconds']:g} s")
     if "outside" in report:

@@ -34,6 +34,7 @@ EXAMPLES = {
         },
     ),
     "SoraExpandPrompt": Example("expand_prompt"),
+    "SoraDescribeVideo": Example("describe_video", (0, 1)),
     "SoraNoiseGrid": Example("aspect_ratios", (0, 1, 2)),
     "SoraNoiseGridLike": Example("another_take", (0, 1)),
     "SoraSchedule": Example("stock_sampling"),

@@ -130,11 +130,16 @@ class DiTTask:
         number = int(torch.multinomial(self.weights, 1, generator=draws))
         shard = self.shards[number]
         row = int(torch.multinomial(self.clip_weights[number], 1, generator=draws))
-        return shard, row, int(torch.rand((), generator=draws) < 0.5 and mirrors(shard.world))
+        # What is written about a clip may say left or right.
+        mirrored = mirrors(shard.world) and shard.captions is None
+        return shard, row, int(torch.rand((), generator=draws) < 0.5 and mirrored)
 
     def words(self, shard: LatentShard, row: int, mirror: int, draws: torch.Generator) -> tuple[str, tuple[int, ...]]:
         """A caption in either language and style and what it names; one in ten is empty, as guidance's opposite."""
         empty, chinese, short = torch.rand(3, generator=draws).tolist()
+        if shard.captions is not None:
+            texts = shard.captions[row]
+            return ("" if empty < 0.1 else texts[int(short * len(texts))]), UNKNOWN
         attributes = shown(shard.world, tuple(shard.labels[row].tolist()), mirrored=bool(mirror))
         if empty < 0.1 or attributes is None:
             return "", UNKNOWN

@@ -25,6 +25,7 @@ FRAMES = {
     "aspect_ratios": [16, 16, 16],
     "another_take": [16, 17],
     "connect_two_videos": [32],
+    "describe_video": [16, 16],
     "expand_prompt": [16],
     "extend_forward_backward": [17, 17, 17, 17, 17],
     "first_last_keyframes": [16],

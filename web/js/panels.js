@@ -1,9 +1,9 @@
 /** What each block shows below its widgets: functions from a node to the elements of its panel. */
 
-import { upstream, valueOf, setValue, widgetOf } from "./graph.js";
+import { outputOf, upstream, valueOf, setValue, widgetOf } from "./graph.js";
 import { playerOf } from "./preview.js";
 import { BUNDLED_CELLS, MAX_TOKENS, frameAt, gridOf, round, timelineOf } from "./sizes.js";
-import { aspectPicker, hint, line, ruler, short, strip } from "./strips.js";
+import { aspectPicker, hint, line, passage, ruler, short, strip } from "./strips.js";
 import { secondsFor } from "./timing.js";
 
 const BUNDLED = /\(bundled\)$/;
@@ -132,8 +132,15 @@ function decodeVideo(node, words) {
   return [playerOf(node, words.player) ?? hint(words.plays)];
 }
 
+function lastText(node, words) {
+  const [text] = outputOf(node)?.sora_text ?? [];
+  return [text === undefined ? hint(words.tells) : passage(text)];
+}
+
 /** By block: how high the panel is, and what it shows. */
 export const PANELS = {
+  SoraExpandPrompt: { height: 84, show: lastText },
+  SoraDescribeVideo: { height: 84, show: lastText },
   SoraNoiseGrid: { height: 50, show: noiseGrid },
   SoraPlaceFrames: { height: 62, show: placeFrames },
   SoraPromptTimeline: { height: 62, show: promptTimeline },

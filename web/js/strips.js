@@ -55,6 +55,13 @@ export function line(text) {
   return element("div", { whiteSpace: "nowrap", overflow: "hidden", textOverflow: "ellipsis" }, text);
 }
 
+/** Several lines of text, which can be marked and scrolled. */
+export function passage(text) {
+  const made = element("div", { overflowY: "auto", overflowWrap: "anywhere", userSelect: "text", cursor: "text" }, text);
+  made.tabIndex = 0;
+  return made;
+}
+
 /** A few words in the middle of an empty panel. */
 export function hint(text) {
   return element("div", { margin: "auto", fontStyle: "italic", textAlign: "center" }, text);

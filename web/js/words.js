@@ -18,6 +18,7 @@ const ENGLISH = {
   aspect: (aspect) => `aspect ${aspect}`,
   about: (seconds) => `about ${seconds} s`,
   plays: "the video plays here after a run",
+  tells: "the text stands here after a run",
   player: "the finished video: press to play or to stop",
 };
 
@@ -39,6 +40,7 @@ const CHINESE = {
   aspect: (aspect) => `宽高比 ${aspect}`,
   about: (seconds) => `约 ${seconds} 秒`,
   plays: "运行后视频在这里播放",
+  tells: "运行后文字显示在这里",
   player: "完成的视频：按下可播放或停止",
 };
 

@@ -17,6 +17,8 @@ STYLES = ("short", "descriptive")
 """What every world's captions can be."""
 LOOSE = "loose"
 """What captions of the sandbox can be besides."""
+STILL = "still"
+"""What captions of one frame of the sandbox are: descriptive, but for motion and camera."""
 SHORT_LENGTH = {"en": (3, 9), "zh": (3, 20)}
 """Fewest and most words (English) or characters (Chinese) of a short caption of one subject."""
 
@@ -197,11 +199,13 @@ def _punctuated(text: str, draw: Draw, language: str, style: str) -> str:
     return text + end if final else text
 
 
-def _compose_descriptive(attributes: Attributes, draw: Draw, words: Lexicon) -> tuple[str, frozenset[str]]:
+def _compose_descriptive(
+    attributes: Attributes, draw: Draw, words: Lexicon, style: str = "descriptive"
+) -> tuple[str, frozenset[str]]:
     """Every attribute in one to three sentences; what is absent is stated only now and then."""
     absent = {"other": attributes.second_subject == "none", "hidden": attributes.occluder == "none"}
     skip = frozenset(slot for slot, is_absent in absent.items() if is_absent and not draw.chance(0.2))
-    template = draw.choice(words.templates["descriptive"])
+    template = draw.choice(words.templates[style])
     return Words(attributes, draw, words).fill(template, skip)
 
 
@@ -271,17 +275,21 @@ def compose(attributes: Attributes, generator: torch.Generator, language: str = 
         language: "en" or "zh".
         style: "short" is a few words on the subject and some of the rest; "descriptive" is one to three sentences on
             everything that is there (the absence of a second subject or a wall is stated one time in five), "loose" is
-            some of it in any order, among words that mean nothing.
+            some of it in any order, among words that mean nothing, and "still" is everything that one frame shows.
 
     Raises:
         ValueError: the language or style is not one of these.
     """
-    if style not in (*STYLES, LOOSE):
-        raise ValueError(f'style is {style!r}; it must be "short", "descriptive" or "loose"')
+    if style not in (*STYLES, LOOSE, STILL):
+        raise ValueError(f'style is {style!r}; it must be "short", "descriptive", "loose" or "still"')
     words = lexicon.load(language)
     draw = Draw(generator)
-    write = {"short": _compose_short, "descriptive": _compose_descriptive, LOOSE: _compose_loose}[style]
-    text, mentioned = write(attributes, draw, words)
+    if style == "short":
+        text, mentioned = _compose_short(attributes, draw, words)
+    elif style == LOOSE:
+        text, mentioned = _compose_loose(attributes, draw, words)
+    else:
+        text, mentioned = _compose_descriptive(attributes, draw, words, style)
     return Caption(_punctuated(text, draw, language, style), mentioned)
 
 

@@ -1,0 +1,70 @@
+"""The block that tells what a video shows."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from sora_core.randomness import generator
+
+from .editing_media import movie_input
+from .movie import IMAGE_FPS, frames_of
+from .prompt import told
+from .sampling_inputs import seed_input
+from .schema import advanced, schema
+
+LANGUAGES = {"English": "en", "Chinese": "zh"}
+
+
+class SoraDescribeVideo(io.ComfyNode):
+    """A detailed caption of a video."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="SoraDescribeVideo",
+            display_name="Sora Describe Video",
+            description="Tells in detail what a video or a picture shows: toy, colour, place, light, motion, camera. It"
+            " knows the small world of Sora Mini, and calls everything else by what is nearest in it.",
+            search_aliases=["caption", "video to text", "image to text", "recaption", "interrogate"],
+            inputs=[
+                movie_input("video", "The video or the images to describe; one image is described without motion."),
+                io.Combo.Input("language", options=list(LANGUAGES), default="English", tooltip="Of the caption."),
+                io.Float.Input(
+                    "temperature", default=0.0, min=0.0, max=2.0, step=0.05,
+                    tooltip="0 says it in the likeliest words; above, words are drawn: 0.5 varies them, 1 errs.",
+                ),
+                seed_input("Another seed draws other words, if the temperature is above 0."),
+                advanced(
+                    io.Float, "fps", default=0.0, min=0.0, max=240.0, step=0.1,
+                    tooltip="Frames per second of images; 0 takes 8. A VIDEO knows its own.",
+                ),
+            ],
+            outputs=[io.String.Output(display_name="caption", tooltip="What the video shows, as a prompt says it.")],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, video: Any, language: str, temperature: float, seed: int, fps: float = 0.0) -> io.NodeOutput:
+        from sora_core.text.captioner import describe, glimpses
+
+        if isinstance(video, Tensor):
+            colours = video.expand(-1, -1, -1, 3) if video.shape[-1] == 1 else video
+            chunks, rate = iter(colours.split(16)), fps or IMAGE_FPS
+        else:
+            chunks, rate, _ = frames_of(video, 16)
+        draws = generator(seed, "describe")
+        (text,) = describe(
+            captioner(), *glimpses(chunks, rate), LANGUAGES[language], temperature=temperature, draws=draws
+        )
+        return told(text)
+
+
+@cache
+def captioner() -> Any:
+    """The bundled captioner, read once; it is small and computes on the CPU."""
+    from sora_core.text.captioner import load_captioner
+
+    return load_captioner()

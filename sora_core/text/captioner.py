@@ -1,0 +1,215 @@
+"""The captioner: looks at a clip and tells in detail what it shows, in English or Chinese.
+
+The report has such a model re-caption all training videos (Betker et al., "Improving image generation with better
+captions", 2023). Shapes: b clips, a attributes, l words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from ..data.worlds import lexicon
+from ..data.worlds.attributes import ATTRIBUTES
+from ..data.worlds.captions import clean
+from ..evaluation.judge import Judge, resized, stride_at, windows
+from ..training.state import save_atomically
+
+BUNDLED = Path(__file__).parents[1] / "weights" / "captioner.safetensors"
+"""The captioner that comes with the package."""
+MOST_WORDS = 96
+"""Words, Chinese characters and punctuation marks of a caption, at most."""
+SPECIAL = ("<en>", "<zh>", "<en still>", "<zh still>", "<end>", "<unknown>")
+"""What stands before the words in every vocabulary: how a caption begins, for clips and for stills, and its end."""
+END, UNKNOWN = SPECIAL.index("<end>"), SPECIAL.index("<unknown>")
+
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff_]+(?:['-][^\W\u3400-\u9fff_]+)*|[.,:;，。：；]")
+_SLOT = re.compile(r"\{\w*\}")
+
+
+def words_of(text: str) -> list[str]:
+    """The words, single Chinese characters and punctuation marks of a caption, in lower case."""
+    return _WORD.findall(text.lower())
+
+
+def text_of(words: list[str], language: str) -> str:
+    """The inverse of `words_of`: a caption with capitals at the beginning of its sentences."""
+    if language == "zh":
+        return clean("".join(words), language)
+    text = clean(" ".join(words), language)
+    return re.sub(r"(^|[.] )([a-z])", lambda match: match[1] + match[2].upper(), text)
+
+
+def vocabulary() -> tuple[str, ...]:
+    """All words of the lexicon's captions in both languages, after `SPECIAL`."""
+    found: set[str] = set()
+    for language in lexicon.LANGUAGES:
+        words = lexicon.load(language)
+        texts = ["the camera a an that is painted 镜头的一 . , : ; ， 。 ： ；", *words.relations, *words.adjectives]
+        texts += [pattern for style in ("descriptive", "still") for pattern in words.templates[style]]
+        texts += [phrase.text for values in words.shots.values() for phrase in values]
+        for attribute, values in words.phrases.items():
+            for phrase in (phrase for phrases in values.values() for phrase in phrases):
+                texts.append(phrase.text)
+                if attribute in ("motion", "camera") and language == "en":
+                    texts += [lexicon.third_person(phrase.text), lexicon.participle(phrase.text)]
+        texts += words.aspects
+        found.update(word for text in texts for word in words_of(_SLOT.sub(" ", text)))
+    return (*SPECIAL, *sorted(found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionerConfig:
+    """What shapes a captioner, kept in its file's header."""
+
+    words: tuple[str, ...]
+    width: int = 192
+    depth: int = 3
+    heads: int = 3
+
+
+class Layer(nn.Module):
+    """Pre-normalised transformer layer under a mask, `b n d` -> `b n d`."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.up = nn.Linear(width, 4 * width, bias=False)
+        self.down = nn.Linear(4 * width, width, bias=False)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """`mask` is `n n`, true where a token (first) may see another (second)."""
+        h = F.rms_norm(x, x.shape[-1:])
+        q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # b heads n head_dim
+        x = x + self.out(F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2))
+        return x + self.down(F.silu(self.up(F.rms_norm(x, x.shape[-1:]))))
+
+
+class Captioner(nn.Module):
+    """The judge's eyes, then a causal transformer over what they saw and the words so far."""
+
+    def __init__(self, config: CaptionerConfig):
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.eyes = Judge()
+        self.entry = nn.Linear(self.eyes.heads[0].in_features, width)  # type: ignore[arg-type]
+        self.value_embed = nn.ParameterList(torch.empty(len(values), width) for values in ATTRIBUTES.values())
+        self.word_embed = nn.Embedding(len(config.words), width)
+        self.place_embed = nn.Embedding(MOST_WORDS + 1, width)
+        self.layers = nn.ModuleList(Layer(width, config.heads) for _ in range(config.depth))
+        self.exit = nn.Linear(width, len(config.words))
+
+    def initialise(self, generator: torch.Generator, eyes: Judge) -> None:
+        """Small random weights, and a trained judge's eyes, which stay as they are."""
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter) if parameter.ndim < 2 else nn.init.normal_(
+                parameter, std=parameter.shape[1] ** -0.5, generator=generator
+            )
+        self.eyes.load_state_dict(eyes.state_dict())
+        self.eyes.requires_grad_(False)
+
+    def forward(self, seen: Tensor, ids: Tensor) -> Tensor:
+        """Logits `b l v` of the word after each of `ids` `b l`, given `Judge.features` `b a 2c` of the clips."""
+        likely = (head(seen[:, i]).softmax(-1) for i, head in enumerate(self.eyes.heads))
+        values = torch.stack([p @ embed for p, embed in zip(likely, self.value_embed, strict=True)], dim=1)
+        prefix = self.entry(F.rms_norm(seen, seen.shape[-1:])) + values
+        place = torch.arange(ids.shape[1], device=ids.device)
+        x = torch.cat([prefix, self.word_embed(ids) + self.place_embed(place)], dim=1)
+        mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+        mask[:, : prefix.shape[1]] = True
+        for layer in self.layers:
+            x = layer(x, mask)
+        return self.exit(F.rms_norm(x[:, prefix.shape[1] :], x.shape[-1:]))
+
+    def look(self, video: Tensor, fps: float) -> Tensor:
+        """What the eyes see, `b a 2c`, of clips `b 3 t h w` in [0, 1]; long ones are looked at part by part."""
+        return torch.stack([self.eyes.features(part) for part in windows(video, fps)]).mean(0)
+
+
+def glimpses(chunks: Iterable[Tensor], fps: float) -> tuple[Tensor, float]:
+    """As many frames of a video as a captioner looks at, `1 3 t h w` in [0, 1], and their rate.
+
+    `chunks` `t h w 3` in [0, 1] or of whole numbers come one after the other, so memory does not grow with their size.
+    """
+    parts, begin, stride = [], 0, stride_at(fps)
+    for frames in chunks:
+        kept = frames[-begin % stride :: stride, ..., :3].movedim(-1, 0)[None]
+        begin += len(frames)
+        if kept.shape[2]:
+            parts.append(resized(kept.float() / 255 if kept.dtype == torch.uint8 else kept.float()))
+    return torch.cat(parts, dim=2), fps / stride
+
+
+@torch.inference_mode()
+def describe(
+    captioner: Captioner, video: Tensor, fps: float, language: str = "en", *, temperature: float = 0.0,
+    draws: torch.Generator | None = None,
+) -> list[str]:  # fmt: skip
+    """A caption of every clip of `b 3 t h w` in [0, 1] at `fps` frames per second; of a still, without its motion.
+
+    A `temperature` above 0 draws words instead of taking the likeliest, with `draws` on the CPU: other words and
+    sentences, and above 1 more and more mistakes.
+    Raises ValueError for another language than "en" and "zh", or a temperature that is negative or has no generator.
+    """
+    if language not in lexicon.LANGUAGES:
+        raise ValueError(f'language is {language!r}; it must be "en" or "zh"')
+    if not 0 <= temperature < float("inf") or (temperature > 0 and draws is None):
+        raise ValueError(f"temperature is {temperature}; it must be 0, or above with a generator to draw with")
+    seen = captioner.look(video, fps)
+    start = SPECIAL.index(f"<{language}>" if video.shape[2] > 1 else f"<{language} still>")
+    ids = torch.full((len(video), 1), start, device=video.device)
+    ended = torch.zeros(len(video), dtype=torch.bool, device=video.device)
+    while ids.shape[1] <= MOST_WORDS and not ended.all():
+        logits = captioner(seen, ids)[:, -1].float()
+        logits[:, [*range(END), UNKNOWN]] = -torch.inf
+        if temperature:
+            likely = (logits / temperature).softmax(-1).cpu()
+            word = torch.multinomial(likely, 1, generator=draws)[:, 0].to(ids.device)
+        else:
+            word = logits.argmax(-1)
+        word = torch.where(ended, END, word)
+        ended |= word == END
+        ids = torch.cat([ids, word[:, None]], dim=1)
+    rows = [[captioner.config.words[i] for i in row if i != END] for row in ids[:, 1:].tolist()]
+    return [text_of(row, language) for row in rows]
+
+
+def save_captioner(path: Path, captioner: Captioner, about: Mapping[str, object]) -> None:
+    """Write a captioner in half precision; `about` is what to say about its training."""
+    config = captioner.config
+    header = {"words": config.words, "width": config.width, "depth": config.depth, "heads": config.heads}
+    weights = {name: value.half() for name, value in captioner.state_dict().items()}
+    save_atomically(weights, path, {"captioner": json.dumps(header), "about": json.dumps(about)})
+
+
+def load_captioner(path: Path = BUNDLED) -> Captioner:
+    """A trained captioner. Raises FileNotFoundError, or ValueError when the file holds something else."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no captioner {path}; train one with: sora train captioner")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get("captioner")
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} is damaged or not a safetensors file: {error}") from None
+    if header is None:
+        raise ValueError(f"{path.name} holds no captioner; train one with: sora train captioner")
+    values = json.loads(header)
+    with torch.device("meta"):
+        captioner = Captioner(CaptionerConfig(**values | {"words": tuple(values["words"])}))
+    expected = {name: value.shape for name, value in captioner.state_dict().items()}
+    if {name: value.shape for name, value in weights.items()} != expected:
+        raise ValueError(f"{path.name} holds a captioner of another version; train one with: sora train captioner")
+    captioner.load_state_dict(weights, assign=True)
+    return captioner.eval().requires_grad_(False)

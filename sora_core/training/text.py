@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from ..config import TextConfig
-from ..data.worlds.captions import LOOSE, STYLES, compose
+from ..data.worlds.captions import LOOSE, compose
 from ..data.worlds.scene import sample_attributes
 from ..randomness import generator
 from ..text.encoder import TextEncoder
 from .precision import mixed
 from .reading import AttributeReader, reading_labels, reading_loss
+
+CAPTIONS = ("short", LOOSE, "descriptive", LOOSE)
+"""Styles of the captions, in turn: people write as no template does."""
 
 
 class TextTask:
@@ -33,7 +36,7 @@ class TextTask:
         texts, labels = [], []
         for i in range(self.batch_size):
             attributes = sample_attributes(draws, held_out=False)
-            language, style = ("en", "zh")[i % 2], (*STYLES, LOOSE)[i // 2 % 3]
+            language, style = ("en", "zh")[i % 2], CAPTIONS[i // 2 % len(CAPTIONS)]
             said = compose(attributes, draws, language, style)
             texts.append(said.text)
             labels.append(reading_labels(attributes, said.mentioned))

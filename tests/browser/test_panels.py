@@ -9,6 +9,8 @@ from sora_core.shapes import Compression, VideoShape
 
 GRID = 3
 """The noise grid of text_to_video."""
+WRITER = 8
+"""The prompt expander of expand_prompt."""
 EVIL = "<img src=x onerror='window.hacked=1'><b>bold</b>"
 MODULE = "/extensions/sora-video/js/sizes.js"
 
@@ -315,6 +317,21 @@ def test_strips_show_what_is_given_and_what_is_new(tab, alone, kind, values, cha
     assert tab.panel(1) == before
     tab.set(1, *change)
     assert tab.panel(1) == after
+
+
+def test_what_a_block_wrote_stands_below_it_as_text(nodes, workflow, request):
+    nodes.open(workflow("expand_prompt"))
+    assert nodes.panel(WRITER) == "the text stands here after a run"
+    for node, name, value in (
+        (1, "checkpoint", "nano.safetensors"), (3, "width", 48), (3, "height", 48), (4, "steps", 1),
+        (WRITER, "prompt", f"an orange house {EVIL}"),
+        (WRITER, "seed", int(request.node.callspec.params["nodes"])),  # what was run before is not told again
+    ):  # fmt: skip
+        nodes.set(node, name, value)
+    assert nodes.queue()[0] == "execution_success"
+    nodes.until("id => app.graph.getNodeById(id).widgets.at(-1).element.textContent.includes('orange house')", WRITER)
+    assert EVIL in nodes.panel(WRITER)
+    assert not nodes.run("() => window.hacked")
 
 
 def connect(tab, node, name):

@@ -1,0 +1,156 @@
+"""What do the report's choices gain at equal compute? Pairs of small trainings in which one thing differs.
+
+prediction: does a transformer that predicts clean patches learn faster than one that predicts the velocity? The loss is
+the velocity's squared error for both; only what the output stands for differs.
+captions: does one that is trained with descriptive captions know more of a clip than one that is trained with short
+ones? Each is told about the held-out clips in its own way.
+aspects: does one that is trained on clips as they are know wide and tall ones better than one that is trained on the
+squares in their middle?
+
+Both transformers of a pair work on the bundled model's latents and text, and have equal weights at the start, equal
+clips, noise and optimiser. Fails where the choice gains nothing.
+
+python benchmarks/ablations.py prediction captions --steps 120 --seeds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sora_core.checkpoint import BUNDLED
+from sora_core.config import SoraConfig, preset
+from sora_core.data.generate import generate_shards
+from sora_core.data.latents import LatentShard, encode_store
+from sora_core.data.store import ClipStore
+from sora_core.data.worlds.captions import compose
+from sora_core.data.worlds.catalogue import shown
+from sora_core.data.worlds.lexicon import LANGUAGES
+from sora_core.training.dit import DiTTask, Sequence
+from sora_core.training.export import trained_parts
+from sora_core.training.loop import TrainConfig, train
+from sora_core.training.reading import reading_labels
+
+FIRST, SHARDS, KEPT = 8, 8, 2
+"""Which shards of 48 clips are rendered: wide, tall and square ones. The last, a wide and a tall one, are held out."""
+HELD_OUT = 16
+"""Rows of noisy samples from clips that were not trained on; the same for all."""
+
+
+class VelocityTask(DiTTask):
+    """The same network, whose output is the velocity from which the clean patches follow."""
+
+    def predict(self, noisy: Tensor, sigma: Tensor, *rest: object) -> Tensor:
+        return noisy - sigma[:, None] * super().predict(noisy, sigma, *rest)  # type: ignore[arg-type]
+
+
+class DescriptiveTask(DiTTask):
+    """Every caption tells all that a clip shows."""
+
+    style = "descriptive"
+
+    def words(self, shard: LatentShard, row: int, mirror: int, draws: torch.Generator) -> tuple[str, tuple[int, ...]]:
+        # What a caption draws must not change which clips and which noise come next.
+        own = torch.Generator().manual_seed(int(torch.randint(1 << 62, (), generator=draws)))
+        attributes = shown(shard.world, tuple(shard.labels[row].tolist()), mirrored=bool(mirror))
+        said = compose(attributes, own, LANGUAGES[int(torch.randint(2, (), generator=own))], self.style)
+        return said.text, reading_labels(attributes, said.mentioned)
+
+
+class ShortTask(DescriptiveTask):
+    """Every caption is a few words on some of it."""
+
+    style = "short"
+
+
+class SquareTask(DiTTask):
+    """Every clip is cropped to the largest square in its middle."""
+
+    def sequence(self, latent: Tensor, *rest: Any, **about: Any) -> Sequence:
+        side, patch = min(latent.shape[2:]), self.config.dit.patch[1]
+        top, left = ((size - side) // 2 // patch * patch for size in latent.shape[2:])
+        return super().sequence(latent[:, :, top : top + side, left : left + side], *rest, **about)
+
+
+class Arm(NamedTuple):
+    """One side of a comparison: how it is trained, and how it is asked about held-out clips."""
+
+    name: str
+    trains: type[DiTTask]
+    asked: type[DiTTask]
+
+
+PAIRS = {
+    "prediction": (Arm("clean patches", DiTTask, DiTTask), Arm("velocity", VelocityTask, VelocityTask)),
+    "captions": (Arm("descriptive", DescriptiveTask, DescriptiveTask), Arm("short", ShortTask, ShortTask)),
+    "aspects": (Arm("native", DiTTask, DiTTask), Arm("square crops", SquareTask, DiTTask)),
+}
+"""By question: what the report chose, and what it is compared with."""
+
+
+def small(config: SoraConfig) -> SoraConfig:
+    """The bundled configuration with the smallest family member's transformer."""
+    nano = preset("nano").dit
+    dit = dataclasses.replace(config.dit, width=nano.width, depth=nano.depth, heads=nano.heads, hidden=nano.hidden)
+    return dataclasses.replace(config, dit=dit)
+
+
+@torch.no_grad()
+def held_out(kind: type[DiTTask], trained: DiTTask, shards: list[LatentShard]) -> float:
+    """Mean squared error of the clean patches on other clips, over all noise levels of training."""
+    task = kind(trained.config, shards, trained.text, trained.vae, seed=999, tokens=2048, compile=False)
+    task.module.load_state_dict(trained.module.state_dict())
+    return statistics.mean(task.loss(row)[1]["mse"] for row in range(HELD_OUT))
+
+
+def trained(kind: type[DiTTask], config: SoraConfig, shards: list[LatentShard], seed: int, steps: int) -> DiTTask:
+    """A task whose module has the averaged weights of a short training."""
+    vae, text = trained_parts(config, None, None, BUNDLED)
+    task = kind(config, shards, text, vae, seed=seed, tokens=1024, compile=False)
+    run = TrainConfig(steps=steps, lr=1e-3, warmup=20, sheet_every=steps + 1, save_every=steps, report_every=steps)
+    task.sheet = lambda path: None  # type: ignore[method-assign]
+    with tempfile.TemporaryDirectory() as folder:
+        ema = train(task, run, Path(folder), say=lambda _: None)
+    task.module.load_state_dict(task.module.state_dict() | ema)
+    return task
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("questions", nargs="+", choices=tuple(PAIRS))
+    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    config, gains = small(preset("mini")), []
+    with tempfile.TemporaryDirectory() as folder:
+        data, latents = Path(folder) / "clips", Path(folder) / "latents"
+        generate_shards(data, shards=SHARDS, first=FIRST, clips=48, seed=5, say=lambda _: None)
+        store = ClipStore(data)
+        encode_store(trained_parts(config, None, None, BUNDLED)[0], store, latents, say=lambda _: None)
+        shards = [LatentShard.load(latents / shard.path.name) for shard in store.shards]
+    learnt, kept = shards[:-KEPT], shards[-KEPT:]
+    for question in arguments.questions:
+        pair, ratios = PAIRS[question], []
+        print(f"{question + ', seed':<16}", *(f"{arm.name:>14}" for arm in pair), f"{'ratio':>7}   (held-out error)")
+        for seed in range(arguments.seeds):
+            errors = [
+                held_out(arm.asked, trained(arm.trains, config, learnt, seed, arguments.steps), kept) for arm in pair
+            ]
+            ratios.append(errors[0] / errors[1])
+            print(f"{seed:<16}", *(f"{error:>14.4f}" for error in errors), f"{ratios[-1]:>7.3f}", flush=True)
+        gains.append(statistics.median(ratios))
+        print(f"{' over '.join(arm.name for arm in pair)}: {gains[-1]:.3f} (median of {len(ratios)})", flush=True)
+    return int(max(gains) >= 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

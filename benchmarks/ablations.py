@@ -2,15 +2,13 @@
 
 prediction: does a transformer that predicts clean patches learn faster than one that predicts the velocity? The loss is
 the velocity's squared error for both; only what the output stands for differs.
-captions: does one that is trained with descriptive captions know more of a clip than one that is trained with short
-ones? Each is told about the held-out clips in its own way.
 aspects: does one that is trained on clips as they are know wide and tall ones better than one that is trained on the
 squares in their middle?
 
 Both transformers of a pair work on the bundled model's latents and text, and have equal weights at the start, equal
 clips, noise and optimiser. Fails where the choice gains nothing.
 
-python benchmarks/ablations.py prediction captions --steps 120 --seeds 3
+python benchmarks/ablations.py prediction aspects --steps 120 --seeds 3
 """
 
 from __future__ import annotations
@@ -31,13 +29,9 @@ from sora_core.config import SoraConfig, preset
 from sora_core.data.generate import generate_shards
 from sora_core.data.latents import LatentShard, encode_store
 from sora_core.data.store import ClipStore
-from sora_core.data.worlds.captions import compose
-from sora_core.data.worlds.catalogue import shown
-from sora_core.data.worlds.lexicon import LANGUAGES
 from sora_core.training.dit import DiTTask, Sequence
 from sora_core.training.export import trained_parts
 from sora_core.training.loop import TrainConfig, train
-from sora_core.training.reading import reading_labels
 
 FIRST, SHARDS, KEPT = 8, 8, 2
 """Which shards of 48 clips are rendered: wide, tall and square ones. The last, a wide and a tall one, are held out."""
@@ -50,25 +44,6 @@ class VelocityTask(DiTTask):
 
     def predict(self, noisy: Tensor, sigma: Tensor, *rest: object) -> Tensor:
         return noisy - sigma[:, None] * super().predict(noisy, sigma, *rest)  # type: ignore[arg-type]
-
-
-class DescriptiveTask(DiTTask):
-    """Every caption tells all that a clip shows."""
-
-    style = "descriptive"
-
-    def words(self, shard: LatentShard, row: int, mirror: int, draws: torch.Generator) -> tuple[str, tuple[int, ...]]:
-        # What a caption draws must not change which clips and which noise come next.
-        own = torch.Generator().manual_seed(int(torch.randint(1 << 62, (), generator=draws)))
-        attributes = shown(shard.world, tuple(shard.labels[row].tolist()), mirrored=bool(mirror))
-        said = compose(attributes, own, LANGUAGES[int(torch.randint(2, (), generator=own))], self.style)
-        return said.text, reading_labels(attributes, said.mentioned)
-
-
-class ShortTask(DescriptiveTask):
-    """Every caption is a few words on some of it."""
-
-    style = "short"
 
 
 class SquareTask(DiTTask):
@@ -90,7 +65,6 @@ class Arm(NamedTuple):
 
 PAIRS = {
     "prediction": (Arm("clean patches", DiTTask, DiTTask), Arm("velocity", VelocityTask, VelocityTask)),
-    "captions": (Arm("descriptive", DescriptiveTask, DescriptiveTask), Arm("short", ShortTask, ShortTask)),
     "aspects": (Arm("native", DiTTask, DiTTask), Arm("square crops", SquareTask, DiTTask)),
 }
 """By question: what the report chose, and what it is compared with."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
+import comfy.model_management
 from comfy_api.latest import io
 from torch import Tensor
 
 from sora_core.randomness import generator
 
 from .editing_media import movie_input
-from .movie import IMAGE_FPS, frames_of
+from .movie import frames_of
 from .prompt import told
 from .sampling_inputs import seed_input
 from .schema import advanced, schema
@@ -31,7 +33,11 @@ class SoraDescribeVideo(io.ComfyNode):
             " knows the small world of Sora Mini, and calls everything else by what is nearest in it.",
             search_aliases=["caption", "video to text", "image to text", "recaption", "interrogate"],
             inputs=[
-                movie_input("video", "The video or the images to describe; one image is described without motion."),
+                movie_input(
+                    "video",
+                    "The video or the images to describe; one image, or less than a quarter of a second,"
+                    " without motion.",
+                ),
                 io.Combo.Input("language", options=list(LANGUAGES), default="English", tooltip="Of the caption."),
                 io.Float.Input(
                     "temperature", default=0.0, min=0.0, max=2.0, step=0.05,
@@ -48,18 +54,19 @@ class SoraDescribeVideo(io.ComfyNode):
 
     @classmethod
     def execute(cls, video: Any, language: str, temperature: float, seed: int, fps: float = 0.0) -> io.NodeOutput:
-        from sora_core.text.captioner import describe, glimpses
+        from sora_core.text.captioner import glimpses, tell
 
-        if isinstance(video, Tensor):
-            colours = video.expand(-1, -1, -1, 3) if video.shape[-1] == 1 else video
-            chunks, rate = iter(colours.split(16)), fps or IMAGE_FPS
-        else:
-            chunks, rate, _ = frames_of(video, 16)
+        chunks, rate, _ = frames_of(video, 16, fps)
+        look = captioner().look(glimpses(interruptible(chunks), rate))
         draws = generator(seed, "describe")
-        (text,) = describe(
-            captioner(), *glimpses(chunks, rate), LANGUAGES[language], temperature=temperature, draws=draws
-        )
-        return told(text)
+        return told(tell(captioner(), look, LANGUAGES[language], temperature=temperature, draws=draws)[0])
+
+
+def interruptible(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The same frames, as long as nobody has asked ComfyUI to stop."""
+    for frames in chunks:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        yield frames
 
 
 @cache

@@ -34,8 +34,13 @@ def file_of(video: Any) -> str | None:
     return None
 
 
-def frames_of(video: Any, chunk: int) -> tuple[Iterator[Tensor], float, int]:
-    """Chunks of frames `t h w 3` of a VIDEO, its rate and their number; from its file if that is not trimmed."""
+def frames_of(video: Any, chunk: int, fps: float = 0.0) -> tuple[Iterator[Tensor], float, int]:
+    """Chunks of frames `t h w 3` of a VIDEO, its rate and their number; from its file if that is not trimmed.
+
+    Of an IMAGE the rate is `fps`, or `IMAGE_FPS` if that is 0.
+    """
+    if isinstance(video, Tensor):
+        return iter(in_colour(video).split(chunk)), fps or IMAGE_FPS, len(video)
     source = file_of(video)
     if source is not None:
         reader = VideoReader(source, chunk=chunk)
@@ -51,11 +56,16 @@ def as_pixels(frames: Tensor) -> Tensor:
     return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
 
 
+def in_colour(images: Tensor) -> Tensor:
+    """An IMAGE `t h w c` in three colours, whether it is grey or has transparency."""
+    return images.expand(-1, -1, -1, 3) if images.shape[-1] == 1 else images[..., :3]
+
+
 def all_frames(movie: Any) -> tuple[Tensor, float | None]:
     """Frames `1 3 t h w` in [0, 1] of an IMAGE or a VIDEO, and the rate if it knows one."""
     rate = None
     if isinstance(movie, Tensor):
-        frames = (movie.expand(-1, -1, -1, 3) if movie.shape[-1] == 1 else movie[..., :3]).float()
+        frames = in_colour(movie).float()
     else:
         chunks, rate, _ = frames_of(movie, 16)
         frames = torch.cat([as_pixels(part) for part in chunks])

@@ -8,7 +8,7 @@ examples:
   sora train dit  --data data/sandbox --out runs/dit --steps 100000     (on the parts of the bundled model)
   sora train dit  --data data/mine --init my-model.safetensors --out runs/more --steps 5000     (goes on from a model)
   sora train judge --data data/sandbox --out runs/judge --steps 7000    (what `sora evaluate` scores with)
-  sora train captioner --data data/sandbox --out runs/captioner --steps 3000      (what `sora caption` describes with)
+  sora train captioner --data data/sandbox --out runs/captioner --steps 1800      (what `sora caption` describes with)
   torchrun --standalone --nproc-per-node 2 -m sora_core train dit --data data/sandbox --out runs/dit --steps 100000 \
       --slots 2                                                         (the same run as one process with --slots 2;
                                                                          a process for each core is the fastest)
@@ -192,9 +192,11 @@ def build_task(arguments: argparse.Namespace) -> Task:
     if arguments.part == "dit":
         return dit_task(arguments, model, store)
     if arguments.part == "captioner":
+        from ..text.captioner import load_captioner
         from ..training.captioner import CaptionerTask
 
-        return CaptionerTask(store, seed=arguments.seed)
+        words = None if arguments.init is None else load_captioner(arguments.init).config.words
+        return CaptionerTask(store, seed=arguments.seed, words=words)
     if arguments.part == "judge":
         from ..training.export import trained_parts
         from ..training.judge import JudgeTask
@@ -215,12 +217,13 @@ def build_task(arguments: argparse.Namespace) -> Task:
 def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore) -> Task:
     """Encode the clips with the trained VAE, once, and train on their latents."""
     from ..data.latents import LatentShard, encode_store
+    from ..data.store import pin_captions
     from ..training import parallel
     from ..training.dit import DiTTask
     from ..training.export import trained_parts
 
-    for shard in store.shards:
-        shard.captions()  # refused before the clips are encoded
+    with parallel.process_0_first():
+        pin_captions(store, arguments.out)  # refused before the clips are encoded
     vae, text = trained_parts(model, arguments.vae, arguments.text, arguments.init)
     # Latents of another encoder must never be taken for this one's.
     latents = arguments.out / f"latents_{fingerprint(vae.encoder)}"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..randomness import generator
 from ..video import CONTAINERS, VideoReader
-from .store import write_captions, write_shard
+from .store import captions_path, write_captions, write_shard
 
 SIDE = 256
 """Pixels of the shorter side that larger videos are reduced to before they are cut."""
@@ -41,13 +41,13 @@ def cut_videos(
             fps = float(reader.fps)
             draws = generator(seed, "footage", path.name)
             about = {"fps": fps, "world": "footage", "periodic": False, "source": path.name}
-            part = 0
+            part, caption = 0, caption_of(path)
             for clip in _cut(reader, num_frames, crops, draws):
                 rows.append(clip)
                 if len(rows) == clips:
-                    written += _write(out, part, rows, about, caption_of(path), say)
+                    written += _write(out, part, rows, about, caption, say)
                     rows, part = [], part + 1
-            written += _write(out, part, rows, about, caption_of(path), say)
+            written += _write(out, part, rows, about, caption, say)
     if not written:
         raise ValueError(f"no video in {videos} has {num_frames} frames of at least {CROP}x{CROP} pixels")
 
@@ -72,9 +72,12 @@ def _cut(reader: VideoReader, num_frames: int, crops: int, draws: torch.Generato
 
 
 def caption_of(video: Path) -> str:
-    """What the text file beside a video says of it; nothing if there is none."""
+    """What the text file beside a video says of it; nothing if there is none. Raises ValueError if it is not UTF-8."""
     path = video.with_suffix(".txt")
-    return " ".join(path.read_text(encoding="utf-8").split()) if path.is_file() else ""
+    try:
+        return " ".join(path.read_text(encoding="utf-8-sig").split()) if path.is_file() else ""
+    except UnicodeDecodeError:
+        raise ValueError(f"{path.name} is not text in UTF-8; save it as UTF-8") from None
 
 
 def _write(
@@ -85,9 +88,9 @@ def _write(
         return 0
     name = f"footage_{zlib.crc32(about['source'].encode()):08x}_{part:02d}_{len(rows[0])}x{CROP}x{CROP}.safetensors"
     path = out / name
+    if caption and not captions_path(path).exists():
+        write_captions(path, [[caption]] * len(rows))
     if not path.exists():
         write_shard(path, torch.stack(rows), torch.zeros(len(rows), 0, dtype=torch.uint8), about)
-        if caption:
-            write_captions(path, [[caption]] * len(rows))
         say(f"{path.name}: {len(rows)} clips of {about['source']}")
     return len(rows)

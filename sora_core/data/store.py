@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,36 +53,34 @@ class Shard:
         """The attribute indices of one clip."""
         return tuple(self.file.get_slice("labels")[row].tolist())
 
-    @property
-    def captions_path(self) -> Path:
-        """The file beside the shard that says what its clips show, if somebody wrote one."""
-        return self.path.with_suffix(".captions.json")
-
     def captions(self) -> tuple[tuple[str, ...], ...] | None:
         """All captions of every clip, in the order of the clips; None if there is no file of them.
 
         Raises ValueError when the file does not hold at least one caption for each clip.
         """
-        if not self.captions_path.exists():
+        path = captions_path(self.path)
+        if not path.exists():
             return None
         try:
-            rows = json.loads(self.captions_path.read_text(encoding="utf-8"))
+            rows = json.loads(path.read_text(encoding="utf-8-sig"))
         except ValueError as error:
-            raise ValueError(f"{self.captions_path.name} is not JSON: {error}") from None
+            raise ValueError(f"{path.name} is not JSON: {error}") from None
         told = isinstance(rows, list) and all(isinstance(row, list) and row for row in rows)
         if not told or not all(isinstance(text, str) for row in rows for text in row):
-            raise ValueError(f"{self.captions_path.name} must hold a list with a list of captions for each clip")
+            raise ValueError(f"{path.name} must hold a list with a list of captions for each clip")
         if len(rows) != self.clips:
-            raise ValueError(
-                f"{self.captions_path.name} has captions of {len(rows)} clips; the shard holds {self.clips}"
-            )
+            raise ValueError(f"{path.name} has captions of {len(rows)} clips; the shard holds {self.clips}")
         return tuple(map(tuple, rows))
+
+
+def captions_path(shard: Path) -> Path:
+    """The file beside a shard that says what its clips show, if somebody wrote one."""
+    return shard.with_suffix(".captions.json")
 
 
 def write_captions(shard: Path, rows: Sequence[Sequence[str]]) -> None:
     """Write all captions of every clip of a shard to the file beside it, which training then takes its words from."""
-    path = shard.with_suffix(".captions.json")
-    with whole_or_absent(path) as temporary:
+    with whole_or_absent(captions_path(shard)) as temporary:
         temporary.write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
@@ -104,6 +103,20 @@ class ClipStore:
                 return shard, row
             row -= shard.clips
         raise AssertionError("unreachable: row is below the number of clips")
+
+
+def pin_captions(store: ClipStore, run: Path) -> None:
+    """Remember which captions a run begins with, so that a resumed run says the same of the same clips.
+
+    Raises ValueError when they are others by now, or do not fit their shards.
+    """
+    found = {shard.path.name: zlib.crc32(repr(shard.captions()).encode()) for shard in store.shards}
+    pin = run / "captions.json"
+    if not pin.exists():
+        pin.write_text(json.dumps(found), encoding="utf-8")
+    for name, told in json.loads(pin.read_text(encoding="utf-8")).items():
+        if found[name] != told:
+            raise ValueError(f"the captions of {name} are not those that this run began with; begin another run")
 
 
 def pinned_store(folder: Path, run: Path) -> ClipStore:

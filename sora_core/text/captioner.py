@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from ..data.worlds import lexicon
 from ..data.worlds.attributes import ATTRIBUTES
 from ..data.worlds.captions import clean
-from ..evaluation.judge import Judge, resized, stride_at, windows
+from ..evaluation.judge import MOST_FRAMES, Judge, resized, stride_at, windows
 from ..training.state import save_atomically
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "captioner.safetensors"
@@ -74,6 +75,13 @@ class CaptionerConfig:
     width: int = 192
     depth: int = 3
     heads: int = 3
+
+
+class Look(NamedTuple):
+    """What was seen of some clips, `b a 2c`, and whether only one frame of each was."""
+
+    seen: Tensor
+    still: bool
 
 
 class Layer(nn.Module):
@@ -132,50 +140,63 @@ class Captioner(nn.Module):
             x = layer(x, mask)
         return self.exit(F.rms_norm(x[:, prefix.shape[1] :], x.shape[-1:]))
 
-    def look(self, video: Tensor, fps: float) -> Tensor:
-        """What the eyes see, `b a 2c`, of clips `b 3 t h w` in [0, 1]; long ones are looked at part by part."""
-        return torch.stack([self.eyes.features(part) for part in windows(video, fps)]).mean(0)
+    @torch.inference_mode()
+    def look(self, parts: Iterable[Tensor]) -> Look:
+        """What the eyes see of clips, given as the parts `b 3 t h w` of `windows` or `glimpses`."""
+        total, count, still = torch.zeros(()), 0, False
+        for part in parts:
+            total, count = total + self.eyes.features(part), count + 1
+            still = count == 1 and part.shape[2] == 1
+        if not count:
+            raise ValueError("there are no frames to describe")
+        return Look(total / count, still)
 
 
-def glimpses(chunks: Iterable[Tensor], fps: float) -> tuple[Tensor, float]:
-    """As many frames of a video as a captioner looks at, `1 3 t h w` in [0, 1], and their rate.
+def glimpses(chunks: Iterable[Tensor], fps: float) -> Iterator[Tensor]:
+    """What a captioner looks at of a video, part after part: `1 3 t h w` in [0, 1], as `windows` of the whole.
 
-    `chunks` `t h w 3` in [0, 1] or of whole numbers come one after the other, so memory does not grow with their size.
+    `chunks` `t h w 3` are frames in [0, 1] or of whole numbers; only a few are held at a time, however many there are.
     """
-    parts, begin, stride = [], 0, stride_at(fps)
+    stride, begin = stride_at(fps), 0
+    last = held = torch.zeros(0)
     for frames in chunks:
-        kept = frames[-begin % stride :: stride, ..., :3].movedim(-1, 0)[None]
+        kept = frames[-begin % stride :: stride, ..., :3].movedim(-1, 0)[None].cpu()
         begin += len(frames)
-        if kept.shape[2]:
-            parts.append(resized(kept.float() / 255 if kept.dtype == torch.uint8 else kept.float()))
-    return torch.cat(parts, dim=2), fps / stride
+        if not kept.shape[2]:
+            continue
+        small = resized(kept.float() / 255 if kept.dtype == torch.uint8 else kept.float())
+        held = torch.cat([held, small], dim=2) if held.ndim == 5 else small
+        while held.shape[2] >= MOST_FRAMES:
+            last, held = held[:, :, :MOST_FRAMES], held[:, :, MOST_FRAMES:]
+            yield last
+    if held.ndim == 5 and held.shape[2]:
+        # The last part is as long as the others, so it begins within the one before.
+        yield held if last.ndim < 5 else torch.cat([last, held], dim=2)[:, :, -MOST_FRAMES:]
 
 
 @torch.inference_mode()
-def describe(
-    captioner: Captioner, video: Tensor, fps: float, language: str = "en", *, temperature: float = 0.0,
+def tell(
+    captioner: Captioner, look: Look, language: str = "en", *, temperature: float = 0.0,
     draws: torch.Generator | None = None,
 ) -> list[str]:  # fmt: skip
-    """A caption of every clip of `b 3 t h w` in [0, 1] at `fps` frames per second; of a still, without its motion.
+    """A caption of every clip that was looked at; of a still, without its motion.
 
-    A `temperature` above 0 draws words instead of taking the likeliest, with `draws` on the CPU: other words and
-    sentences, and above 1 more and more mistakes.
-    Raises ValueError for another language than "en" and "zh", or a temperature that is negative or has no generator.
+    A `temperature` above 0 draws words with `draws` instead of taking the likeliest: other words and sentences, and
+    near 1 more and more mistakes. Raises ValueError for another language than "en" and "zh", or a negative temperature.
     """
     if language not in lexicon.LANGUAGES:
         raise ValueError(f'language is {language!r}; it must be "en" or "zh"')
-    if not 0 <= temperature < float("inf") or (temperature > 0 and draws is None):
-        raise ValueError(f"temperature is {temperature}; it must be 0, or above with a generator to draw with")
-    seen = captioner.look(video, fps)
-    start = SPECIAL.index(f"<{language}>" if video.shape[2] > 1 else f"<{language} still>")
-    ids = torch.full((len(video), 1), start, device=video.device)
-    ended = torch.zeros(len(video), dtype=torch.bool, device=video.device)
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature is {temperature}; it must be 0 or above, for instance 0.5")
+    start = SPECIAL.index(f"<{language} still>" if look.still else f"<{language}>")
+    ids = torch.full((len(look.seen), 1), start)
+    ended = torch.zeros(len(look.seen), dtype=torch.bool)
     while ids.shape[1] <= MOST_WORDS and not ended.all():
-        logits = captioner(seen, ids)[:, -1].float()
+        logits = captioner(look.seen, ids)[:, -1]
         logits[:, [*range(END), UNKNOWN]] = -torch.inf
         if temperature:
-            likely = (logits / temperature).softmax(-1).cpu()
-            word = torch.multinomial(likely, 1, generator=draws)[:, 0].to(ids.device)
+            likely = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
+            word = torch.multinomial(likely, 1, generator=draws)[:, 0]
         else:
             word = logits.argmax(-1)
         word = torch.where(ended, END, word)
@@ -183,6 +204,14 @@ def describe(
         ids = torch.cat([ids, word[:, None]], dim=1)
     rows = [[captioner.config.words[i] for i in row if i != END] for row in ids[:, 1:].tolist()]
     return [text_of(row, language) for row in rows]
+
+
+def describe(captioner: Captioner, video: Tensor, fps: float, language: str = "en") -> list[str]:
+    """The likeliest caption of every clip of `b 3 t h w` in [0, 1] at `fps` frames per second; raises as `tell`.
+
+    Less than a quarter of a second is looked at once and described as a still.
+    """
+    return tell(captioner, captioner.look(windows(video, fps)), language)
 
 
 def save_captioner(path: Path, captioner: Captioner, about: Mapping[str, object]) -> None:
@@ -205,11 +234,15 @@ def load_captioner(path: Path = BUNDLED) -> Captioner:
         raise ValueError(f"{path.name} is damaged or not a safetensors file: {error}") from None
     if header is None:
         raise ValueError(f"{path.name} holds no captioner; train one with: sora train captioner")
-    values = json.loads(header)
-    with torch.device("meta"):
-        captioner = Captioner(CaptionerConfig(**values | {"words": tuple(values["words"])}))
+    another = ValueError(f"{path.name} holds a captioner of another version; train one with: sora train captioner")
+    try:
+        values = json.loads(header)
+        with torch.device("meta"):
+            captioner = Captioner(CaptionerConfig(**values | {"words": tuple(values["words"])}))
+    except (ValueError, KeyError, TypeError, RuntimeError):
+        raise another from None
     expected = {name: value.shape for name, value in captioner.state_dict().items()}
     if {name: value.shape for name, value in weights.items()} != expected:
-        raise ValueError(f"{path.name} holds a captioner of another version; train one with: sora train captioner")
+        raise another
     captioner.load_state_dict(weights, assign=True)
     return captioner.eval().requires_grad_(False)

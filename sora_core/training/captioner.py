@@ -38,11 +38,14 @@ NOTHING = -100
 
 
 class CaptionerTask:
-    """Cross-entropy of the next word of descriptive captions, on the judge's batches of clips and stills."""
+    """Cross-entropy of the next word of descriptive captions, on the judge's batches of clips and stills.
 
-    def __init__(self, store: ClipStore, *, seed: int = 0):
+    `words` are those of a captioner that is gone on with, instead of the lexicon's.
+    """
+
+    def __init__(self, store: ClipStore, *, seed: int = 0, words: tuple[str, ...] | None = None):
         self.clips, self.seed = JudgeTask(store, seed=seed), seed
-        self.module = Captioner(CaptionerConfig(words=vocabulary()))
+        self.module = Captioner(CaptionerConfig(words=words or vocabulary()))
         self.module.initialise(generator(seed, "captioner"), load_judge())
         self.number = {word: i for i, word in enumerate(self.module.config.words)}
         self.looks: dict[int, tuple[Tensor, Tensor, bool]] = {}
@@ -83,9 +86,9 @@ class CaptionerTask:
 
     @torch.inference_mode()
     def accuracy(self) -> CaptionScore:
-        """What captions of held-out clips tell, against what the clips show."""
+        """What captions of held-out clips tell, against what the clips show; nothing is counted if there are none."""
         score = CaptionScore()
-        for i in range(HELD_OUT):
+        for i in range(HELD_OUT if self.clips.held_out else 0):
             video, labels = self.clips.batch(-4 - 4 * i, self.clips.held_out)  # every fourth batch is of clips
             sheets = [Attributes.from_indices(tuple(row)) for row in labels.tolist()]
             for language in ("en", "zh"):

@@ -57,4 +57,11 @@ def test_a_seed_draws_other_words_only_if_asked(run, shown):
     assert describe(run, shown[1], seed=1)[0] == describe(run, shown[1], seed=2)[0]
     drawn = {describe(run, shown[1], seed=seed, temperature=1.0)[0] for seed in range(4)}
     assert len(drawn) > 1
-    assert describe(run, shown[1], seed=3, temperature=1.0)[0] in drawn
+
+
+def test_a_request_to_stop_is_heard(run, shown):
+    import comfy.model_management as management
+
+    management.interrupt_current_processing()
+    with pytest.raises(management.InterruptProcessingException):
+        describe(run, shown[1])

@@ -9,7 +9,7 @@ import torch
 
 from sora_core.cli import main
 from sora_core.data.latents import LatentShard
-from sora_core.data.store import ClipStore, write_captions, write_shard
+from sora_core.data.store import ClipStore, pin_captions, write_captions, write_shard
 from sora_core.evaluation.evaluate import USUAL
 from sora_core.evaluation.fidelity import rendered
 from sora_core.evaluation.prompts import described
@@ -58,6 +58,52 @@ def test_several_videos_are_named_and_text_is_written_beside_them(tmp_path, clip
         assert text.endswith("。")
 
 
+def test_a_text_that_somebody_wrote_is_kept(tmp_path, clips, capsys):
+    film(tmp_path / "a.mp4", clips[0])
+    (tmp_path / "a.txt").write_text("mine", encoding="utf-8")
+    assert main(["caption", str(tmp_path / "a.mp4"), "--write"]) == 0
+    assert "a.txt is kept" in capsys.readouterr().err
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_texts_that_cannot_be_written_are_refused_before_the_work(tmp_path, clips, capsys):
+    for name in ("a.mp4", "a.webm"):
+        film(tmp_path / name, clips[0])
+    assert main(["caption", str(tmp_path / "a.mp4"), str(tmp_path / "a.webm"), "--write"]) == 2
+    assert "would both be a.txt" in capsys.readouterr().err
+    (tmp_path / "a.txt").mkdir()
+    assert main(["caption", str(tmp_path / "a.mp4"), "--write"]) == 2
+    said = capsys.readouterr()
+    assert "is a folder" in said.err
+    assert not said.out
+
+
+def test_videos_after_a_damaged_one_are_described_too(tmp_path, clips, capsys):
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    film(tmp_path / "b.mp4", clips[0])
+    assert main(["caption", str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")]) == 2
+    said = capsys.readouterr()
+    assert said.out.startswith(str(tmp_path / "b.mp4"))
+    assert "1 of 2 videos could not be read: a.mp4" in said.err
+
+
+def test_shards_that_know_what_they_show_are_left_out(tmp_path, clips, capsys):
+    about = {"fps": 8.0, "world": "sandbox", "periodic": False}
+    write_shard(tmp_path / "s.safetensors", clips, torch.zeros(2, 9, dtype=torch.uint8), about)
+    assert main(["caption", "--data", str(tmp_path)]) == 0
+    assert "s.safetensors is of the sandbox" in capsys.readouterr().err
+    assert ClipStore(tmp_path).shards[0].captions() is None
+
+
+def test_a_run_goes_on_only_with_the_captions_it_began_with(data, tmp_path):
+    store = ClipStore(data)
+    pin_captions(store, tmp_path)
+    pin_captions(store, tmp_path)
+    write_captions(store.shards[0].path, [["a"], ["b"]])
+    with pytest.raises(ValueError, match="not those that this run began with"):
+        pin_captions(store, tmp_path)
+
+
 def test_a_training_set_gets_captions_once(data, capsys):
     assert main(["caption", "--data", str(data)]) == 0
     path = data / "footage_0.captions.json"
@@ -93,11 +139,22 @@ def test_videos_bring_their_text_files_along(tmp_path):
     frames = torch.zeros(5, 128, 128, 3, dtype=torch.uint8)
     with VideoWriter(tmp_path / "a.mp4", 128, 128, 8) as writer:
         writer.write(frames)
-    (tmp_path / "a.txt").write_text("a dark\nroom \n", encoding="utf-8")
     command = ["worlds", "--out", str(tmp_path / "shards"), "--from-videos", str(tmp_path), "--frames", "5"]
     assert main(command) == 0
     (shard,) = ClipStore(tmp_path / "shards").shards
+    assert shard.captions() is None
+    (tmp_path / "a.txt").write_text("a dark\nroom \n", encoding="utf-8-sig")
+    assert main(command) == 0
     assert set(shard.captions()) == {("a dark room",)}
+
+
+def test_text_in_another_encoding_is_named(tmp_path, capsys):
+    with VideoWriter(tmp_path / "a.mp4", 128, 128, 8) as writer:
+        writer.write(torch.zeros(5, 128, 128, 3, dtype=torch.uint8))
+    (tmp_path / "a.txt").write_bytes("狗".encode("gbk"))
+    command = ["worlds", "--out", str(tmp_path / "shards"), "--from-videos", str(tmp_path), "--frames", "5"]
+    assert main(command) == 2
+    assert "a.txt is not text in UTF-8" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -110,7 +167,7 @@ def test_files_of_captions_that_do_not_fit_are_refused_before_training(data, tmp
     command = ["train", "dit", "--data", str(data), "--out", str(tmp_path / "run"), "--steps", "1"]
     assert main(command) == 2
     assert message in capsys.readouterr().err
-    assert not list((tmp_path / "run").glob("latents*"))
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"data.json"}
 
 
 @pytest.mark.parametrize(

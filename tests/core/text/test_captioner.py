@@ -6,13 +6,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from sora_core.data.worlds.attributes import Attributes
 from sora_core.data.worlds.captions import STILL, compose
 from sora_core.data.worlds.scene import sample_attributes
 from sora_core.evaluation.captions import CaptionScore, caption_score
 from sora_core.evaluation.evaluate import USUAL
 from sora_core.evaluation.fidelity import rendered
 from sora_core.evaluation.judge import BUNDLED as JUDGE
-from sora_core.evaluation.judge import Judge
+from sora_core.evaluation.judge import Judge, windows
 from sora_core.evaluation.prompts import described
 from sora_core.text.captioner import (
     MOST_WORDS,
@@ -22,6 +23,7 @@ from sora_core.text.captioner import (
     glimpses,
     load_captioner,
     save_captioner,
+    tell,
     text_of,
     vocabulary,
     words_of,
@@ -82,32 +84,43 @@ def test_captions_do_not_depend_on_the_batch(shipped):
 
 
 def test_a_seed_decides_what_is_drawn(untrained):
-    video = _video(2, 3, 5, 64, 64)
+    look = untrained.look([_video(2, 3, 5, 64, 64)])
     first, again, other = (
-        describe(untrained, video, 4.0, temperature=1.0, draws=torch.Generator().manual_seed(seed))
-        for seed in (1, 1, 2)
+        tell(untrained, look, temperature=1.0, draws=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )
     assert first == again != other
 
 
+def test_hardly_any_temperature_says_the_likeliest(shipped):
+    look = shipped.look(windows(next(iter(rendered(described(1, held_out=False), USUAL))), USUAL.fps))
+    draws = torch.Generator().manual_seed(0)
+    assert tell(shipped, look, temperature=1e-45, draws=draws) == tell(shipped, look)
+
+
 def test_wishes_that_cannot_be_met_are_refused(untrained):
-    video = _video(1, 3, 1, 64, 64)
+    look = untrained.look([_video(1, 3, 1, 64, 64)])
     with pytest.raises(ValueError, match="language is 'fr'"):
-        describe(untrained, video, 4.0, "fr")
-    with pytest.raises(ValueError, match="temperature is -1"):
-        describe(untrained, video, 4.0, temperature=-1.0)
-    with pytest.raises(ValueError, match="generator to draw with"):
-        describe(untrained, video, 4.0, temperature=0.5)
+        tell(untrained, look, "fr")
+    for temperature in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"temperature is {temperature}; it must be 0 or above"):
+            tell(untrained, look, temperature=temperature)
+    with pytest.raises(ValueError, match="no frames"):
+        untrained.look([])
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 7, 25])
-def test_glimpses_are_the_same_in_chunks_of_any_length(chunk):
-    frames = (_video(25, 96, 64, 3) * 255).byte()
-    whole, fps = glimpses(iter([frames]), 12.0)
-    parts, _ = glimpses(frames.split(chunk), 12.0)
-    assert torch.equal(whole, parts)
-    assert whole.shape == (1, 3, 9, 96, 64)
-    assert fps == 4.0
+@pytest.mark.parametrize("frames", [1, 25, 73, 80, 150, 151])
+def test_glimpses_are_the_windows_of_the_whole(frames):
+    video = (_video(frames, 24, 16, 3) * 255).byte()
+    whole = windows(video.movedim(-1, 0)[None].float() / 255, 12.0)
+    for chunk in (1, 7, frames):
+        parts = list(glimpses(video.split(chunk), 12.0))
+        assert len(parts) == len(whole)
+        assert all(torch.equal(part, window) for part, window in zip(parts, whole, strict=True))
+
+
+def test_one_look_makes_a_still(untrained):
+    assert untrained.look(windows(_video(1, 3, 10, 64, 64), 60.0)).still
+    assert not untrained.look(windows(_video(1, 3, 20, 64, 64), 60.0)).still
 
 
 def test_saved_captioners_come_back(untrained, tmp_path):
@@ -127,16 +140,21 @@ def test_other_files_are_refused(tmp_path):
     broken.write_bytes(b"no weights")
     with pytest.raises(ValueError, match="damaged"):
         load_captioner(broken)
-    save_file({"a": torch.zeros(1)}, broken, {"captioner": '{"words": ["a"], "width": 64, "depth": 1, "heads": 1}'})
-    with pytest.raises(ValueError, match="of another version"):
-        load_captioner(broken)
+    for header in (
+        '{"words": ["a"], "width": 64, "depth": 1, "heads": 1}', '{"width": 64}', '{"words": [], "colour": 1}', "{",
+    ):  # fmt: skip
+        save_file({"a": torch.zeros(1)}, broken, {"captioner": header})
+        with pytest.raises(ValueError, match="of another version"):
+            load_captioner(broken)
 
 
 def test_captions_are_scored_by_what_they_name(draws):
-    (sheet,) = (p.attributes for p in described(1, held_out=False))
+    sheet = Attributes(subject="duck", colour="red", environment="sea", time="day", motion="left", camera="static")
     perfect = compose(sheet, draws, "en", "descriptive").text
-    assert caption_score([perfect], [sheet]).recall == caption_score([perfect], [sheet]).precision == 1.0
-    wrong = "a pink duck" if (sheet.subject, sheet.colour) != ("duck", "pink") else "a red cone"
-    assert caption_score([wrong], [sheet]).right < 2
-    assert caption_score([""], [sheet]) == CaptionScore(right=0, told=0, shown=caption_score([""], [sheet]).shown)
-    assert caption_score(["nothing"], [sheet]).precision == 0.0
+    assert caption_score([perfect], [sheet]) == CaptionScore(right=6, told=6, shown=6)
+    score = caption_score(["a red cone", ""], [sheet, sheet])
+    assert score == CaptionScore(right=1, told=2, shown=12)
+    assert score.recall == 1 / 12
+    assert score.precision == 0.5
+    assert caption_score(["a red duck"], [sheet], still=True) == CaptionScore(right=2, told=2, shown=4)
+    assert caption_score([""], [sheet]).precision == 0.0

@@ -8,7 +8,7 @@ import torch
 from sora_core.cli import main
 from sora_core.data.store import ClipStore, write_shard
 from sora_core.data.worlds.attributes import Attributes
-from sora_core.text.captioner import SPECIAL, load_captioner
+from sora_core.text.captioner import BUNDLED, SPECIAL, load_captioner
 from sora_core.training.captioner import LOOKS, CaptionerTask
 
 
@@ -67,7 +67,13 @@ def test_the_command_trains_one_that_can_be_loaded_and_gone_on_with(store, tmp_p
     assert "recall" in said.err
     assert len((run / "sheet_0000001.txt").read_text(encoding="utf-8").splitlines()) == 8
     trained = load_captioner(run / "captioner.safetensors")
-    more = [*command[:-1], "1", "--init", str(run / "captioner.safetensors")]
-    more[more.index("--out") + 1] = str(tmp_path / "more")
-    assert main(more) == 0
-    assert len(trained.config.words) == len(load_captioner(tmp_path / "more" / "captioner.safetensors").config.words)
+    assert trained.config.words[: len(SPECIAL)] == SPECIAL
+
+
+def test_one_is_gone_on_with_in_its_own_words_even_without_clips_to_measure_on(store, tmp_path, capsys):
+    store.shards[1].path.unlink()  # the one that is kept away from training
+    command = ["train", "captioner", "--data", str(store.shards[0].path.parent), "--out", str(tmp_path / "run")]
+    assert main([*command, "--steps", "1", "--init", str(BUNDLED)]) == 0
+    assert "no held-out shard" in capsys.readouterr().err
+    more = load_captioner(tmp_path / "run" / "captioner.safetensors")
+    assert more.config.words == load_captioner().config.words

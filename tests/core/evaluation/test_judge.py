@@ -7,7 +7,6 @@ import torch
 from safetensors.torch import load_file
 
 from sora_core.cli import main
-from sora_core.data.store import ClipStore, write_shard
 from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
 from sora_core.evaluation.judge import (
     MOVING,
@@ -101,17 +100,6 @@ def test_saved_judges_come_back(judge, tmp_path):
         load_judge(path)
     with pytest.raises(FileNotFoundError, match="sora train judge"):
         load_judge(tmp_path / "none.safetensors")
-
-
-@pytest.fixture
-def store(tmp_path) -> ClipStore:
-    a = Attributes(subject="duck", colour="red", environment="sea", time="day", motion="left", camera="pan_right")
-    labels = torch.tensor([a.indices()] * 2, dtype=torch.uint8)
-    for index in (6, 7):
-        frames = torch.full((2, 5, 64, 64, 3), 100 + index, dtype=torch.uint8)
-        about = {"fps": 4.0, "world": "sandbox", "periodic": False, "seed": 0}
-        write_shard(tmp_path / f"sandbox_{index:05d}_5x64x64.safetensors", frames, labels, about)
-    return ClipStore(tmp_path)
 
 
 def test_training_keeps_a_part_of_the_clips_away(store):

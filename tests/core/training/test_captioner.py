@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from sora_core.cli import main
-from sora_core.data.store import ClipStore, write_shard
-from sora_core.data.worlds.attributes import Attributes
 from sora_core.text.captioner import BUNDLED, SPECIAL, load_captioner
 from sora_core.training.captioner import LOOKS, CaptionerTask
-
-
-@pytest.fixture
-def store(tmp_path) -> ClipStore:
-    a = Attributes(subject="duck", colour="red", environment="sea", time="day", motion="left", camera="pan_right")
-    labels = torch.tensor([a.indices()] * 2, dtype=torch.uint8)
-    for index in (6, 7):
-        frames = torch.full((2, 5, 64, 64, 3), 100 + index, dtype=torch.uint8)
-        about = {"fps": 4.0, "world": "sandbox", "periodic": False, "seed": 0}
-        write_shard(tmp_path / f"sandbox_{index:05d}_5x64x64.safetensors", frames, labels, about)
-    return ClipStore(tmp_path)
 
 
 def test_it_learns_to_tell_and_leaves_the_eyes_as_they_are(store):

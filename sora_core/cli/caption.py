@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..text.captioner import Captioner
 
 CLIPS_AT_ONCE = 16
+"""Clips of a shard that are looked at together."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -35,6 +35,7 @@ LOOKS = 192
 HELD_OUT = 8
 """Batches of held-out clips that a trained captioner is measured on."""
 NOTHING = -100
+"""The target where no word is asked for: after the end, and where the vocabulary lacks one."""
 
 
 class CaptionerTask:
@@ -89,7 +90,7 @@ class CaptionerTask:
         """What captions of held-out clips tell, against what the clips show; nothing is counted if there are none."""
         score = CaptionScore()
         for i in range(HELD_OUT if self.clips.held_out else 0):
-            video, labels = self.clips.batch(-4 - 4 * i, self.clips.held_out)  # every fourth batch is of clips
+            video, labels = self.clips.batch(-4 - 4 * i, self.clips.held_out)  # clips, not stills
             sheets = [Attributes.from_indices(tuple(row)) for row in labels.tolist()]
             for language in ("en", "zh"):
                 score += caption_score(describe(self.module, video, 1 / SPACING, language), sheets)

@@ -11,7 +11,7 @@ from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
 from sora_core.data.worlds.captions import Draw, Words
 from sora_core.text.recognise import Reading, read, recognise
 
-__all__ = ["expand", "recognise"]
+__all__ = ["completed", "expand", "recognise"]
 
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 _SENTENCE_END = re.compile(r"[.!?。！？…]$")
@@ -28,8 +28,11 @@ very really simple animation cinematic realistic next over under into near there
 """Words that do not name a thing of their own, so that a subject may be drawn beside them."""
 
 
-def _draw_attributes(known: dict[str, str], draw: Draw) -> Attributes:
-    """`known` completed at random; a wall is never invented, a second subject only now and then."""
+def completed(known: dict[str, str], draw: Draw) -> Attributes:
+    """What a prompt names (`recognise`) completed at random: never with a wall, now and then with a second subject.
+
+    What is known is drawn all the same and put aside, so that one more word of a prompt changes little else.
+    """
     chosen = dict(known)
     for name, values in ATTRIBUTES.items():
         if name.startswith("second_") or name == "occluder":
@@ -126,7 +129,7 @@ def expand(prompt: str, generator: torch.Generator, language: str | None = None)
     if language is None:
         language = "zh" if _CHINESE.search(prompt) else "en"
     known, draw = read(prompt), Draw(generator)
-    attributes = _draw_attributes(known.attributes, draw)
+    attributes = completed(known.attributes, draw)
     missing = set(ATTRIBUTES) - set(known.mentions)
     if "subject" in missing and not set(_VAGUE.split()).issuperset(known.other_words):
         missing -= {"subject", "colour", "second_subject", "second_colour"}

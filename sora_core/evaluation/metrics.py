@@ -13,9 +13,13 @@ def psnr(video: Tensor, reference: Tensor) -> float:
 
 
 def ssim(video: Tensor, reference: Tensor) -> float:
-    """Mean structural similarity of the frames of two clips `3 t h w` (Wang et al., 2004; 11 px window)."""
+    """Mean structural similarity of the frames of two clips `3 t h w` (Wang et al., 2004; 11 px window).
+
+    Frames of less than 6 px have the largest window that can be mirrored at their edges.
+    """
     frames, others = (x.float().transpose(0, 1) for x in (video, reference))
-    return float(kornia.metrics.ssim(frames, others, 11).mean())
+    window = min(11, 2 * min(frames.shape[2:]) - 1)
+    return float(kornia.metrics.ssim(frames, others, window).mean())
 
 
 def flicker(video: Tensor, reference: Tensor) -> float:

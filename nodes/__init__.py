@@ -19,8 +19,10 @@ from .encode import SoraEncodeVideo
 from .grid import SoraNoiseGrid, SoraNoiseGridLike
 from .load import SoraLoadModel
 from .long import SoraLongVideoSampler
+from .metrics import SoraVideoMetrics
 from .prompt import SoraExpandPrompt, SoraTextEncode
 from .sample import SoraSampler, SoraSchedule
+from .world import SoraWorldClips
 
 BLOCKS: list[type[io.ComfyNode]] = [
     SoraLoadModel,
@@ -46,6 +48,8 @@ BLOCKS: list[type[io.ComfyNode]] = [
     SoraFitModel,
     SoraTileModel,
     SoraResampleSampler,
+    SoraWorldClips,
+    SoraVideoMetrics,
 ]
 
 

@@ -15,7 +15,7 @@ from sora_core.shapes import VideoShape
 from sora_core.video import CODECS, PIXEL_FORMATS, VideoWriter
 
 from .comfy_model.vae import SoraVAE
-from .movie import SOUND, temporary_file, write
+from .movie import SOUND, played, temporary_file, write
 from .native import Latent, compression, fitting_size, samples_of, size_of
 from .native_decode import decode_native
 from .schema import advanced, schema
@@ -148,6 +148,4 @@ class SoraDecodeVideo(io.ComfyNode):
                     f"there is too little memory to decode even one latent frame of {tuple(video.shape)}; the latent is"
                     f" kept in {safe}: close other programs, or decode it with VAE Decode (Tiled)"
                 ) from None
-        # Only our own panel knows this word, so the page shows the video in the block and history keeps no second one.
-        shown = {"sora_video": [{"filename": path.name, "subfolder": "", "type": "temp"}]}
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=shown)
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=played(path))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
-import comfy.model_management
 from comfy_api.latest import io
-from torch import Tensor
 
 from sora_core.randomness import generator
 
 from .editing_media import movie_input
-from .movie import frames_of
+from .movie import frames_of, interruptible
 from .prompt import told
 from .sampling_inputs import seed_input
 from .schema import advanced, schema
@@ -60,13 +57,6 @@ class SoraDescribeVideo(io.ComfyNode):
         look = captioner().look(glimpses(interruptible(chunks), rate))
         draws = generator(seed, "describe")
         return told(tell(captioner(), look, LANGUAGES[language], temperature=temperature, draws=draws)[0])
-
-
-def interruptible(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The same frames, as long as nobody has asked ComfyUI to stop."""
-    for frames in chunks:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        yield frames
 
 
 @cache

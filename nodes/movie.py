@@ -112,9 +112,24 @@ def to_image(video: Tensor) -> Tensor:
     return video[0].movedim(0, -1)
 
 
+def interruptible(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The same frames, as long as nobody has asked ComfyUI to stop."""
+    for frames in chunks:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        yield frames
+
+
 def temporary_file() -> Path:
     """A new name for a video among ComfyUI's temporary files."""
     return Path(folder_paths.get_temp_directory()) / f"sora_{secrets.token_hex(8)}.mp4"
+
+
+def played(path: Path) -> dict[str, Any]:
+    """What makes a block's own panel play one of `temporary_file`'s videos.
+
+    Only our panel knows this word, so the page shows the video in the block and history keeps no second one.
+    """
+    return {"sora_video": [{"filename": path.name, "subfolder": "", "type": "temp"}]}
 
 
 def to_video(images: Tensor, fps: float, repeats: int = 1) -> Any:

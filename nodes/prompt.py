@@ -16,10 +16,10 @@ LANGUAGES = {"automatic": None, "English": "en", "Chinese": "zh"}
 """In which language a prompt is gone on with."""
 
 
-def told(text: str) -> io.NodeOutput:
-    """A text that the log and the block's own panel show, and that goes on to other blocks."""
+def told(text: str, *more: Any) -> io.NodeOutput:
+    """A text that the log and the block's own panel show, and that goes on to other blocks, with `more` beside it."""
     logging.info("Sora: %s", text)
-    return io.NodeOutput(text, ui={"sora_text": [text]})
+    return io.NodeOutput(text, *more, ui={"sora_text": [text]})
 
 
 def encoded(clip: Any, text: str) -> Any:

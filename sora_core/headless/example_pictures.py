@@ -54,6 +54,8 @@ EXAMPLES = {
     "SoraFitModel": Example("connect_two_videos", inputs={"11.seed": 9}),
     "SoraTileModel": Example("preview_to_final", (0, 1)),
     "SoraResampleSampler": Example("resampled_border"),
+    "SoraWorldClips": Example("measure_compression"),
+    "SoraVideoMetrics": Example("measure_compression", (0, 1)),
 }
 """By block: the picture `web/docs/media/<block>.webp`."""
 

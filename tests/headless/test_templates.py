@@ -18,7 +18,8 @@ from sora_core.video import VideoWriter
 FOLDER = Path(__file__).resolve().parents[2] / "workflows"
 TEMPLATES = sorted(path.stem for path in FOLDER.glob("*.json"))
 NANO = "nano.safetensors"
-SMALL = {"SoraNoiseGrid": {"width": 32, "height": 32}, "SoraSampler": {"steps": 2}, "SoraSchedule": {"steps": 2},
+SMALL = {"SoraNoiseGrid": {"width": 32, "height": 32}, "SoraWorldClips": {"width": 32, "height": 32},
+         "SoraSampler": {"steps": 2}, "SoraSchedule": {"steps": 2},
          "SoraEditVideo": {"steps": 2}, "SoraFlowEdit": {"steps": 2}, "SoraLongVideoSampler": {"steps": 1},
          "KSampler": {"steps": 2}}  # fmt: skip
 FRAMES = {
@@ -34,6 +35,7 @@ FRAMES = {
     "image_animation": [16],
     "long_video": [480],
     "ltx_extend": [120],
+    "measure_compression": [16, 16],
     "preview_to_final": [16, 16],
     "prompt_timeline": [16],
     "resampled_border": [17],

@@ -128,7 +128,7 @@ function seamlessLoop(node, words) {
   return [strip([{ kind: "new", size: 1, text: words.again(`${short(frames / grid.fps)} s`) }])];
 }
 
-function decodeVideo(node, words) {
+function lastVideo(node, words) {
   return [playerOf(node, words.player) ?? hint(words.plays)];
 }
 
@@ -147,5 +147,7 @@ export const PANELS = {
   SoraExtendVideo: { height: 28, show: extendVideo },
   SoraConnectVideos: { height: 28, show: connectVideos },
   SoraSeamlessLoop: { height: 28, show: seamlessLoop },
-  SoraDecodeVideo: { height: 108, show: decodeVideo },
+  SoraDecodeVideo: { height: 108, show: lastVideo },
+  SoraWorldClips: { height: 108, show: lastVideo },
+  SoraVideoMetrics: { height: 100, show: lastText },
 };

@@ -57,7 +57,11 @@ export function line(text) {
 
 /** Several lines of text, which can be marked and scrolled. */
 export function passage(text) {
-  const made = element("div", { overflowY: "auto", overflowWrap: "anywhere", userSelect: "text", cursor: "text" }, text);
+  const made = element(
+    "div",
+    { overflowY: "auto", overflowWrap: "anywhere", whiteSpace: "pre-line", userSelect: "text", cursor: "text" },
+    text,
+  );
   made.tabIndex = 0;
   return made;
 }

@@ -123,8 +123,8 @@ class SoraWorldClips(io.ComfyNode):
                 io.String.Output(display_name="caption", tooltip="What the clip shows, in all detail."),
                 io.Mask.Output(
                     display_name="mask",
-                    tooltip="One for each frame: 1 where the toy, the paint or what was eaten is seen; 0 everywhere in"
-                    " arcade.",
+                    tooltip="One for each frame: 1 where the main toy, the paint or what was eaten is seen; 0"
+                    " everywhere in arcade.",
                 ),
                 io.Image.Output(
                     display_name="depth",

@@ -11,6 +11,8 @@ GRID = 3
 """The noise grid of text_to_video."""
 WRITER = 8
 """The prompt expander of expand_prompt."""
+FILMED, MEASURED = 2, 6
+"""The clip and its metrics in measure_compression."""
 EVIL = "<img src=x onerror='window.hacked=1'><b>bold</b>"
 MODULE = "/extensions/sora-video/js/sizes.js"
 
@@ -332,6 +334,20 @@ def test_what_a_block_wrote_stands_below_it_as_text(nodes, workflow, request):
     nodes.until("id => app.graph.getNodeById(id).widgets.at(-1).element.textContent.includes('orange house')", WRITER)
     assert EVIL in nodes.panel(WRITER)
     assert not nodes.run("() => window.hacked")
+
+
+def test_a_report_keeps_its_lines_and_the_clip_plays_beside_it(nodes, workflow, request):
+    nodes.open(workflow("measure_compression"))
+    for node, name, value in (
+        (1, "checkpoint", "nano.safetensors"), (FILMED, "width", 32), (FILMED, "height", 32),
+        (FILMED, "seed", int(request.node.callspec.params["nodes"])),  # what was run before is not told again
+    ):  # fmt: skip
+        nodes.set(node, name, value)
+    assert nodes.queue()[0] == "execution_success"
+    lines = "id => app.graph.getNodeById(id).widgets.at(-1).element.innerText.trim().split('\\n')"
+    nodes.until(f"id => ({lines})(id).length === 5", MEASURED)
+    assert nodes.run(lines, MEASURED)[0] == "16 frames of 32x32 at 8 fps, 2.00 s"
+    nodes.until("id => app.graph.getNodeById(id).widgets.at(-1).element.querySelector('video')", FILMED)
 
 
 def connect(tab, node, name):

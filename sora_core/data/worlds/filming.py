@@ -18,8 +18,8 @@ AT_ONCE = 2**18
 class Part(NamedTuple):
     """Some frames (t h w 3) uint8, and what the renderer knows of them, both (t h w).
 
-    `mask` is 1 where the toy, the paint or what was eaten is seen, `nearness` 1 over the distance along the view in
-    world units, 0 in the sky. What a world does not know is 0 everywhere.
+    `mask` is 1 where the main toy, the paint or what was eaten is seen, `nearness` 1 over the distance along the view
+    in world units, 0 in the sky. What a world does not know is 0 everywhere.
     """
 
     frames: Tensor

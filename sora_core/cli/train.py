@@ -64,7 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for vae: model file whose transformer noises and denoises every other batch of latents, so that the"
         " decoder learns to smooth over what generated latents get wrong",
     )  # fmt: skip
-    parser.add_argument("--preset", default="mini", metavar="NAME", help="nano, mini, S, B, L, XL, XXL (default: mini)")
+    parser.add_argument(
+        "--preset", metavar="NAME", help="nano, mini, S, B, L, XL, XXL (default: that of --init, or mini)"
+    )  # fmt: skip
     parser.add_argument("--lr", type=float, metavar="RATE", help="peak learning rate (default: 1e-3)")
     parser.add_argument(
         "--slots", type=int, default=1, metavar="N",
@@ -172,11 +174,19 @@ def start_from(task: Task, part: str, path: Path) -> None:
         task.fit_reader()
 
 
-def build_task(arguments: argparse.Namespace) -> Task:
-    """The task of `sora train PART`. Raises ValueError when its data are not given."""
+def configuration(arguments: argparse.Namespace) -> SoraConfig:
+    """That of the preset, if one is named, or of the model file to start from, or the bundled model's."""
+    from ..checkpoint import read_checkpoint
     from ..config import preset
 
-    model = preset(arguments.preset)
+    if arguments.preset is None and arguments.init is not None and arguments.part in ("vae", "text", "dit"):
+        return read_checkpoint(arguments.init).config
+    return preset(arguments.preset or "mini")
+
+
+def build_task(arguments: argparse.Namespace) -> Task:
+    """The task of `sora train PART`. Raises ValueError when its data are not given."""
+    model = configuration(arguments)
     if arguments.part == "text":
         from ..training.text import TextTask
 
@@ -202,7 +212,7 @@ def build_task(arguments: argparse.Namespace) -> Task:
         from ..training.judge import JudgeTask
 
         # A preset other than the bundled model's has a network only if it was trained.
-        known = arguments.vae is not None or arguments.preset == "mini"
+        known = arguments.vae is not None or model.name == "mini"
         vae = trained_parts(model, arguments.vae, None)[0] if known else None
         return JudgeTask(store, seed=arguments.seed, vae=vae)
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sora_core.checkpoint import read_checkpoint, save_checkpoint
+from sora_core.checkpoint import build_parts, read_checkpoint, save_checkpoint
+from sora_core.cli import main
+from sora_core.config import preset
 from sora_core.pipeline import Sora
 from sora_core.shapes import VideoShape
 from sora_core.training.export import averaged_weights, export, trained_parts
@@ -119,3 +121,14 @@ def test_an_export_keeps_the_configuration_of_its_base(runs, nano, tmp_path):
     save_checkpoint(tmp_path / "base.safetensors", config, parts)
     export({"dit": states(runs)["dit"]}, None, tmp_path / "out.safetensors", tmp_path / "base.safetensors")
     assert read_checkpoint(tmp_path / "out.safetensors").config == config
+
+
+def test_training_goes_on_from_a_model_of_a_shape_that_no_preset_has(clips, tmp_path):
+    config = preset("nano")
+    config = dataclasses.replace(config, dit=dataclasses.replace(config.dit, depth=2))
+    start, run, out = tmp_path / "start.safetensors", tmp_path / "run", tmp_path / "out.safetensors"
+    parts = {name: module.state_dict() for name, module in build_parts(config).items()}
+    save_checkpoint(start, config, {name: {k: torch.zeros_like(v) for k, v in p.items()} for name, p in parts.items()})
+    assert main(["train", "dit", "--data", str(clips), "--init", str(start), "--out", str(run), "--steps", "1"]) == 0
+    assert main(["export", "--base", str(start), "--dit", str(run), "--out", str(out)]) == 0
+    assert read_checkpoint(out).config == config

@@ -221,7 +221,10 @@ def build_task(arguments: argparse.Namespace) -> Task:
     from ..training.vae import VAETask
 
     regenerate = None if arguments.regenerate is None else Regenerator(Sora.load(arguments.regenerate))
-    return VAETask(model.vae, store, seed=arguments.seed, compile=arguments.compile, regenerate=regenerate)
+    return VAETask(
+        model.vae, store, seed=arguments.seed, compile=arguments.compile, regenerate=regenerate,
+        fresh=arguments.init is None,
+    )  # fmt: skip
 
 
 def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore) -> Task:

@@ -120,7 +120,7 @@ class DiTTask:
         else:
             latent = shard.clips[row, mirror]
             circular = shard.periodic
-            if not circular and float(torch.rand((), generator=draws)) < 0.3:
+            if not circular and latent.shape[1] > 1 and float(torch.rand((), generator=draws)) < 0.3:
                 latent = latent[:, : int(torch.randint(2, latent.shape[1] + 1, (), generator=draws))]
         text, labels = self.words(shard, row, mirror, draws)
         return self.sequence(latent.float(), text, labels, shard.fps, draws, circular=circular)

@@ -39,6 +39,8 @@ class VAETask:
     The three errors are about alike at 30 dB; half of the MSE's weight again goes to the error's change from frame to
     frame, which is what flickers. A linear encoder stays the principal components that it starts as.
 
+    A `fresh` network starts from principal components; one that is given weights need not compute them.
+
     With `regenerate`, `b c t h w` to `b c t h w`, every other batch trains the decoder alone, on what that makes of
     the latents: it learns to smooth over the errors of generated ones. There, `PULSE_WEIGHT` times the squared
     difference of log `pulse` from the rendered clips' is added.
@@ -46,7 +48,7 @@ class VAETask:
 
     def __init__(
         self, config: VAEConfig, store: ClipStore, *, seed: int = 0, spread: float = 0.03, compile: bool = True,
-        regenerate: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+        regenerate: Callable[[Tensor, torch.Generator], Tensor] | None = None, fresh: bool = True,
     ):  # fmt: skip
         self.regenerate = regenerate
         self.store, self.seed, self.spread = store, seed, spread
@@ -57,7 +59,8 @@ class VAETask:
         self.module.initialise(generator(seed, "vae weights"))
         self.pass_through = torch.compile(self._reconstruct, dynamic=False) if compile else self._reconstruct
         self.decode = torch.compile(self._decode, dynamic=False) if compile else self._decode
-        self.start_from_principal_components()
+        if fresh:
+            self.start_from_principal_components()
         if self.module.encoder.linear:
             self.module.encoder.requires_grad_(False)
 

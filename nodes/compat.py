@@ -53,3 +53,9 @@ def to_intermediate(samples: Tensor) -> Tensor:
 def takes(function: Callable[..., Any], name: str) -> bool:
     """Whether a function or class of this ComfyUI knows an argument that other versions do not."""
     return name in inspect.signature(function).parameters
+
+
+def trimmed_part(video: Any) -> tuple[float, float] | None:
+    """Where in its file a VIDEO begins and how many seconds of it are shown, 0 for the rest; None if nobody can say."""
+    window = getattr(video, "get_active_trim_window", None)
+    return window() if window is not None else None

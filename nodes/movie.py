@@ -18,6 +18,8 @@ from torch import Tensor
 
 from sora_core.video import VideoReader, VideoWriter
 
+from .compat import trimmed_part
+
 SOUND = "sora_sound"
 """Key of a LATENT under which the file travels whose sound the decoder copies beside the frames made from it."""
 HELD = "sora_held"
@@ -34,16 +36,28 @@ def file_of(video: Any) -> str | None:
     return None
 
 
+def reader_of(video: Any, chunk: int) -> VideoReader | None:
+    """What reads the file of a VIDEO, or that part of it which is left after trimming; None if it lies in memory."""
+    whole = file_of(video)
+    if whole is not None:
+        return VideoReader(whole, chunk=chunk)
+    source = video.get_stream_source() if isinstance(video, InputImpl.VideoFromFile) else None
+    part = trimmed_part(video)
+    if not isinstance(source, str) or part is None:
+        return None
+    start, seconds = part
+    return VideoReader(source, chunk=chunk, start=start, seconds=seconds or None)
+
+
 def frames_of(video: Any, chunk: int, fps: float = 0.0) -> tuple[Iterator[Tensor], float, int]:
-    """Chunks of frames `t h w 3` of a VIDEO, its rate and their number; from its file if that is not trimmed.
+    """Chunks of frames `t h w 3` of a VIDEO, its rate and their number; read from its file if it has one.
 
     Of an IMAGE the rate is `fps`, or `IMAGE_FPS` if that is 0.
     """
     if isinstance(video, Tensor):
         return iter(in_colour(video).split(chunk)), fps or IMAGE_FPS, len(video)
-    source = file_of(video)
-    if source is not None:
-        reader = VideoReader(source, chunk=chunk)
+    reader = reader_of(video, chunk)
+    if reader is not None:
         if reader.note:
             logging.info("Sora: %s: %s", reader.path.name, reader.note)
         return iter(reader), reader.fps, reader.num_frames

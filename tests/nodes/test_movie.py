@@ -1,0 +1,31 @@
+"""Videos on file, of which a part may have been chosen."""
+
+import pytest
+import torch
+
+from sora_core.video import VideoWriter
+
+
+@pytest.fixture
+def trimmed(comfy, tmp_path, monkeypatch):
+    """Two seconds from the middle of a file of four, each frame of another grey; it may not be loaded whole."""
+    from comfy_api.latest import InputImpl
+
+    kind = InputImpl.VideoFromFile
+    if not hasattr(kind, "get_active_trim_window"):
+        pytest.skip("this ComfyUI cannot trim videos")
+    greys = torch.linspace(0, 1, 32)[:, None, None, None].expand(-1, 16, 16, 3)
+    with VideoWriter(tmp_path / "greys.mp4", 16, 16, 8.0, crf=4) as writer:
+        writer.write(greys)
+    part = kind(str(tmp_path / "greys.mp4"), start_time=1.0, duration=2.0)
+    expected = part.get_components().images
+    monkeypatch.setattr(kind, "get_components", None)
+    return part, expected
+
+
+def test_a_trimmed_video_is_read_from_its_file_without_the_rest(pack, trimmed):
+    part, expected = trimmed
+    chunks, fps, total = pack.nodes.movie.frames_of(part, 4)
+    frames = torch.cat(list(chunks)).float() / 255
+    assert (fps, total) == (8.0, 16)
+    torch.testing.assert_close(frames, expected, atol=0.02, rtol=0)

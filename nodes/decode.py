@@ -15,7 +15,7 @@ from sora_core.shapes import VideoShape
 from sora_core.video import CODECS, PIXEL_FORMATS, VideoWriter
 
 from .comfy_model.vae import SoraVAE
-from .movie import SOUND, played, temporary_file, write
+from .movie import SOUND, SOUND_START, played, temporary_file, write
 from .native import Latent, compression, fitting_size, samples_of, size_of
 from .native_decode import decode_native
 from .schema import advanced, schema
@@ -140,7 +140,8 @@ class SoraDecodeVideo(io.ComfyNode):
             logging.info("Sora: the sound is left out, for the video was cut or has another frame rate now")
         with kept(video) as safe:
             try:
-                write(path, stream_frames(vae, video, size, chunk), rate, total, sound, **options)
+                frames = stream_frames(vae, video, size, chunk)
+                write(path, frames, rate, total, sound, sound_start=latent.get(SOUND_START, 0.0), **options)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise

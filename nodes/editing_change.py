@@ -26,7 +26,7 @@ from .editing_media import (
     to_latent,
 )
 from .editing_wrap import with_strengths
-from .movie import HELD, SOUND, file_of, to_frames
+from .movie import HELD, SOUND, SOUND_START, sound_in, to_frames
 from .native import Latent, index_of, samples_of, size_of
 from .sample import noise_levels
 from .sampling_inputs import steps_input
@@ -129,9 +129,9 @@ def sound_of(video: Any, fps: float) -> Latent:
     """Where the sound of a video is, for the latent of its edit; that of a LATENT goes with its own rate alone."""
     if isinstance(video, dict):
         size = size_of(video)
-        return {SOUND: video[SOUND]} if SOUND in video and size is not None and size.fps == fps else {}
-    source = None if isinstance(video, Tensor) else file_of(video)
-    return {} if source is None else {SOUND: source}
+        kept = size is not None and size.fps == fps
+        return {key: video[key] for key in (SOUND, SOUND_START) if kept and key in video}
+    return {} if isinstance(video, Tensor) else sound_in(video)
 
 
 def held_of(video: Any, missing: int) -> Latent:

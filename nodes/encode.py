@@ -17,7 +17,7 @@ from sora_core.vae.chunks import whole_cells
 from .comfy_model.vae import SoraVAE
 from .editing_media import fitted, geometry_of
 from .grid import LARGEST
-from .movie import HELD, SOUND, as_pixels, file_of, frames_of
+from .movie import HELD, as_pixels, frames_of, sound_in
 from .native import PATCH, with_size
 from .native_encode import encode_native
 from .schema import advanced, schema
@@ -79,5 +79,4 @@ class SoraEncodeVideo(io.ComfyNode):
         latent = with_size(samples, VideoShape(**seen, fps=fps))
         if geometry.num_frames(samples.shape[2]) > seen["num_frames"]:
             latent[HELD] = True
-        source = file_of(video)
-        return io.NodeOutput(latent if source is None else {**latent, SOUND: source}, fps)
+        return io.NodeOutput({**latent, **sound_in(video)}, fps)

@@ -22,31 +22,35 @@ from .compat import trimmed_part
 
 SOUND = "sora_sound"
 """Key of a LATENT under which the file travels whose sound the decoder copies beside the frames made from it."""
+SOUND_START = "sora_sound_start"
+"""Key of a LATENT for the second of that file at which the frames begin, if that is not its first."""
 HELD = "sora_held"
 """Key of a LATENT whose last latent frame shows the video's last frame standing still for as long as it was missing."""
 IMAGE_FPS = 8.0
 """Frames per second of images that nothing else tells."""
 
 
-def file_of(video: Any) -> str | None:
-    """The file of a VIDEO that is all of it, neither trimmed nor made by other blocks in memory."""
-    source = video.get_stream_source() if isinstance(video, InputImpl.VideoFromFile) else None
-    if isinstance(source, str) and abs(InputImpl.VideoFromFile(source).get_duration() - video.get_duration()) < 1e-3:
-        return source
-    return None
+def part_of(video: Any) -> tuple[str, float, float | None] | None:
+    """The file of a VIDEO, the second of it at which the video begins, and how many it lasts, or None for the rest.
 
-
-def reader_of(video: Any, chunk: int) -> VideoReader | None:
-    """What reads the file of a VIDEO, or that part of it which is left after trimming; None if it lies in memory."""
-    whole = file_of(video)
-    if whole is not None:
-        return VideoReader(whole, chunk=chunk)
+    None for a VIDEO in memory.
+    """
     source = video.get_stream_source() if isinstance(video, InputImpl.VideoFromFile) else None
-    part = trimmed_part(video)
-    if not isinstance(source, str) or part is None:
+    if not isinstance(source, str):
         return None
-    start, seconds = part
-    return VideoReader(source, chunk=chunk, start=start, seconds=seconds or None)
+    if abs(InputImpl.VideoFromFile(source).get_duration() - video.get_duration()) < 1e-3:
+        return source, 0.0, None
+    trimmed = trimmed_part(video)
+    return None if trimmed is None else (source, trimmed[0], trimmed[1] or None)
+
+
+def sound_in(video: Any) -> dict[str, Any]:
+    """Where the sound of a VIDEO on file is, for the LATENT of its frames."""
+    part = part_of(video)
+    if part is None:
+        return {}
+    source, start, _ = part
+    return {SOUND: source} | ({SOUND_START: start} if start else {})
 
 
 def frames_of(video: Any, chunk: int, fps: float = 0.0) -> tuple[Iterator[Tensor], float, int]:
@@ -56,8 +60,10 @@ def frames_of(video: Any, chunk: int, fps: float = 0.0) -> tuple[Iterator[Tensor
     """
     if isinstance(video, Tensor):
         return iter(in_colour(video).split(chunk)), fps or IMAGE_FPS, len(video)
-    reader = reader_of(video, chunk)
-    if reader is not None:
+    part = part_of(video)
+    if part is not None:
+        source, start, seconds = part
+        reader = VideoReader(source, chunk=chunk, start=start, seconds=seconds)
         if reader.note:
             logging.info("Sora: %s: %s", reader.path.name, reader.note)
         return iter(reader), reader.fps, reader.num_frames

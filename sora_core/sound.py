@@ -13,11 +13,12 @@ import av.container
 class Sound:
     """Copies the first sound track of `source` into a container, bit for bit; `note` says why there is none.
 
-    Packets are written as the frames arrive: a muxer that had to wait for them would hold all frames in memory.
+    The frames are those of its video from `start` seconds on. Packets are written as the frames arrive: a muxer that
+    had to wait for them would hold all frames in memory.
     Raises ValueError when the file cannot be opened.
     """
 
-    def __init__(self, source: Path, target: av.container.OutputContainer):
+    def __init__(self, source: Path, target: av.container.OutputContainer, start: float = 0.0):
         self.note, self._stream, self._target = "", None, target
         self._name = source.name
         try:
@@ -34,10 +35,10 @@ class Sound:
             return
         self._stream = target.add_stream_from_template(tracks[0])
         begins = [(x.start_time or 0) * (x.time_base or Fraction(1)) for x in self._file.streams.video[:1]]
-        self._packets = self._from(*begins)
+        self._packets = self._from(sum(begins, Fraction(start)))
         self._next = next(self._packets, None)
 
-    def _from(self, begin: Fraction = Fraction(0)) -> Iterator[av.Packet]:
+    def _from(self, begin: Fraction) -> Iterator[av.Packet]:
         """Packets of the track by the time of the video, whose first frame is at `begin` seconds in its file."""
         for packet in self._file.demux(self._file.streams.audio[0]):
             if packet.dts is None or packet.pts is None:

@@ -251,6 +251,18 @@ def test_sound_is_copied_as_far_as_the_frames_reach(with_sound, tmp_path):
     assert len(after) * 1024 / 48000 == pytest.approx(1.5, abs=0.05)
 
 
+def test_sound_of_a_part_begins_where_the_part_does(with_sound, tmp_path):
+    source = with_sound("tone.mp4", "aac")
+    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source, sound_start=1.0) as writer:
+        writer.write(torch.zeros(5, 32, 32, 3))
+    with av.open(str(source)) as given, av.open(str(tmp_path / "new.mp4")) as made:
+        before, after = ([bytes(p) for p in file.demux(audio=0) if p.size] for file in (given, made))
+    first = before.index(after[0])
+    assert after == before[first : first + len(after)]
+    assert first * 1024 / 48000 == pytest.approx(1.0, abs=0.05)
+    assert len(after) * 1024 / 48000 == pytest.approx(0.5, abs=0.05)
+
+
 def test_sound_that_does_not_fit_the_file_is_left_out_with_a_note(with_sound, tmp_path):
     source = with_sound("tone.mp4", "aac")
     with VideoWriter(tmp_path / "new.webm", 32, 32, 10, sound=source) as writer:

@@ -29,3 +29,9 @@ def test_a_trimmed_video_is_read_from_its_file_without_the_rest(pack, trimmed):
     frames = torch.cat(list(chunks)).float() / 255
     assert (fps, total) == (8.0, 16)
     torch.testing.assert_close(frames, expected, atol=0.02, rtol=0)
+
+
+def test_the_sound_of_a_trimmed_video_begins_where_its_frames_do(pack, trimmed):
+    part, _ = trimmed
+    found = pack.nodes.movie.sound_in(part)
+    assert found == {"sora_sound": part.get_stream_source(), "sora_sound_start": 1.0}

@@ -44,11 +44,13 @@ SIZES, PICTURES = ((64, 64), (64, 96), (96, 64), (80, 80)), 2000
 """Height and width of the pictures to learn from, and how many there are of each size."""
 SHAPE = VideoShape(num_frames=1, height=64, width=64, fps=8.0)
 AT_ONCE = 32
+"""Prompts sampled together."""
 RESAMPLED = 10_000
+"""Drawings of the bootstrap."""
 
 
 class ShortTask(DiTTask):
-    """A training with English captions of one style. What a caption says does not change what is drawn beside it."""
+    """A training with short English captions. What a caption says does not change what is drawn beside it."""
 
     style = "short"
 
@@ -129,18 +131,20 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--prompts", type=int, default=256)
     arguments = parser.parse_args()
-    print(f"{'seed':>4}{'short':>9}{'descriptive':>13}   (share of what short prompts name that is shown)", flush=True)
+    print(f"{'seed':>4}{'short':>9}{'descriptive':>13}{'by chance':>11}   (share of what is asked for that is shown)")
     seeds = range(arguments.seeds)
     with tempfile.TemporaryDirectory() as name, ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         encode_pictures(Path(name))
         how = arguments.steps, arguments.prompts
         arms = {(style, seed): pool.submit(arm, Path(name), style, seed, *how) for seed in seeds for style in TASKS}
         shares = {key: future.result() for key, future in arms.items()}
+    gains = []
     for seed in seeds:
-        print(f"{seed:>4}{shares['short', seed].mean():>9.3f}{shares['descriptive', seed].mean():>13.3f}")
-    better = torch.stack([shares["descriptive", seed] - shares["short", seed] for seed in seeds]).mean(0)
-    print(f"descriptive less short: {better.mean():+.3f}; by chance alone {chance(better):.4f}")
-    return int(better.mean() <= 0)
+        one, other = shares["short", seed], shares["descriptive", seed]
+        gains.append(float((other - one).mean()))
+        print(f"{seed:>4}{one.mean():>9.3f}{other.mean():>13.3f}{chance(other - one):>11.4f}")
+    print(f"descriptive less short: {statistics.mean(gains):+.3f} (mean of {len(gains)})")
+    return int(statistics.mean(gains) <= 0)
 
 
 if __name__ == "__main__":

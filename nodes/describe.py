@@ -53,8 +53,8 @@ class SoraDescribeVideo(io.ComfyNode):
     def execute(cls, video: Any, language: str, temperature: float, seed: int, fps: float = 0.0) -> io.NodeOutput:
         from sora_core.text.captioner import glimpses, tell
 
-        chunks, rate, _ = frames_of(video, 16, fps)
-        look = captioner().look(glimpses(interruptible(chunks), rate))
+        chunks, rate, total = frames_of(video, 16, fps)
+        look = captioner().look(glimpses(interruptible(chunks, total), rate))
         draws = generator(seed, "describe")
         return told(tell(captioner(), look, LANGUAGES[language], temperature=temperature, draws=draws)[0])
 

@@ -79,7 +79,7 @@ class SoraVideoMetrics(io.ComfyNode):
                 raise ValueError(
                     f"the video has {total} frames and the reference {others_total}; give both the same number"
                 )
-        found = measure(interruptible(frames), others)
+        found = measure(interruptible(frames, total), others)
         like = found.likeness
         alike = (like.psnr, like.ssim, like.flicker) if like else (0.0, 0.0, 0.0)
         return told(found.report(rate), *alike, found.jump, found.closing)

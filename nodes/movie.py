@@ -132,11 +132,13 @@ def to_image(video: Tensor) -> Tensor:
     return video[0].movedim(0, -1)
 
 
-def interruptible(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The same frames, as long as nobody has asked ComfyUI to stop."""
+def interruptible(chunks: Iterable[Tensor], total: int) -> Iterator[Tensor]:
+    """The same chunks of `total` frames, with progress reported, as long as nobody has asked ComfyUI to stop."""
+    progress = comfy.utils.ProgressBar(total)
     for frames in chunks:
         comfy.model_management.throw_exception_if_processing_interrupted()
         yield frames
+        progress.update(len(frames))
 
 
 def temporary_file() -> Path:

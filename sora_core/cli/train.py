@@ -7,6 +7,7 @@ examples:
   sora train dit  --data data/sandbox --vae runs/vae --text runs/text --out runs/dit --steps 100000
   sora train dit  --data data/sandbox --out runs/dit --steps 100000     (on the parts of the bundled model)
   sora train dit  --data data/mine --init my-model.safetensors --out runs/more --steps 5000     (goes on from a model)
+  sora train text --init my-model.safetensors --out runs/words --steps 600        (more words for its text encoder)
   sora train judge --data data/sandbox --out runs/judge --steps 7000    (what `sora evaluate` scores with)
   sora train captioner --data data/sandbox --out runs/captioner --steps 1800      (what `sora caption` describes with)
   torchrun --standalone --nproc-per-node 2 -m sora_core train dit --data data/sandbox --out runs/dit --steps 100000 \
@@ -188,9 +189,13 @@ def build_task(arguments: argparse.Namespace) -> Task:
     """The task of `sora train PART`. Raises ValueError when its data are not given."""
     model = configuration(arguments)
     if arguments.part == "text":
-        from ..training.text import TextTask
+        from ..training.text import RewordTask, TextTask
 
-        return TextTask(model.text, seed=arguments.seed)
+        if arguments.init is None:
+            return TextTask(model.text, seed=arguments.seed)
+        from ..pipeline import Sora
+
+        return RewordTask(Sora.load(arguments.init), seed=arguments.seed)
     if arguments.data is None:
         raise ValueError(f"training the {arguments.part} needs --data DIR; make some with: sora worlds --out DIR")
 

@@ -12,7 +12,7 @@ from sora_core.data.worlds.attributes import ATTRIBUTES
 from sora_core.text.tokenizer import pieces
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff_]+|[,.;:!?，。；：！？、\n]")
-_CAMERA = frozenset({"camera", "cameras", "shot", "view", "lens", "镜头", "机位"})
+_CAMERA = frozenset({"camera", "cameras", "shot", "view", "lens", "镜头", "机位", "相机", "影机", "像机", "运镜"})
 _CLAUSE_END = frozenset({"as", "while", "of", "that", "where", "showing"})
 _COPULAS = frozenset({"is", "are", "was", "looks", "coloured", "colored", "painted", "是", "为", "呈"})
 _NEGATIONS = frozenset({"no", "without", "没", "无"})

@@ -1,15 +1,21 @@
-"""Training the text encoder: from its token states, every attribute that a caption names must be readable."""
+"""Training the text encoder: from its token states, every attribute that a caption names must be readable.
+
+One that a transformer was trained with can learn more words, without that transformer being trained again.
+"""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import TextConfig
-from ..data.worlds.captions import LOOSE, compose
-from ..data.worlds.scene import sample_attributes
+from ..data.worlds.captions import LOOSE, compose, plainest
+from ..data.worlds.scene import Mix, sample_attributes
+from ..pipeline import Sora
 from ..randomness import generator
 from ..text.encoder import TextEncoder
 from .precision import mixed
@@ -17,6 +23,10 @@ from .reading import AttributeReader, reading_labels, reading_loss
 
 CAPTIONS = ("short", LOOSE, "descriptive", LOOSE)
 """Styles of the captions, in turn: people write as no template does."""
+WORDINGS = (LOOSE, LOOSE, "short", LOOSE, "descriptive", LOOSE)
+"""Styles of the captions that are reworded."""
+REWORDED = Mix(pairs=0.45, walls=0.15)
+"""What they are about: more second toys and walls than usual, whose words are learnt last."""
 
 
 class TextTask:
@@ -41,11 +51,7 @@ class TextTask:
             texts.append(said.text)
             labels.append(reading_labels(attributes, said.mentioned))
         ids, mask = self.tokenizer.encode(texts)
-        # Words must be readable from their parts, or a word that no caption used would be unreadable.
-        dropped = torch.rand(ids.shape, generator=draws) < 0.2
-        dropped[..., -1] = False
-        ids = ids.masked_fill(dropped & (ids > 0), 0)
-        return ids, mask, torch.tensor(labels)
+        return without_some_parts(ids, draws), mask, torch.tensor(labels)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
         ids, mask, labels = self.batch(step)
@@ -54,14 +60,65 @@ class TextTask:
         right = [float((a.argmax(-1) == labels[:, i]).float().mean()) for i, a in enumerate(answers)]
         return reading_loss(answers, labels), {"right": sum(right) / len(right), "worst": min(right)}, len(ids)
 
-    def fit_reader(self, batches: int = 128) -> float:
-        """Teaches the reader what the encoder's states say by now; returns its loss."""
-        kept = []
-        for number in range(batches):
-            ids, mask, labels = self.batch(-1 - number)
-            with torch.no_grad(), mixed(ids.device):
-                kept.append((self.module["encoder"](ids, mask).float(), mask, labels))
-        return self.reader.fit(kept)
+    def sheet(self, path: Path) -> None:
+        """Text has no picture."""
+
+
+class RewordTask:
+    """More words for the text encoder of a trained model: what it says of any caption, it says as of the plainest.
+
+    The transformer reads what its refiner makes of the encoder's states. That is to become, for a caption in any words,
+    what it was for the one that says the same in the words the transformer knows best (distillation: Hinton et al.,
+    2015). What it was for those is kept.
+    """
+
+    def __init__(self, model: Sora, *, seed: int = 0, batch: int = 64):
+        self.seed, self.batch_size = seed, batch
+        self.teacher = model.text.eval().requires_grad_(False)
+        self.refiner = model.dit.refiner.eval().requires_grad_(False)
+        self.module = nn.ModuleDict({"encoder": deepcopy(model.text).train().requires_grad_(True)})
+        self.tokenizer = model.text.tokenizer()
+
+    def batch(self, step: int) -> tuple[list[str], list[str], torch.Generator]:
+        """One step's captions, the plainest that say the same, and where further draws come from."""
+        draws = generator(self.seed, "rewording", step)
+        texts, plain = [], []
+        for i in range(self.batch_size):
+            attributes = sample_attributes(draws, held_out=False, mix=REWORDED)
+            language, style = ("en", "zh")[i % 2], WORDINGS[i // 2 % len(WORDINGS)]
+            said = compose(attributes, draws, language, style)
+            texts.append(said.text)
+            plain.append(plainest(attributes, said.mentioned, language))
+        return texts, plain, draws
+
+    def refined(self, encoder: nn.Module, texts: list[str], draws: torch.Generator | None = None) -> Tensor:
+        """What the transformer reads of texts, `b k width`; with `draws` some parts of their words are missing."""
+        ids, mask = self.tokenizer.encode(texts)
+        longest = int(mask.sum(1).max())
+        ids, mask = ids[:, :longest], mask[:, :longest]
+        if draws is not None:
+            ids = without_some_parts(ids, draws)
+        with mixed(ids.device):
+            return self.refiner(encoder(ids, mask), mask).float()
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
+        texts, plain, draws = self.batch(step)
+        encoder = self.module["encoder"]
+        with torch.no_grad():
+            wanted = self.refined(self.teacher, plain)
+        reworded = F.mse_loss(self.refined(encoder, texts, draws), wanted)
+        kept = F.mse_loss(self.refined(encoder, plain), wanted)
+        return reworded + kept, {"reworded": float(reworded.detach()), "kept": float(kept.detach())}, len(texts)
 
     def sheet(self, path: Path) -> None:
         """Text has no picture."""
+
+
+def without_some_parts(ids: Tensor, draws: torch.Generator) -> Tensor:
+    """Feature ids `b l f` with some parts of words missing.
+
+    Words must be readable from the others, or a word that no caption used would be unreadable.
+    """
+    dropped = torch.rand(ids.shape, generator=draws) < 0.2
+    dropped[..., -1] = False
+    return ids.masked_fill(dropped & (ids > 0), 0)

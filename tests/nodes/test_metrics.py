@@ -60,6 +60,13 @@ def test_a_video_on_file_is_measured_as_its_frames_are(measured, clip, tmp_path)
     assert measured(video, reference=video)["psnr"] == 100
 
 
+def test_progress_is_told_as_frames_go_by(measured, clip, monkeypatch):
+    told = []
+    monkeypatch.setattr("comfy.utils.PROGRESS_BAR_HOOK", lambda value, total, *_, **__: told.append((value, total)))
+    measured(clip.repeat(5, 1, 1, 1))
+    assert told == [(16, 30), (30, 30)]
+
+
 def test_frames_may_be_grey_or_transparent(measured, clip):
     grey = clip.mean(-1, keepdim=True)
     assert measured(grey, reference=clip) == measured(grey.expand(-1, -1, -1, 3), reference=clip)

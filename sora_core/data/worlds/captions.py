@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -30,6 +30,14 @@ _SHOT_SLOTS = {"camera", "camera_doing", "shot", "a_shot"}
 _LOOSE_SLOTS = {
     "environment": ("where",), "time": ("when",), "motion": ("does", "doing"),
     "camera": ("camera", "camera_doing", "shot"), "occluder": ("hidden",),
+}  # fmt: skip
+_PLAIN_SLOTS = {
+    "environment": "where", "time": "when", "motion": "does", "second_subject": "other", "occluder": "hidden",
+    "camera": "camera",
+}  # fmt: skip
+_NOUN_PARTS = ("subject", "colour", "second_subject", "second_colour")
+_CAMERAS = {
+    "en": ("camera ", "camera ", "lens ", "view ", "shot "), "zh": ("镜头", "镜头", "相机", "摄影机", "机位", "画面"),
 }  # fmt: skip
 _JOINTS = {"en": (" ", " ", ", ", " and ", ". "), "zh": ("", "", "，", "，", "。")}
 _SYLLABLES = [first + vowel for first in "bdfgklmnprstvz" for vowel in ("a", "e", "i", "o", "u", "an", "er", "ick")]
@@ -70,20 +78,43 @@ class Draw:
         return options[0] if self.chance(0.5) else self.choice(options[1:])
 
 
-class Words:
-    """The phrases chosen for one clip, ready for the slots of any template."""
+class Plain(Draw):
+    """No chance at all: always the first, canonical option."""
 
-    def __init__(self, attributes: Attributes, draw: Draw, words: Lexicon) -> None:
+    def __init__(self) -> None: ...
+
+    def chance(self, probability: float) -> bool:
+        return False
+
+    def choice(self, options: Sequence[_T]) -> _T:
+        return options[0]
+
+    def phrase(self, options: Sequence[_T]) -> _T:
+        return options[0]
+
+
+class Words:
+    """The phrases chosen for one clip, ready for the slots of any template.
+
+    Canonical ones half of the time, or if `loose` any, and any of the nouns and colours that only prompts use.
+    """
+
+    def __init__(self, attributes: Attributes, draw: Draw, words: Lexicon, *, loose: bool = False) -> None:
         self._draw = draw
         self._words = words
         self._english = words.language == "en"
         self._attributes = attributes
+        choose = draw.choice if loose else draw.phrase
         self._chosen: dict[str, Phrase] = {
-            name: draw.phrase(values[getattr(attributes, name)])
+            name: choose(values[getattr(attributes, name)])
             for name, values in words.phrases.items()
             if getattr(attributes, name) in values
         }
-        self._relation = draw.phrase(words.relations)
+        for name in _NOUN_PARTS if loose else ():
+            also = words.also.get(name.removeprefix("second_"), {}).get(getattr(attributes, name), ())
+            if also and draw.chance(0.5):
+                self._chosen[name] = replace(self._chosen[name], key=draw.choice(also), tail="")
+        self._relation = choose(words.relations)
         self._shot = draw.phrase(words.shots[attributes.camera]).text
 
     def fill(self, template: str, skip: frozenset[str] = frozenset()) -> tuple[str, frozenset[str]]:
@@ -125,8 +156,8 @@ class Words:
         """Any of the words for one of `_LOOSE_SLOTS`, as a note has them."""
         also = self._words.also.get(attribute, {}).get(getattr(self._attributes, attribute), ())
         if also and self._draw.chance(0.4):
-            camera = "camera " if self._english else "镜头"
-            return (camera if attribute == "camera" else "") + self._draw.choice(also)
+            camera = self._draw.choice(_CAMERAS[self._words.language]) if attribute == "camera" else ""
+            return camera + self._draw.choice(also)
         if attribute in ("environment", "occluder") and self._draw.chance(0.4):
             return self._chosen[attribute].key
         return self.slot(self._draw.choice(_LOOSE_SLOTS[attribute]))[0]
@@ -251,7 +282,7 @@ def _compose_short(attributes: Attributes, draw: Draw, words: Lexicon) -> tuple[
 
 def _compose_loose(attributes: Attributes, draw: Draw, words: Lexicon) -> tuple[str, frozenset[str]]:
     """Some of what is there, in any order and any words, among words that mean nothing: what no template foresees."""
-    said = Words(attributes, draw, words)
+    said = Words(attributes, draw, words, loose=True)
     parts = [said.slot(draw.choice(("thing", "bare")))]
     absent = {name for name in ("second_subject", "occluder") if getattr(attributes, name) == "none"}
     parts += [(said.loose(name), (name,)) for name in _LOOSE_SLOTS if name not in absent and draw.chance(0.5)]
@@ -291,6 +322,15 @@ def compose(attributes: Attributes, generator: torch.Generator, language: str = 
     else:
         text, mentioned = _compose_descriptive(attributes, draw, words, style)
     return Caption(_punctuated(text, draw, language, style), mentioned)
+
+
+def plainest(attributes: Attributes, mentioned: Collection[str], language: str) -> str:
+    """The caption of the canonical words in the first template's order that states just what is `mentioned`."""
+    words = lexicon.load(language)
+    template = words.templates["descriptive"][0]
+    skip = frozenset(slot for name, slot in _PLAIN_SLOTS.items() if name not in mentioned)
+    text = clean(Words(attributes, Plain(), words).fill(template, skip)[0], language).rstrip(".。 ")
+    return f"{text}。" if language == "zh" else re.sub(r"(^|[.] )([a-z])", lambda m: m[1] + m[2].upper(), text) + "."
 
 
 def caption(attributes: Attributes, generator: torch.Generator, language: str = "en", style: str = "short") -> str:

@@ -1,0 +1,56 @@
+"""More words for a trained text encoder: what it knows is kept, and other words come to say the same."""
+
+import torch
+
+from sora_core.cli import build_parser
+from sora_core.cli.train import build_task, start_from
+from sora_core.data.worlds.attributes import Attributes
+from sora_core.data.worlds.captions import plainest
+from sora_core.training.optimizer import build_optimizer
+from sora_core.training.text import RewordTask
+
+PAIR = Attributes(
+    subject="car", colour="red", environment="snow", time="day", motion="left", camera="orbit",
+    second_subject="duck", second_colour="cyan",
+)  # fmt: skip
+
+
+def test_the_plainest_caption_states_what_is_mentioned_and_no_more():
+    assert plainest(PAIR, {"subject", "colour", "camera"}, "en") == "A red car. The camera orbits."
+    assert plainest(PAIR, {"subject", "colour", "time"}, "zh") == "一辆红色的汽车，白天。"
+    said = {"subject", "colour", "environment", "motion", "second_subject", "second_colour"}
+    assert plainest(PAIR, said, "en") == "A red car moves left in the snow, next to a cyan duck."
+
+
+def test_a_training_begins_with_what_the_model_says(nano):
+    task = RewordTask(nano, batch=8)
+    _, figures, texts = task.loss(0)
+    assert figures["kept"] < 1e-9
+    assert texts == 8
+    assert figures["reworded"] > 0
+
+
+def test_the_command_goes_on_from_a_model_by_rewording(nano, nano_file, tmp_path):
+    command = ["train", "text", "--init", str(nano_file), "--out", str(tmp_path), "--steps", "1"]
+    task = build_task(build_parser().parse_args(command))
+    assert isinstance(task, RewordTask)
+    start_from(task, "text", nano_file)
+    assert task.batch(0)[:2] == RewordTask(nano).batch(0)[:2]
+    assert task.loss(0)[1]["kept"] < 1e-9
+
+
+def test_other_words_come_to_say_the_same(nano):
+    task = RewordTask(nano, batch=16)
+    teacher = {name: value.clone() for name, value in task.teacher.state_dict().items()}
+    optimizer = build_optimizer(task.module.named_parameters(), 1e-3)
+    reworded, kept = [], []
+    for step in range(30):
+        loss, figures, _ = task.loss(step)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        reworded.append(figures["reworded"])
+        kept.append(figures["kept"])
+    assert sum(reworded[-10:]) < 0.9 * sum(reworded[:10])
+    assert kept[-1] < 0.2 * reworded[-1]
+    assert all(torch.equal(value, task.teacher.state_dict()[name]) for name, value in teacher.items())

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from ..config import TextConfig
 from ..data.worlds.captions import LOOSE, compose, plainest
+from ..data.worlds.catalogue import WORLDS
+from ..data.worlds.filming import scene_for
 from ..data.worlds.scene import Mix, sample_attributes
 from ..pipeline import Sora
 from ..randomness import generator
@@ -23,10 +25,15 @@ from .reading import AttributeReader, reading_labels, reading_loss
 
 CAPTIONS = ("short", LOOSE, "descriptive", LOOSE)
 """Styles of the captions, in turn: people write as no template does."""
-WORDINGS = (LOOSE, LOOSE, "short", LOOSE, "descriptive", LOOSE)
-"""Styles of the captions that are reworded."""
+WORDINGS = (
+    ("sandbox", LOOSE), ("sandbox", LOOSE), ("sandbox", "short"), ("painter", "short"),
+    ("sandbox", LOOSE), ("sandbox", "descriptive"), ("sandbox", LOOSE), ("arcade", "descriptive"),
+    ("sandbox", LOOSE), ("sandbox", LOOSE), ("sandbox", "short"), ("painter", "descriptive"),
+    ("sandbox", LOOSE), ("sandbox", "descriptive"), ("sandbox", LOOSE), ("arcade", "short"),
+)  # fmt: skip
+"""Worlds and styles, in turn, of the captions that are reworded or, in the other worlds, kept as they are."""
 REWORDED = Mix(pairs=0.45, walls=0.15)
-"""What they are about: more second toys and walls than usual, whose words are learnt last."""
+"""What they are about in the sandbox: more second toys and walls than usual, whose words are learnt last."""
 
 
 class TextTask:
@@ -69,7 +76,7 @@ class RewordTask:
 
     The transformer reads what its refiner makes of the encoder's states. That is to become, for a caption in any words,
     what it was for the one that says the same in the words the transformer knows best (distillation: Hinton et al.,
-    2015). What it was for those is kept.
+    2015). What it was for those, and for what is said of the other worlds, is kept.
     """
 
     def __init__(self, model: Sora, *, seed: int = 0, batch: int = 64):
@@ -84,11 +91,15 @@ class RewordTask:
         draws = generator(self.seed, "rewording", step)
         texts, plain = [], []
         for i in range(self.batch_size):
-            attributes = sample_attributes(draws, held_out=False, mix=REWORDED)
-            language, style = ("en", "zh")[i % 2], WORDINGS[i // 2 % len(WORDINGS)]
-            said = compose(attributes, draws, language, style)
+            language, (world, style) = ("en", "zh")[i % 2], WORDINGS[i // 2 % len(WORDINGS)]
+            if world == "sandbox":
+                attributes = sample_attributes(draws, held_out=False, mix=REWORDED)
+                said = compose(attributes, draws, language, style)
+                plain.append(plainest(attributes, said.mentioned, language))
+            else:
+                said = WORLDS[world].compose(scene_for(world, draws, seconds=2.0).attributes, draws, language, style)
+                plain.append(said.text)
             texts.append(said.text)
-            plain.append(plainest(attributes, said.mentioned, language))
         return texts, plain, draws
 
     def refined(self, encoder: nn.Module, texts: list[str], draws: torch.Generator | None = None) -> Tensor:

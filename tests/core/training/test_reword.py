@@ -22,6 +22,14 @@ def test_the_plainest_caption_states_what_is_mentioned_and_no_more():
     assert plainest(PAIR, said, "en") == "A red car moves left in the snow, next to a cyan duck."
 
 
+def test_what_is_said_of_other_worlds_stays_as_it_is(nano):
+    texts, plain, _ = RewordTask(nano, batch=32).batch(0)
+    kept = [text for text, words in zip(texts, plain, strict=True) if text == words]
+    assert sum(text.lower().startswith("a game of") for text in kept) == 2
+    assert len(kept) >= 8
+    assert sum(text != words for text, words in zip(texts, plain, strict=True)) > 16
+
+
 def test_a_training_begins_with_what_the_model_says(nano):
     task = RewordTask(nano, batch=8)
     _, figures, texts = task.loss(0)
@@ -40,17 +48,15 @@ def test_the_command_goes_on_from_a_model_by_rewording(nano, nano_file, tmp_path
 
 
 def test_other_words_come_to_say_the_same(nano):
-    task = RewordTask(nano, batch=16)
+    task = RewordTask(nano, batch=32)
     teacher = {name: value.clone() for name, value in task.teacher.state_dict().items()}
-    optimizer = build_optimizer(task.module.named_parameters(), 1e-3)
-    reworded, kept = [], []
-    for step in range(30):
-        loss, figures, _ = task.loss(step)
-        loss.backward()
+    before = task.loss(1000)[1]
+    optimizer = build_optimizer(task.module.named_parameters(), 2e-3)
+    for step in range(40):
+        task.loss(step)[0].backward()
         optimizer.step()
         optimizer.zero_grad()
-        reworded.append(figures["reworded"])
-        kept.append(figures["kept"])
-    assert sum(reworded[-10:]) < 0.9 * sum(reworded[:10])
-    assert kept[-1] < 0.2 * reworded[-1]
+    after = task.loss(1000)[1]
+    assert after["reworded"] < 0.85 * before["reworded"]
+    assert after["kept"] < 0.4 * after["reworded"]
     assert all(torch.equal(value, task.teacher.state_dict()[name]) for name, value in teacher.items())

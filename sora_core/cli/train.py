@@ -195,7 +195,12 @@ def build_task(arguments: argparse.Namespace) -> Task:
             return TextTask(model.text, seed=arguments.seed)
         from ..pipeline import Sora
 
-        return RewordTask(Sora.load(arguments.init), seed=arguments.seed)
+        base = Sora.load(arguments.init)
+        if base.config.text != model.text:
+            raise ValueError(
+                f"--preset {arguments.preset} has another text encoder than {arguments.init}; leave it out"
+            )
+        return RewordTask(base, seed=arguments.seed)
     if arguments.data is None:
         raise ValueError(f"training the {arguments.part} needs --data DIR; make some with: sora worlds --out DIR")
 

@@ -1,5 +1,6 @@
 """More words for a trained text encoder: what it knows is kept, and other words come to say the same."""
 
+import pytest
 import torch
 
 from sora_core.cli import build_parser
@@ -45,6 +46,14 @@ def test_the_command_goes_on_from_a_model_by_rewording(nano, nano_file, tmp_path
     start_from(task, "text", nano_file)
     assert task.batch(0)[:2] == RewordTask(nano).batch(0)[:2]
     assert task.loss(0)[1]["kept"] < 1e-9
+
+
+def test_a_preset_of_another_text_encoder_is_refused(nano_file, tmp_path):
+    command = ["train", "text", "--init", str(nano_file), "--preset", "mini", "--out", str(tmp_path), "--steps", "1"]
+    with pytest.raises(
+        ValueError, match=r"--preset mini has another text encoder than .*nano.safetensors; leave it out"
+    ):
+        build_task(build_parser().parse_args(command))
 
 
 def test_other_words_come_to_say_the_same(nano):

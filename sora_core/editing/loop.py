@@ -52,12 +52,12 @@ def roll_conditions(conditions: Any, latent_frames: int, shift: int) -> Any:
 
 
 def wrapped(latent: Tensor, context: int = CONTEXT) -> Tensor:
-    """A loop's latent `b c t h w` with its last `context` latent frames repeated before the first."""
+    """A loop's latent `b c t h w` with its last `context` latent frames repeated before, and its first one after it."""
     check_loop(latent.shape[2])
     t = latent.shape[2]
-    return latent[:, :, torch.arange(-context, t, device=latent.device) % t]
+    return latent[:, :, torch.arange(-context, t + 1, device=latent.device) % t]
 
 
-def loop_frames(geometry: Geometry, latent_frames: int, context: int = CONTEXT) -> int:
-    """How many frames a loop of `latent_frames` has: the last that many of what `wrapped` decodes to."""
-    return geometry.num_frames(latent_frames + context) - geometry.num_frames(context)
+def loop_frames(geometry: Geometry, latent_frames: int, context: int = CONTEXT) -> slice:
+    """Which frames of what `wrapped` decodes to are the loop of `latent_frames`."""
+    return slice(geometry.num_frames(context), geometry.num_frames(latent_frames + context))

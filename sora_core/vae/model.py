@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..config import VAEConfig
 from ..stored_latent import StoredLatent
+from .deblock import deblock
 from .layers import CausalConv3d, ResBlock, StreamState, channel_norm, fold_cell, unfold_cell
 from .streaming import decode_stream, encode_stream
 from .wavelet import block_matrix, fold, unfold
@@ -149,7 +150,10 @@ class VideoVAE(nn.Module):
         return self.encoder(self.coefficients(video, first=first), state)
 
     def decode(self, latent: Tensor, state: StreamState | None = None) -> Tensor:
-        """`b c t h w` -> `b 3 1+(t-1)*4 8h 8w` in [0, 1]; with a `state`, later chunks give `4t` frames."""
+        """`b c t h w` -> `b 3 1+(t-1)*4 8h 8w` in [0, 1].
+
+        With a `state`, later chunks give `4t` frames, and the borders of latent frames are left to `deblock_stream`.
+        """
         if latent.shape[1] != self.config.channels:
             raise ValueError(f"the latent has {latent.shape[1]} channels; this VAE decodes {self.config.channels}")
         first = state is None or not state.started
@@ -157,9 +161,12 @@ class VideoVAE(nn.Module):
             state.started = True
         x = self.decoder(latent.contiguous(memory_format=torch.channels_last_3d), state)
         video = unfold(x, self.config.wavelet, self.wavelet.to(x)).add_(1).div_(2)
-        if not self.training:  # a clamped value has no gradient
-            video = video.clamp(0, 1)
-        return video[:, :, self.config.compression.time - 1 :] if first else video
+        time = self.config.compression.time
+        video = video[:, :, time - 1 :] if first else video
+        if self.training:  # a clamped value has no gradient
+            return video
+        video = video.clamp(0, 1)
+        return video if state is not None else deblock(video, time)
 
     def encode_chunks(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Encode a stream of chunks (first 1 + 4k frames, then 4k each); equal to encoding the whole."""
@@ -173,10 +180,10 @@ class VideoVAE(nn.Module):
     def context(self) -> int:
         """Latent frames of the past that one decoded frame can depend on."""
         fine, trunk = self.config.decoder_depth
-        return 2 * (1 + trunk) + fine + 1
+        return 2 * (1 + trunk) + fine + 2
 
     def decode_circular(self, latent: Tensor) -> Tensor:
         """Decode a loop, `b c t h w` -> `b 3 4t 8h 8w`: the first frame follows the last like any other."""
-        t = latent.shape[2]
-        wrapped = latent[:, :, torch.arange(-self.context, t, device=latent.device) % t]
-        return self.decode(wrapped)[:, :, -t * self.config.compression.time :]
+        t, time = latent.shape[2], self.config.compression.time
+        wrapped = latent[:, :, torch.arange(-self.context, t + 1, device=latent.device) % t]
+        return self.decode(wrapped)[:, :, -(t + 1) * time : -time]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..out_of_memory import free_memory, is_out_of_memory
 from ..stored_latent import StoredLatent
+from .deblock import deblock_stream
 from .layers import CausalConv3d, StreamState
 
 if TYPE_CHECKING:
@@ -181,6 +182,13 @@ def decode_parts(
     vae: VideoVAE, parts: Iterable[Tensor | StoredLatent], frames: int | None = None, *, budget: int | None = None
 ) -> Iterator[Tensor]:
     """What `decode_stream` does for the parts of one latent, each of which continues the one before."""
+    yield from deblock_stream(_decoded(vae, parts, frames, budget), vae.config.compression.time)
+
+
+def _decoded(
+    vae: VideoVAE, parts: Iterable[Tensor | StoredLatent], frames: int | None, budget: int | None
+) -> Iterator[Tensor]:
+    """The parts as the network decodes them, latent frame by latent frame."""
     stream = Stream(vae.decode, reach(vae, decoding=True), 1, vae.config.compression.space)
     pieces: Pieces | None = None
     for latent in parts:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sora_core.out_of_memory import free_memory
-from sora_core.vae import streaming
+from sora_core.vae import StreamState, streaming
 from sora_core.vae.streaming import (
     Pieces,
     Stream,
@@ -59,7 +59,7 @@ def test_tiled_and_streamed_encode_equals_whole(nano, cut, draws, pieces):
 def test_surroundings_are_no_larger_than_they_must_be(nano, latent, monkeypatch):
     enough = reach(nano.vae, decoding=True)
     with torch.inference_mode():
-        whole = nano.vae.decode(latent)
+        whole = nano.vae.decode(latent, StreamState())
         found = {}
         for around in (enough, enough - 2):
             stream = Stream(nano.vae.decode, around, 1, 8)

@@ -1,0 +1,73 @@
+"""A video jumps no more where a latent frame begins than it moves around that; cuts and even motion stay."""
+
+import pytest
+import torch
+
+from sora_core.vae.deblock import CUT, deblock, deblock_stream
+
+
+def pulsing(frames: int, size: float) -> torch.Tensor:
+    """A grey video that brightens by `size` whenever a latent frame of 4 begins, and stands still otherwise."""
+    cell = (torch.arange(frames) + 3) // 4
+    return (0.2 + size * cell.float()).view(1, 1, -1, 1, 1).expand(1, 3, -1, 2, 2).clone()
+
+
+def steps(video: torch.Tensor) -> torch.Tensor:
+    return video[0].diff(dim=1).square().mean((0, 2, 3)).sqrt()
+
+
+def test_a_jump_in_what_stands_still_becomes_three_equal_steps():
+    evened = steps(deblock(pulsing(13, 0.03), 4))
+    assert evened[3:6].tolist() == pytest.approx([0.01] * 3, rel=1e-2)
+    assert evened[7:10].tolist() == pytest.approx([0.01] * 3, rel=1e-2)
+    assert evened[[2, 6, 10, 11]].max() < 1e-6
+
+
+def test_the_first_frame_stays_and_the_second_meets_it_half_way():
+    video = pulsing(5, 0.03)
+    evened = deblock(video.clone(), 4)
+    assert torch.equal(evened[:, :, 0], video[:, :, 0])
+    assert steps(evened)[:2].tolist() == pytest.approx([0.015] * 2, rel=1e-2)
+
+
+def test_the_step_at_a_border_becomes_that_around_it(draws):
+    noise = 0.02 * torch.randn(1, 3, 13, 64, 64, generator=draws)
+    noise[:, :, [5, 9]] *= 2
+    evened = steps(deblock(0.5 + noise.cumsum(2), 4))
+    assert evened[4] / evened[[3, 5]].mean() == pytest.approx(1, abs=0.02)
+    assert steps(0.5 + noise.cumsum(2))[4] > 0.039
+
+
+def test_even_motion_stays():
+    video = torch.linspace(0.2, 0.7, 13).view(1, 1, -1, 1, 1).expand(1, 3, -1, 2, 2).clone()
+    assert (deblock(video.clone(), 4) - video).abs().max() < 1e-4
+
+
+def test_a_cut_stays():
+    video = pulsing(9, 0.0)
+    video[:, :, 5:] += 0.7
+    assert (deblock(video.clone(), 4) - video).abs().max() < 0.01
+    assert CUT < 0.7
+
+
+def test_each_video_of_a_batch_is_evened_on_its_own(draws):
+    batch = torch.cat([pulsing(9, 0.03), torch.rand(1, 3, 9, 2, 2, generator=draws)])
+    alone = torch.cat([deblock(video.clone(), 4) for video in batch.split(1)])
+    assert torch.equal(deblock(batch.clone(), 4), alone)
+
+
+@pytest.mark.parametrize("parts", [[1, 4, 4, 8], [5, 12], [17], [1, 16], [9, 4, 4]])
+@pytest.mark.parametrize("time", [1, 2, 4])
+def test_parts_are_evened_like_the_whole(draws, parts, time):
+    video = torch.rand(2, 3, 17, 4, 4, generator=draws).cumsum(2) / 17
+    video[:, :, 5:] += 0.05
+    streamed = list(deblock_stream((part.clone() for part in video.split(parts, dim=2)), time))
+    whole = deblock(video.clone(), time)
+    assert (torch.cat(streamed, dim=2) - whole).abs().max() < 1e-6
+    assert torch.equal(whole, video) == (time == 1)
+
+
+def test_a_still_image_and_no_part_at_all():
+    image = torch.rand(1, 3, 1, 4, 4)
+    assert torch.equal(torch.cat(list(deblock_stream([image.clone()], 4)), dim=2), image)
+    assert list(deblock_stream([], 4)) == []

@@ -7,67 +7,24 @@ from collections.abc import Iterator
 from typing import Any
 
 import comfy.model_management
-import comfy.sample
-import comfy.samplers
-import comfy.utils
-import latent_preview
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from sora_core.diffusion.conditioning import Known
-from sora_core.editing.long import SampleWindow, Window, plan, sample_long
+from sora_core.editing.long import plan, sample_long
 from sora_core.editing.long_state import LongState, fingerprint
 from sora_core.editing.long_video import fused_cells, window_cells
 from sora_core.randomness import generator
 from sora_core.shapes import LatentShape
 
-from .comfy_model.transformer import PART
 from .compat import fitting_latent, to_intermediate
 from .editing_media import geometry_of, known_of, shape_of
-from .editing_wrap import CELLS, LOOPED
-from .guider import IntervalGuider
+from .editing_wrap import LOOPED
 from .native import Latent, samples_of
 from .sample import at_frame_rate, noise_levels
 from .sampling_inputs import guidance_input, sampler_input, seed_input, sigmas_input, steps_input
 from .schema import advanced, schema
 from .unfinished import unfinished
-
-
-def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
-    """Conditions of the whole video for one window: what is per latent frame is cut, prompts of other times go."""
-    kept = []
-    for states, options in conditioning:
-        mask, changed = options.get("mask"), dict(options)
-        if isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[1] == latent_frames:
-            changed["mask"] = mask[:, window.prompt_cells]
-            if not changed["mask"].any():
-                continue
-        for name, value in options.items():
-            if isinstance(value, Tensor) and value.ndim == 5 and value.shape[2] == latent_frames:
-                changed[name] = value[:, :, window.cells]
-        kept.append([states, changed])
-    return kept
-
-
-def showing(conditioning: Any, known: Known) -> Any:
-    """Conditions of a window that tell models with image inputs what the window takes over, too."""
-    shown = []
-    for states, options in conditioning:
-        changed = dict(options)
-        if "concat_mask" in options and "concat_latent_image" in options:
-            changed["concat_mask"] = known.mask
-            changed["concat_latent_image"] = torch.where(
-                known.mask < 1, known.clean, options["concat_latent_image"].to(known.clean)
-            )
-        shown.append([states, changed])
-    return shown
-
-
-def window_seed(seed: int, number: int) -> int:
-    """Another seed for each window; the first keeps its own, so that it is what Sora Sampler makes."""
-    return generator(seed, "window", number).initial_seed() if number else seed
-
+from .windows import window_sampler
 
 NUMBERS = (bool, int, float, str, type(None))
 
@@ -237,34 +194,3 @@ class SoraLongVideoSampler(io.ComfyNode):
 def fingerprint_of(text: str) -> str:
     """A file name for a text of any length."""
     return f"{generator(0, text).initial_seed():016x}"
-
-
-def window_sampler(
-    model: Any, positive: Any, negative: Any, sigmas: Tensor, count: int, *, seed: int, guidance: float, sampler: str,
-    latent_frames: int, start: Any, index: Any,
-) -> SampleWindow:  # fmt: skip
-    """Samples one of `count` windows with ComfyUI's own sampling, and reports progress over all of them."""
-    steps = len(sigmas) - 1
-    progress = comfy.utils.ProgressBar(count * steps)
-    previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
-
-    def sample(window: Window, known: Known) -> Tensor:
-        part = model.clone()
-        part.model_options["transformer_options"][PART] = (start(window), window.continued)
-        part.model_options["transformer_options"][CELLS] = window.cells
-        guider = IntervalGuider(part, guidance, (0.0, 1.0))
-        guider.set_conds(*(showing(conditions_in(p, window, latent_frames), known) for p in (positive, negative)))
-        seed_here = window_seed(seed, window.number)
-
-        def callback(step: int, denoised: Tensor, x: Tensor, total: int) -> None:
-            preview = previewer.decode_latent_to_preview_image("JPEG", denoised) if previewer else None
-            progress.update_absolute(window.number * steps + step + 1, count * steps, preview)
-
-        return guider.sample(
-            comfy.sample.prepare_noise(known.clean, seed_here, index), known.clean,
-            comfy.samplers.sampler_object(sampler), sigmas,
-            denoise_mask=None if (known.mask == 1).all() else known.mask, callback=callback,
-            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=seed_here,
-        )  # fmt: skip
-
-    return sample

@@ -36,8 +36,12 @@ def window_cells(geometry: Geometry, fps: float, seconds: float, overlap: float)
     for name, value in (("window", seconds), ("overlap", overlap)):
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value} seconds; it must be above 0, for instance 1")
-    shared = geometry.latent_frames(round(overlap * fps) + 1) - 1
-    return geometry.latent_frames(max(1, round(seconds * fps))), max(1, shared)
+    return geometry.latent_frames(max(1, round(seconds * fps))), max(1, past_cells(geometry, fps, overlap))
+
+
+def past_cells(geometry: Geometry, fps: float, seconds: float) -> int:
+    """Latent frames of the last `seconds` of a video, none of which is its first."""
+    return geometry.latent_frames(round(seconds * fps) + 1) - 1
 
 
 def fused_cells(geometry: Geometry, fps: float, seconds: float) -> int:
@@ -47,7 +51,7 @@ def fused_cells(geometry: Geometry, fps: float, seconds: float) -> int:
     """
     if not (math.isfinite(seconds) and seconds >= 0):
         raise ValueError(f"fusion is {seconds} seconds; it must be 0 or more, for instance 0.5")
-    return geometry.latent_frames(round(seconds * fps) + 1) - 1
+    return past_cells(geometry, fps, seconds)
 
 
 @torch.inference_mode()

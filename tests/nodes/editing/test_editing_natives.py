@@ -284,7 +284,7 @@ def test_wan_sees_what_its_own_block_shows_where_nothing_is_given(native, run):
 
 @pytest.mark.parametrize("native", ["wan21_i2v"], indirect=True)
 def test_windows_of_a_long_video_show_models_with_image_inputs_what_they_take_over(native, run, pack):
-    showing = sys.modules[f"{pack.__name__}.nodes.long"].showing
+    showing = sys.modules[f"{pack.__name__}.nodes.windows"].showing
     (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=native.grid(run, 17), frames=native.clip(1))
     _, positive, *_ = run(
         "SoraFitModel", model=native.model, positive=native.prompt(0), negative=native.prompt(1), latent=latent

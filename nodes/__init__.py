@@ -20,6 +20,7 @@ from .grid import SoraNoiseGrid, SoraNoiseGridLike
 from .load import SoraLoadModel
 from .long import SoraLongVideoSampler
 from .metrics import SoraVideoMetrics
+from .play import SoraPlayWorld
 from .prompt import SoraExpandPrompt, SoraTextEncode
 from .sample import SoraSampler, SoraSchedule
 from .world import SoraWorldClips
@@ -34,6 +35,7 @@ BLOCKS: list[type[io.ComfyNode]] = [
     SoraSchedule,
     SoraSampler,
     SoraLongVideoSampler,
+    SoraPlayWorld,
     SoraEncodeVideo,
     SoraDecodeVideo,
     SoraPlaceFrames,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import comfy.samplers
@@ -32,9 +33,9 @@ def guidance_input(
     return io.Float.Input("guidance", default=DEFAULT_GUIDANCE, min=0.0, max=100.0, step=0.1, tooltip=tooltip)
 
 
-def sampler_input() -> Any:
+def sampler_input(combo: Callable[..., Any] = io.Combo.Input) -> Any:
     """One of ComfyUI's samplers."""
-    return io.Combo.Input(
+    return combo(
         "sampler",
         options=[name for name in comfy.samplers.SAMPLER_NAMES if name not in UNFINISHED],
         default="dpmpp_2m",

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sora_core.editing.play import Play, Turn
+from sora_core.editing.play_state import Play, Turn
 from sora_core.shapes import LatentShape, VideoShape
 
 DIMS = (4, 2, 3, 2)

@@ -18,11 +18,15 @@ QUALITY = 55
 
 @dataclass(frozen=True)
 class Example:
-    """One picture: files of a workflow's results side by side, with widgets changed as `run_workflow` takes them."""
+    """One picture: files of a workflow's results side by side, with widgets changed as `run_workflow` takes them.
+
+    Where the workflow goes on from run to run, it is run again with more of them changed for each of `then`.
+    """
 
     workflow: str
     files: tuple[int, ...] = (0,)
     inputs: dict[str, Any] = field(default_factory=dict)
+    then: tuple[dict[str, Any], ...] = ()
 
 
 EXAMPLES = {
@@ -40,6 +44,14 @@ EXAMPLES = {
     "SoraSchedule": Example("stock_sampling"),
     "SoraSampler": Example("text_to_video", inputs={"SoraSampler.seed": 2}),
     "SoraLongVideoSampler": Example("long_video"),
+    "SoraPlayWorld": Example(
+        "play_world",
+        inputs={"SoraPlayWorld.after": 0},
+        then=(
+            {"SoraPlayWorld.action": "A red ball bounces in a meadow during the day."},
+            {"SoraPlayWorld.action": "A red ball rolls to the left in a meadow during the day, the camera pans left."},
+        ),
+    ),
     "SoraEncodeVideo": Example("stock_sampling", (0, 1)),
     "SoraDecodeVideo": Example("sdedit_style"),
     "SoraPlaceFrames": Example("first_last_keyframes"),

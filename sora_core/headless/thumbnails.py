@@ -70,7 +70,8 @@ def main() -> int:
     with comfy_server(output=PACK_ROOT / "output") as server:
         for run, pictures in jobs(chosen):
             try:
-                result = run_workflow(WORKFLOWS / "api" / f"{run.workflow}.json", server=server, inputs=run.inputs)
+                for inputs in (run.inputs, *run.then):
+                    result = run_workflow(WORKFLOWS / "api" / f"{run.workflow}.json", server=server, inputs=inputs)
             except RuntimeError as error:
                 failed += 1
                 print(f"{run.workflow}: {error}", file=sys.stderr)
@@ -106,15 +107,16 @@ Drawing = tuple[Path, Callable[[list[Path], Path], None]]
 def jobs(chosen: set[str]) -> list[tuple[Example, list[Drawing]]]:
     """The runs that the chosen pictures need, each once, with the pictures that are drawn from it."""
     names = sorted(path.stem for path in WORKFLOWS.glob("*.json") if not path.name.startswith(NEEDS_A_BIG_MODEL))
+    whole_runs = {example.workflow: example for example in EXAMPLES.values() if example.then}
     found: dict[str, tuple[Example, list[Drawing]]] = {}
 
     def add(example: Example, path: Path, draw: Callable[[list[Path], Path], None]) -> None:
-        key = json.dumps([example.workflow, example.inputs])
+        key = json.dumps([example.workflow, example.inputs, example.then])
         found.setdefault(key, (example, []))[1].append((path, draw))
 
     for name in names:
         if not chosen or name in chosen:
-            add(Example(name), WORKFLOWS / f"{name}.jpg", save_thumbnail)
+            add(whole_runs.get(name, Example(name)), WORKFLOWS / f"{name}.jpg", save_thumbnail)
     for block, example in EXAMPLES.items():
         if not chosen or block in chosen:
             add(example, MEDIA / f"{block}.webp", partial(save_example, example))

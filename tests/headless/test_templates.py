@@ -21,7 +21,7 @@ NANO = "nano.safetensors"
 SMALL = {"SoraNoiseGrid": {"width": 32, "height": 32}, "SoraWorldClips": {"width": 32, "height": 32},
          "SoraSampler": {"steps": 2}, "SoraSchedule": {"steps": 2},
          "SoraEditVideo": {"steps": 2}, "SoraFlowEdit": {"steps": 2}, "SoraLongVideoSampler": {"steps": 1},
-         "KSampler": {"steps": 2}}  # fmt: skip
+         "SoraPlayWorld": {"steps": 2}, "KSampler": {"steps": 2}}  # fmt: skip
 FRAMES = {
     "aspect_ratios": [16, 16, 16],
     "another_take": [16, 17],
@@ -36,6 +36,7 @@ FRAMES = {
     "long_video": [480],
     "ltx_extend": [120],
     "measure_compression": [16, 16],
+    "play_world": [16],
     "preview_to_final": [16, 16],
     "prompt_timeline": [16],
     "resampled_border": [17],

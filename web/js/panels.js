@@ -148,6 +148,7 @@ export const PANELS = {
   SoraConnectVideos: { height: 28, show: connectVideos },
   SoraSeamlessLoop: { height: 28, show: seamlessLoop },
   SoraDecodeVideo: { height: 108, show: lastVideo },
+  SoraPlayWorld: { height: 108, show: lastVideo },
   SoraWorldClips: { height: 108, show: lastVideo },
   SoraVideoMetrics: { height: 100, show: lastText },
 };

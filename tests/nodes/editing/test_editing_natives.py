@@ -297,3 +297,33 @@ def test_windows_of_a_long_video_show_models_with_image_inputs_what_they_take_ov
     assert (shown["concat_latent_image"][:, :, :2] == 3).all()
     assert (shown["concat_latent_image"][:, :, 2:] == 0).all()
     assert not torch.equal(positive[0][1]["concat_mask"], mask)
+
+
+class Words:
+    """A text encoder of a family member: a prompt for each text."""
+
+    def __init__(self, native):
+        self.native = native
+
+    def tokenize(self, text):
+        return text
+
+    def encode_from_tokens_scheduled(self, tokens):
+        return self.native.prompt(len(tokens))
+
+
+@pytest.mark.parametrize("native", ["wan21", "wan21_i2v", "ltx"], indirect=True)
+def test_a_world_is_played_turn_by_turn(native, run):
+    made = []
+    for action in ("one", "eleven"):
+        video, latent, _, turn = run(
+            "SoraPlayWorld", model=native.model, clip=Words(native), vae=native.vae, latent=native.grid(run, 17),
+            action=action, play=f"of {native.name}", steps=2, sampler="euler",
+        )  # fmt: skip
+        made.append(latent["samples"])
+    before = made[0].shape[2]
+    assert turn == 2
+    assert torch.equal(made[1][:, :, :before], made[0])
+    assert made[1].shape[2] == before + 8 // native.vae.temporal_compression_decode()
+    assert (made[1][:, :, before:].std() > 0.01).all()
+    assert len(video.get_components().images) == 25

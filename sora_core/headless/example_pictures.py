@@ -48,8 +48,8 @@ EXAMPLES = {
         "play_world",
         inputs={"SoraPlayWorld.after": 0},
         then=(
-            {"SoraPlayWorld.action": "A red ball bounces in a meadow during the day."},
-            {"SoraPlayWorld.action": "A red ball rolls to the left in a meadow during the day, the camera pans left."},
+            {"SoraPlayWorld.action": "A red ball stands still in a meadow during the day."},
+            {"SoraPlayWorld.action": "A red ball stands still in a meadow during the day, the camera pushes in."},
         ),
     ),
     "SoraEncodeVideo": Example("stock_sampling", (0, 1)),

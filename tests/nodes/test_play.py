@@ -116,6 +116,25 @@ def test_beginning_anew_keeps_the_old_play(play, worlds):
         before = files(play.folder)
 
 
+def test_the_model_that_ships_stays_in_its_world_and_does_what_is_asked(play, run):
+    model, clip, vae = run("SoraLoadModel")
+    latent = run("SoraNoiseGrid", vae=vae, width=64, height=64, seconds=1.0)[0]
+
+    def frames(action, after=-1):
+        made = play(action, after=after, model=model, clip=clip, vae=vae, latent=latent, steps=4, sampler="dpmpp_2m")
+        return made[-1].get_components().images
+
+    frames("a green rocket spins on Mars at sunset")
+    other = frames("a green rocket spins on Mars at sunset")
+    frames("a red ball rolls to the right in a meadow during the day", after=0)
+    jumps, stands = (
+        frames(f"a red ball {motion} in a meadow during the day", after=1) for motion in ("jumps", "stands still")
+    )
+    last, new = jumps[7], jumps[8]
+    assert (new - last).abs().mean() < 0.3 * (new - other[8]).abs().mean()
+    assert (jumps - stands)[8:].abs().mean() > 0.01
+
+
 def test_the_same_actions_and_seeds_are_the_same_play(play):
     def once():
         play("one", after=0, seed=1)

@@ -111,8 +111,9 @@ class Play:
         names = (self.folder.with_name(f"{self.folder.name} ({number})") for number in count(1))
         aside = next(path for path in names if not path.exists())
         partial = aside.with_name(f".{aside.name}.part")
+        shutil.rmtree(partial, ignore_errors=True)  # what a killed server left
         try:
-            shutil.copytree(self.folder, partial, ignore=shutil.ignore_patterns(NEXT, ".*"), dirs_exist_ok=True)
+            shutil.copytree(self.folder, partial, ignore=shutil.ignore_patterns(NEXT, ".*"))
             partial.rename(aside)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -24,23 +24,32 @@ def encode_circular(vae: VideoVAE, video: Tensor) -> Tensor:
     return vae.encode(torch.cat([video[:, :, -1:], lead], dim=2))[:, :, -cells:]
 
 
+def encode_clips(vae: VideoVAE, frames: Tensor, *, loop: bool = False) -> tuple[Tensor, Tensor]:
+    """`LatentShard.clips` and `LatentShard.pictures` of clips `n t h w 3` (uint8, t whole cells).
+
+    Pictures are two of the later frames.
+    """
+    moments = [frames.shape[1] // 2, frames.shape[1] - 1]
+    video = frames.permute(0, 4, 1, 2, 3).float().div(255)
+    both = torch.stack([video, video.flip(-1)], dim=1)  # n mirrored 3 t h w
+    with mixed(video.device):
+        flat = both.flatten(0, 1)
+        clips = encode_circular(vae, flat) if loop else vae.encode(flat)
+        pictures = vae.encode(both[:, :, :, moments].permute(0, 1, 3, 2, 4, 5).flatten(0, 2).unsqueeze(2))
+    return clips.unflatten(0, (-1, 2)).half(), pictures.unflatten(0, (-1, 2, len(moments))).half()
+
+
 @torch.inference_mode()
 def encode_shard(vae: VideoVAE, shard: Shard, path: Path, *, batch: int = 16) -> None:
     """Write the latents of one shard: every clip, its mirror image, and two of its later frames as pictures."""
     clips: list[Tensor] = []
     pictures: list[Tensor] = []
     loop = bool(shard.about.get("periodic"))
-    moments = [shard.shape[0] // 2, shard.shape[0] - 1]
     for start in range(0, shard.clips, batch):
         rows = range(start, min(start + batch, shard.clips))
-        video = torch.stack([shard.frames(row) for row in rows]).permute(0, 4, 1, 2, 3).float().div(255)
-        both = torch.stack([video, video.flip(-1)], dim=1)  # b mirrored 3 t h w
-        with mixed(video.device):
-            flat = both.flatten(0, 1)
-            encoded = encode_circular(vae, flat) if loop else vae.encode(flat)
-            stills = vae.encode(both[:, :, :, moments].permute(0, 1, 3, 2, 4, 5).flatten(0, 2).unsqueeze(2))
-        clips.append(encoded.unflatten(0, (-1, 2)).half())
-        pictures.append(stills.unflatten(0, (-1, 2, len(moments))).half())
+        encoded, stills = encode_clips(vae, torch.stack([shard.frames(row) for row in rows]), loop=loop)
+        clips.append(encoded)
+        pictures.append(stills)
     labels = torch.tensor([shard.labels(row) for row in range(shard.clips)], dtype=torch.uint8)
     tensors = {"clips": torch.cat(clips), "pictures": torch.cat(pictures), "labels": labels}
     save_atomically(tensors, path, {"about": json.dumps(shard.about)})

@@ -60,6 +60,7 @@ class TrainConfig:
     save_every: int = 200
     report_every: int = 20
     sheet_every: int = 1000
+    """0 draws no contact sheets."""
 
     def rate(self, step: int) -> float:
         """Learning rate at `step`: linear warm-up, constant, linear decay."""
@@ -67,12 +68,22 @@ class TrainConfig:
         return self.lr * min(1.0, (step + 1) / max(1, self.warmup), max(0.0, (self.steps - step) / decay_steps))
 
 
-def train(task: Task, config: TrainConfig, out: Path, *, say: Callable[[str], None] = print) -> dict[str, Tensor]:
+Watch = Callable[[int, float], bool]
+"""Is told after every step how many are done and the loss of the last one; true asks to end, as Ctrl-C does.
+
+Processes that train together must all be asked to in the same step.
+"""
+
+
+def train(
+    task: Task, config: TrainConfig, out: Path, *, say: Callable[[str], None] = print, watch: Watch | None = None
+) -> dict[str, Tensor]:
     """Train until `config.steps`, resuming from `out/state.safetensors` when it exists; returns averaged weights.
 
-    Under torchrun every process calls this alike; process 0 alone reports, saves and draws. A request to end (Ctrl-C)
-    ends the step and saves the state first.
-    Raises ValueError when there are fewer slots than processes, or when a state does not fit.
+    Under torchrun every process calls this alike; process 0 alone reports, saves and draws. A request to end (Ctrl-C,
+    or `watch`) ends the step and saves the state first; what `watch` raises ends the run as it is.
+    Raises KeyboardInterrupt when it was asked to end, and ValueError when there are fewer slots than processes, or when
+    a state does not fit.
     """
     slots, first = parallel.own_slots(config.slots), parallel.rank() == 0
     out.mkdir(parents=True, exist_ok=True)
@@ -92,10 +103,13 @@ def train(task: Task, config: TrainConfig, out: Path, *, say: Callable[[str], No
         while step < config.steps:
             for group in optimizer.param_groups:
                 group["lr"] = config.rate(step) * group["share"]
+            step_loss = 0.0
             for slot in slots:
                 loss, figures, samples = task.loss(parallel.batch_number(step, slot))
                 (loss / config.slots).backward()
-                report.add({"loss": float(loss.detach()), **figures}, share=1 / config.slots, samples=samples)
+                slot_loss = float(loss.detach())
+                step_loss += slot_loss / len(slots)
+                report.add({"loss": slot_loss, **figures}, share=1 / config.slots, samples=samples)
             parallel.sum_gradients(parameters)
             norm = nn.utils.clip_grad_norm_(parameters, config.clip, error_if_nonfinite=False)
             if torch.isfinite(norm):
@@ -107,6 +121,8 @@ def train(task: Task, config: TrainConfig, out: Path, *, say: Callable[[str], No
             decay = min(config.ema, (step + 1) / (step + 10))
             torch._foreach_lerp_(list(ema.values()), [p.detach() for p in parameters], 1 - decay)
             step += 1
+            if watch is not None and watch(step, step_loss):
+                requests.append(step)
             # Every process has the same norm; their shares of it add up to one.
             report.add({"norm": float(norm)}, share=1 / parallel.world())
             report.steps += 1
@@ -120,7 +136,7 @@ def train(task: Task, config: TrainConfig, out: Path, *, say: Callable[[str], No
             if first and (last or requests or step % config.save_every == 0):
                 about = {"steps": config.steps, "slots": config.slots, "tokens": getattr(task, "tokens", 0)}
                 save_state(state_path, module, ema, optimizer, step, about)
-            if first and (last or step % config.sheet_every == 0):
+            if first and config.sheet_every and (last or step % config.sheet_every == 0):
                 with averaged(module, ema):
                     task.sheet(out / f"sheet_{step:07d}.png")
                 report.started = time.perf_counter()

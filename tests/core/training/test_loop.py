@@ -105,6 +105,25 @@ def test_a_request_to_end_finishes_the_step_and_keeps_it(tmp_path, request):
     assert torch.equal(found["weight"], expected["weight"])
 
 
+def test_a_watch_sees_every_step_and_ends_the_run_with_its_state_saved(tmp_path):
+    config = TrainConfig(steps=6, report_every=1, lr=0.01, sheet_every=0)
+    expected = train(Line(), config, tmp_path / "whole", say=lambda _: None)
+    seen = []
+
+    def watch(step, loss):
+        seen.append((step, loss))
+        return step == 4
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(), config, tmp_path / "run", say=lambda _: None, watch=watch)
+    task = Line()
+    found = train(task, config, tmp_path / "run", say=lambda _: None, watch=lambda *_: False)
+    assert torch.equal(found["weight"], expected["weight"])
+    assert task.sheets == []
+    logged = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert seen == [(line["step"], pytest.approx(line["loss"], abs=1e-5)) for line in logged[:4]]
+
+
 def test_what_was_logged_after_the_saved_step_is_forgotten(tmp_path):
     log = tmp_path / "log.jsonl"
     log.write_text("".join(json.dumps({"step": step}) + "\n" for step in (1, 2, 3, 4)))

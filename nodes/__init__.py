@@ -23,6 +23,7 @@ from .metrics import SoraVideoMetrics
 from .play import SoraPlayWorld
 from .prompt import SoraExpandPrompt, SoraTextEncode
 from .sample import SoraSampler, SoraSchedule
+from .train import SoraTrain
 from .world import SoraWorldClips
 
 BLOCKS: list[type[io.ComfyNode]] = [
@@ -52,6 +53,7 @@ BLOCKS: list[type[io.ComfyNode]] = [
     SoraResampleSampler,
     SoraWorldClips,
     SoraVideoMetrics,
+    SoraTrain,
 ]
 
 

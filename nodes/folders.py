@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
+from textwrap import shorten
 
 import folder_paths
 
@@ -10,6 +12,10 @@ from sora_core.checkpoint import BUNDLED
 
 FOLDER = "sora"
 BUNDLED_NAME = "sora-mini (bundled)"
+FORBIDDEN = frozenset('/\\:*?"<>|')
+"""What some system does not allow in the name of a file."""
+LONGEST = 200
+"""Bytes of a name: with its ending and a number it is then a file's on any system."""
 
 
 def register() -> None:
@@ -33,3 +39,27 @@ def model_path(name: str) -> Path:
     if path is None:
         raise ValueError(f"there is no model {name} in models/{FOLDER}; choose {', '.join(model_names())}")
     return Path(path)
+
+
+def model_state(name: str) -> str:
+    """What changes when the file behind a name is replaced. Raises ValueError when it is gone."""
+    path = model_path(name)
+    about = path.stat() if path.is_file() else None
+    return f"{about.st_mtime_ns}-{about.st_size}" if about else "missing"
+
+
+def new_model_path(name: str) -> Path:
+    """A file in output/sora that does not exist: what a user called it, with a number where a model is called so.
+
+    Raises ValueError for a name that no file can have.
+    """
+    stem = name.strip().removesuffix(".safetensors").rstrip()
+    fits = stem.isprintable() and not FORBIDDEN & set(stem) and len(stem.encode()) <= LONGEST
+    if not stem or not fits or stem[0] == "." or stem[-1] == ".":
+        raise ValueError(
+            f'a file cannot be called "{shorten(name, 60)}"; give a name of at most {LONGEST} letters, digits, spaces,'
+            " hyphens and underscores, for instance my model"
+        )
+    folder, known = Path(folder_paths.get_output_directory()) / FOLDER, set(model_names())
+    paths = (folder / f"{stem}{f' {number}' if number > 1 else ''}.safetensors" for number in count(1))
+    return next(path for path in paths if path.name not in known and not path.exists())

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from .comfy_model.loading import DTYPES, load
-from .folders import model_names, model_path
+from .folders import model_names, model_path, model_state
 from .schema import advanced, schema
+
+
+def checkpoint_input(tooltip: str) -> Any:
+    """Which model file to begin with."""
+    names = model_names()
+    return io.Combo.Input("checkpoint", options=names, default=names[0], tooltip=tooltip)
 
 
 class SoraLoadModel(io.ComfyNode):
@@ -14,19 +22,13 @@ class SoraLoadModel(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        names = model_names()
         return schema(
             node_id="SoraLoadModel",
             display_name="Load Sora Model",
             description="Loads a Sora model: the network that generates, the text encoder and the video VAE.",
             search_aliases=["checkpoint", "text to video model"],
             inputs=[
-                io.Combo.Input(
-                    "checkpoint",
-                    options=names,
-                    default=names[0],
-                    tooltip="The small model that comes with this pack, or a .safetensors file in models/sora.",
-                ),
+                checkpoint_input("The small model that comes with this pack, or a .safetensors file in models/sora."),
                 advanced(
                     io.Combo,
                     "dtype",
@@ -45,9 +47,7 @@ class SoraLoadModel(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str, dtype: str) -> str:
         """A file that was replaced is loaded again."""
-        path = model_path(checkpoint)
-        about = path.stat() if path.is_file() else None
-        return f"{about.st_mtime_ns}-{about.st_size}" if about else "missing"
+        return model_state(checkpoint)
 
     @classmethod
     def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:

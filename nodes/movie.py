@@ -92,12 +92,16 @@ def all_frames(movie: Any) -> tuple[Tensor, float | None]:
     return frames.movedim(-1, 0)[None], rate
 
 
+def shown_at(total: int, rate: float, fps: float) -> Tensor:
+    """Which of `total` frames of one rate a player shows at each moment of another: their numbers, in order."""
+    count = max(1, round(total / rate * fps))
+    # A frame that begins at the moment itself is shown, whatever rounding does to the quotient.
+    return (torch.arange(count) * rate / fps + 1e-6).floor().long().clamp(max=total - 1)
+
+
 def at_rate(frames: Tensor, rate: float, fps: float) -> Tensor:
     """Frames `1 3 t h w` of one rate at another: each moment has the frame that a player shows then."""
-    count = max(1, round(frames.shape[2] / rate * fps))
-    # A frame that begins at the moment itself is shown, whatever rounding does to the quotient.
-    shown = (torch.arange(count) * rate / fps + 1e-6).floor().long().clamp(max=frames.shape[2] - 1)
-    return frames[:, :, shown]
+    return frames[:, :, shown_at(frames.shape[2], rate, fps)]
 
 
 def to_frames(movie: Any, fps: float) -> tuple[Tensor, float]:

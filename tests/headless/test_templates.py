@@ -21,7 +21,8 @@ NANO = "nano.safetensors"
 SMALL = {"SoraNoiseGrid": {"width": 32, "height": 32}, "SoraWorldClips": {"width": 32, "height": 32},
          "SoraSampler": {"steps": 2}, "SoraSchedule": {"steps": 2},
          "SoraEditVideo": {"steps": 2}, "SoraFlowEdit": {"steps": 2}, "SoraLongVideoSampler": {"steps": 1},
-         "SoraPlayWorld": {"steps": 2}, "KSampler": {"steps": 2}}  # fmt: skip
+         "SoraPlayWorld": {"steps": 2}, "KSampler": {"steps": 2},
+         "SoraTrain": {"steps": 2, "checkpoint": NANO}}  # fmt: skip
 FRAMES = {
     "aspect_ratios": [16, 16, 16],
     "another_take": [16, 17],
@@ -45,6 +46,7 @@ FRAMES = {
     "stock_sampling": [16, 16],
     "text_to_image": [1, 1, 1, 1],
     "text_to_video": [16],
+    "train_model": [16],
     "wan_seamless_loop": [156],
 }
 """Frames of each file that a template saves, in the order of its nodes."""

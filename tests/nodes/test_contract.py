@@ -9,9 +9,12 @@ import pytest
 SNAPSHOT = Path(__file__).with_name("contract.json")
 RENEW = "SORA_RENEW_CONTRACT"
 VARIES = {
-    ("SoraLoadModel", "checkpoint"), ("SoraSampler", "sampler"), ("SoraLongVideoSampler", "sampler"),
+    ("SoraLoadModel", "checkpoint"),
+    ("SoraTrain", "checkpoint"),
+    ("SoraSampler", "sampler"),
+    ("SoraLongVideoSampler", "sampler"),
     ("SoraPlayWorld", "sampler"),
-}  # fmt: skip
+}
 """Combos whose choices depend on the installation."""
 
 

@@ -14,7 +14,9 @@ from PIL import Image
 from sora_core.headless.example_pictures import EXAMPLES
 
 RENEW = bool(os.environ.get("SORA_RENEW_HELP"))
-VARIES = {("SoraLoadModel", "checkpoint"), ("SoraSampler", "sampler"), ("SoraPlayWorld", "sampler")}
+VARIES = {
+    ("SoraLoadModel", "checkpoint"), ("SoraTrain", "checkpoint"), ("SoraSampler", "sampler"), ("SoraPlayWorld", "sampler"),
+}  # fmt: skip
 """Combos whose choices depend on the installation."""
 WORDS = {
     "en": {

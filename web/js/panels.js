@@ -151,4 +151,5 @@ export const PANELS = {
   SoraPlayWorld: { height: 108, show: lastVideo },
   SoraWorldClips: { height: 108, show: lastVideo },
   SoraVideoMetrics: { height: 100, show: lastText },
+  SoraTrain: { height: 100, show: lastText },
 };

@@ -4,6 +4,7 @@ What is learnt, and what a cut does to it, is tried on the bundled model; the re
 """
 
 import math
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from sora_core.training.dit import DiTTask
 from sora_core.training.further import Further, further_task
 from sora_core.video import VideoWriter
 
+pytestmark = pytest.mark.timeout(900)
 MINI, NANO = "sora-mini (bundled)", "nano.safetensors"
-LEARNT = {"checkpoint": MINI, "steps": 4, "learning_rate": 2e-3}
+LEARNT = {"checkpoint": MINI, "steps": 3, "learning_rate": 3e-3}
 CAPTIONS = ["a red ball bounces", "一辆蓝色的汽车"]
 
 
@@ -38,7 +40,7 @@ def clips():
 def train(run, clips):
     """The block as the executor calls it, every input a list."""
 
-    def call(**LEARNT):
+    def call(**asked):
         settings = {
             "checkpoint": NANO, "clips": clips, "captions": CAPTIONS, "steps": 2, "learning_rate": 1e-3, "seed": 3,
             "name": "my model", "fps": 8.0, "side": 128, "seconds": 2.0, "pictures": 0.3, "blend": 1.0,
@@ -60,7 +62,13 @@ def saved(comfy):
 @pytest.fixture
 def runs(saved):
     """What lies in the folder of unfinished trainings."""
-    return lambda: sorted((saved.parent / "sora_unfinished").glob("train_*"))
+
+    def found():
+        return sorted((saved.parent / "sora_unfinished").glob("train_*"))
+
+    for path in found():
+        shutil.rmtree(path)  # what failures in other tests rightly kept
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +104,7 @@ def test_the_new_model_is_listed_and_generates(run, comfy, trained, saved):
     assert name == "trained.safetensors"
     assert name in comfy.NODE_CLASS_MAPPINGS["SoraLoadModel"].INPUT_TYPES()["required"]["checkpoint"][1]["options"]
     assert report.startswith("trained.safetensors: loss ")
-    assert "4 steps on 2 pieces of 2 clips in " in report
+    assert "3 steps on 2 pieces of 2 clips in " in report
     prompts = run("SoraTextEncode", clip=clip, prompt=CAPTIONS[0], negative="")
     grid = run("SoraNoiseGrid", vae=vae, width=48, height=32, seconds=0.625)[0]
     sampled = {"positive": prompts[0], "negative": prompts[1], "latent": grid, "seed": 1, "steps": 2}
@@ -115,7 +123,7 @@ def test_only_the_transformer_is_trained(trained, saved):
     assert after.config == before.config
     assert not same(after.parts["dit"], before.parts["dit"])
     assert all(same(after.parts[part], before.parts[part]) for part in ("vae", "text"))
-    assert "then 4 steps" in after.metadata["about"]
+    assert "then 3 steps" in after.metadata["about"]
 
 
 def test_a_cancelled_training_goes_on_bit_for_bit(train, trained, saved, runs, monkeypatch):
@@ -136,7 +144,7 @@ def test_a_cancelled_training_goes_on_bit_for_bit(train, trained, saved, runs, m
     (kept,) = runs()
     assert (kept / "state.safetensors").exists()
     found = saved / train(name="cut off", **LEARNT)[3]
-    assert steps == [0, 1, 2, 3]
+    assert steps == [0, 1, 2]
     assert same(weights(found), weights(saved / trained[3]))
     assert runs() == []
 
@@ -182,8 +190,8 @@ def test_blend_keeps_a_share_of_the_first_model(train, saved, models):
     whole, half = (weights(saved / train(name="blend", blend=share)[3]) for share in (1.0, 0.5))
     name = "blocks.0.qkv.weight"
     change, part = (found[name].float() - start[name].float() for found in (whole, half))
-    torch.testing.assert_close(part, change / 2, atol=1e-3, rtol=0)
-    assert change.abs().max() > 3e-3
+    torch.testing.assert_close(part, change / 2, atol=2e-4, rtol=0)
+    assert change.abs().max() > 1e-3
 
 
 def test_clips_of_any_kind_and_size_are_seen_as_they_are(pack, clips, tmp_path, comfy):

@@ -22,12 +22,16 @@ def load(path: Path, dtype: str = "automatic") -> tuple[Any, Any, SoraVAE]:
     ComfyUI's own loader places, casts and quantises the weights; it recognises them because their family is registered.
     """
     keep_pages()
-    checkpoint = read_checkpoint(path)
-    tensors = {
-        PREFIXES[part] + name: value for part, weights in checkpoint.parts.items() for name, value in weights.items()
-    }
-    marks = {**MARKERS, CONFIG_BUFFER: config_tensor(checkpoint.config)}
-    tensors |= {PREFIXES["dit"] + name: value for name, value in marks.items()}
     options = {"dtype": DTYPES[dtype]} if DTYPES[dtype] is not None else {}
-    model, clip, *_ = comfy.sd.load_state_dict_guess_config(tensors, output_vae=False, model_options=options)
+    # Blocks run in inference mode, and what is made there could not be trained through: Train LoRA does.
+    with torch.inference_mode(False), torch.no_grad():
+        checkpoint = read_checkpoint(path)
+        tensors = {
+            PREFIXES[part] + name: value
+            for part, weights in checkpoint.parts.items()
+            for name, value in weights.items()
+        }
+        marks = {**MARKERS, CONFIG_BUFFER: config_tensor(checkpoint.config)}
+        tensors |= {PREFIXES["dit"] + name: value for name, value in marks.items()}
+        model, clip, *_ = comfy.sd.load_state_dict_guess_config(tensors, output_vae=False, model_options=options)
     return model, clip, SoraVAE(checkpoint.config, checkpoint.parts["vae"])

@@ -73,7 +73,8 @@ class SoraModel(comfy.model_base.BaseModel):
 
     def process_timestep(self, timestep: Tensor, x: Tensor, denoise_mask: Tensor | None = None, **_: Any) -> Tensor:
         """The noise level in [0, 1] of each sample, `b`, or with a mask of each patch, `b n`."""
-        sigma = timestep / getattr(self.model_sampling, "multiplier", 1.0)
+        # Train LoRA asks for the gradient of the noise levels, which are told apart by comparing them.
+        sigma = timestep.detach() / getattr(self.model_sampling, "multiplier", 1.0)
         if denoise_mask is None:
             return sigma
         patch = self.diffusion_model.patch_size

@@ -107,3 +107,18 @@ def test_eight_bit_weights_nearly_predict_the_same(comfy, run, nano, call_model,
     both = torch.corrcoef(torch.stack([found.flatten(), clean.flatten()]))
     assert both[0, 1] > 0.9
     assert (found - clean).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_core_trains_a_lora_of_ours(run, nano, prompts, sample, checkpointing):
+    draws = torch.Generator().manual_seed(0)
+    clips = [{"samples": torch.randn(1, 16, 2, 4, 4, generator=draws)} for _ in range(2)]
+    settings = {
+        "batch_size": 2, "grad_accumulation_steps": 1, "steps": 4, "learning_rate": 0.05, "rank": 2,
+        "optimizer": "AdamW", "loss_function": "MSE", "seed": 0, "training_dtype": "fp32", "lora_dtype": "fp32",
+        "algorithm": "LoRA", "gradient_checkpointing": checkpointing, "existing_lora": "[None]",
+    }  # fmt: skip
+    asked = {name: [value] for name, value in settings.items()}
+    model, _, losses, _ = run("TrainLoraNode", model=[nano[0]], latents=clips, positive=[prompts[0]], **asked)
+    assert len(losses["loss"]) == settings["steps"]
+    assert (sample(model=model, steps=1) - sample(steps=1)).abs().max() > 1e-3

@@ -36,7 +36,9 @@ class Sora:
         self.config, self.dit, self.vae, self.text = config, dit.eval(), vae.eval(), text.eval()
 
     @classmethod
-    def load(cls, path: Path | None = None, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Sora:
+    def load(
+        cls, path: Path | None = None, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    ) -> Sora:
         """Load a checkpoint, by default the bundled one, in a precision and on a device.
 
         Latents and frames outside of the networks are wherever they come from, noise on the CPU in float32.
@@ -54,6 +56,16 @@ class Sora:
             if isinstance(module, VideoVAE):
                 module.restore_buffers(device)  # what is computed rather than stored had no storage yet
         return cls(checkpoint.config, **modules)  # type: ignore[arg-type]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks compute."""
+        return self.dit.entry.weight.device
+
+    @property
+    def vae_weight(self) -> Tensor:
+        """A weight of the compression network: what it reads is brought to this one's device and kind of numbers."""
+        return self.vae.decoder.shortcut.conv.weight
 
     def latent_shape(self, shape: VideoShape) -> LatentShape:
         """The latent that holds a video of `shape`. Raises ValueError above the token budget."""
@@ -127,7 +139,13 @@ class Sora:
     @torch.inference_mode()
     def encode(self, video: Tensor) -> Tensor:
         """The latent `b c t h w` of whole cells of video, `b 3 t h w` in [0, 1]; raises what `VideoVAE.encode` does."""
-        return self.vae.encode(video.to(self.vae.decoder.shortcut.conv.weight)).to(video)
+        return self.vae.encode(video.to(self.vae_weight)).to(video)
+
+    @torch.inference_mode()
+    def frames(self, latent: Tensor, *, circular: bool = False) -> Tensor:
+        """All frames `b 3 t h w` of whole latents at once, where the latents are; of loops if `circular`."""
+        decode = self.vae.decode_circular if circular else self.vae.decode
+        return decode(latent.to(self.vae_weight)).to(latent)
 
     @torch.inference_mode()
     def decode(self, latent: Tensor | StoredLatent, shape: VideoShape, chunk: int | None = None) -> Iterator[Tensor]:
@@ -139,9 +157,7 @@ class Sora:
         if latent.shape[0] != 1:
             raise ValueError(f"the latent holds {latent.shape[0]} videos; decode them one by one: latent[i : i + 1]")
         left = shape.num_frames
-        if isinstance(latent, Tensor):
-            latent = latent.to(self.vae.decoder.shortcut.conv.weight)
-        for frames in self.vae.decode_chunks(latent, chunk):
+        for frames in self.vae.decode_chunks(latent.to(self.vae_weight), chunk):
             frames = frames[0, :, :left, : shape.height, : shape.width].float().cpu()
             left -= frames.shape[1]
             if frames.shape[1]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class StoredLatent:
     """
 
     def __init__(self, path: Path):
-        self.path = Path(path)
+        self.path, self.like = Path(path), torch.empty(0)
         try:
             with self.path.open("rb") as file:
                 length = int.from_bytes(file.read(8), "little")
@@ -48,7 +49,13 @@ class StoredLatent:
     @property
     def device(self) -> torch.device:
         """Where its parts arrive."""
-        return torch.device("cpu")
+        return self.like.device
+
+    def to(self, like: Tensor) -> StoredLatent:
+        """The same latent, whose parts arrive where `like` is and as its kind of numbers."""
+        other = copy(self)
+        other.like = like
+        return other
 
     def __getitem__(self, index: tuple[slice, slice, slice]) -> Tensor:
         if len(index) != 3 or index[:2] != (slice(None), slice(None)):
@@ -60,4 +67,4 @@ class StoredLatent:
             for row in range(b * c):
                 file.seek(self.offset + (row * t + first) * h * w * self.kind.itemsize)
                 part[row] = np.fromfile(file, self.kind, part[row].size).reshape(part[row].shape)
-        return torch.from_numpy(part.reshape(b, c, -1, h, w)).float()
+        return torch.from_numpy(part.reshape(b, c, -1, h, w)).to(self.like)

@@ -15,6 +15,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .device import add_device_argument, chosen_device
+
 if TYPE_CHECKING:
     from ..text.captioner import Captioner
 
@@ -42,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--captioner", type=Path, metavar="FILE", help="a captioner of your own (default: the bundled one)"
     )
+    add_device_argument(parser)
 
 
 def execute(arguments: argparse.Namespace) -> None:
@@ -58,7 +61,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
     if arguments.write:
         refuse_shared_texts(arguments.videos)
-    captioner = load_captioner(arguments.captioner or BUNDLED)
+    captioner = load_captioner(arguments.captioner or BUNDLED).to(chosen_device(arguments.device))
     if arguments.data is None:
         caption_videos(captioner, arguments)
     else:

@@ -18,8 +18,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..files import writable
+from .device import add_device_argument, chosen_device
+
+if TYPE_CHECKING:
+    import torch
 
 CLIPS = 48
 """Clips per score, where nothing else is said."""
@@ -57,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=int, metavar="K", help="sampling steps (default: those of `sora generate`, 8 with --long)"
     )
+    add_device_argument(parser)
 
 
 def execute(arguments: argparse.Namespace) -> None:
@@ -66,8 +72,9 @@ def execute(arguments: argparse.Namespace) -> None:
     """
     _refuse_foreign(arguments)
     writable(arguments.out)
+    device = chosen_device(arguments.device)
     if arguments.editing:
-        _execute_editing(arguments)
+        _execute_editing(arguments, device)
         return
     if arguments.real is not None and not arguments.real.is_dir():
         raise FileNotFoundError(f"there is no folder {arguments.real}")
@@ -79,8 +86,9 @@ def execute(arguments: argparse.Namespace) -> None:
         from . import say
 
         steps = STEPS if arguments.steps is None else arguments.steps
-        seams = evaluate_seams(Sora.load(arguments.checkpoint), steps=steps, say=say)
-        save(evaluate_drift(arguments.checkpoint, steps=steps) | {"seams": seams}, arguments.out)
+        seams = evaluate_seams(Sora.load(arguments.checkpoint, device=device), steps=steps, say=say)
+        report = evaluate_drift(arguments.checkpoint, steps=steps, device=device)
+        save(report | {"seams": seams}, arguments.out)
         print(arguments.out)
         return
 
@@ -95,12 +103,12 @@ def execute(arguments: argparse.Namespace) -> None:
         from ..evaluation.curve import curve, parse_checkpoint
 
         checkpoints = [parse_checkpoint(entry) for entry in arguments.checkpoints]
-        curve(checkpoints, arguments.out, clips=clips, settings=SamplerSettings(steps=steps), say=say)
+        curve(checkpoints, arguments.out, clips=clips, settings=SamplerSettings(steps=steps), device=device, say=say)
         print(arguments.out)
         return
     evaluate(
         arguments.checkpoint, arguments.out, clips=clips, real=arguments.real,
-        parts=arguments.parts or PARTS, steps=steps, say=say,
+        parts=arguments.parts or PARTS, steps=steps, device=device, say=say,
     )  # fmt: skip
     print(arguments.out)
 
@@ -115,7 +123,7 @@ def _refuse_foreign(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--{name} does nothing {where}; leave it out")
 
 
-def _execute_editing(arguments: argparse.Namespace) -> None:
+def _execute_editing(arguments: argparse.Namespace, device: torch.device) -> None:
     from ..evaluation.editing import ROWS, SEEDS, evaluate_editing
     from ..pipeline import DEFAULT_STEPS
     from . import say
@@ -124,6 +132,6 @@ def _execute_editing(arguments: argparse.Namespace) -> None:
     evaluate_editing(
         arguments.checkpoint, out, seeds=SEEDS if arguments.seeds is None else arguments.seeds,
         sheets=out.with_name(f"{out.stem}_sheets") if sheets is None else sheets, rows=arguments.parts or tuple(ROWS),
-        steps=DEFAULT_STEPS if arguments.steps is None else arguments.steps, say=say,
+        steps=DEFAULT_STEPS if arguments.steps is None else arguments.steps, device=device, say=say,
     )  # fmt: skip
     print(out)

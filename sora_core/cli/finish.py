@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 
 from ..files import writable
+from .device import add_device_argument, chosen_device
 from .generate import SAMPLERS, add_file_arguments, file_options, remark, size
 
 
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window", type=float, default=2.0, metavar="S", help="seconds at a time (default: 2)")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="model file (default: the bundled one)")
     parser.add_argument("--out", type=Path, default=Path("final.mp4"), metavar="FILE", help="(default: final.mp4)")
+    add_device_argument(parser)
     add_file_arguments(parser)
 
 
@@ -50,7 +52,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
     if arguments.tile is not None and arguments.tile < 1:
         raise ValueError(f"--tile is {arguments.tile} pixels; it must be at least 1")
-    width, height = arguments.size
+    device, (width, height) = chosen_device(arguments.device), arguments.size
     reader = VideoReader(arguments.preview, chunk=4)
     if reader.note:
         say(reader.note)
@@ -59,7 +61,7 @@ def execute(arguments: argparse.Namespace) -> None:
         arguments.out, width, height, reader.fps, sound=arguments.preview, **file_options(arguments)
     )  # fmt: skip
     writable(arguments.out)
-    sora = Sora.load(arguments.checkpoint)
+    sora = Sora.load(arguments.checkpoint, device=device)
     remark(sora, shape, arguments.prompt)
     kept = arguments.out.with_name(f"{arguments.out.name}.windows")
     step = sora.config.vae.compression.space * sora.config.dit.patch[1]

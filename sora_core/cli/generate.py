@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import writable
+from .device import add_device_argument, chosen_device
 
 if TYPE_CHECKING:
     from ..pipeline import Sora
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("sora.mp4"), metavar="FILE",
         help=".mp4, .mov, .mkv, .webm, .png, .jpg or .webp; an image has one frame (default: sora.mp4)",
     )  # fmt: skip
+    add_device_argument(parser)
     add_file_arguments(parser)
 
 
@@ -81,7 +83,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from ..video import VideoWriter, is_image
     from . import say
 
-    still = is_image(arguments.out)
+    device, still = chosen_device(arguments.device), is_image(arguments.out)
     seconds = 2.0 if arguments.seconds is None else arguments.seconds
     width, height = arguments.size
     if arguments.window is not None and not arguments.window > 0:
@@ -102,7 +104,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from ..editing.long_state import LongState
     from ..pipeline import Sora
 
-    sora = Sora.load(arguments.checkpoint)
+    sora = Sora.load(arguments.checkpoint, device=device)
     sora.latent_shape(shape)  # refuses what is too large before anything is said about it
     if not still:
         VideoWriter(arguments.out, width, height, shape.fps, **file_options(arguments))  # refuses before any work

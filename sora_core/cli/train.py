@@ -21,7 +21,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .device import add_device_argument, chosen_device
+
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from ..config import SoraConfig
@@ -81,6 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--compile", action="store_true",
         help="faster steps (1.45x on a CPU) after a minute or two for each size; needs a C++ compiler",
     )  # fmt: skip
+    add_device_argument(parser)
 
 
 def execute(arguments: argparse.Namespace) -> None:
@@ -105,9 +109,10 @@ def execute(arguments: argparse.Namespace) -> None:
         steps=arguments.steps, slots=arguments.slots, lr=lr, save_every=arguments.save_every,
         report_every=arguments.report_every, sheet_every=arguments.sheet_every,
     )  # fmt: skip
-    with parallel.processes():
+    device = chosen_device(arguments.device, parallel.own_card())
+    with parallel.processes(device):
         parallel.own_slots(arguments.slots)  # refused before the clips are encoded
-        task = build_task(arguments)
+        task = build_task(arguments, device)
         if arguments.init is not None and not (arguments.out / STATE).exists():
             start_from(task, arguments.part, arguments.init)
         ema = train(task, config, arguments.out)
@@ -185,17 +190,17 @@ def configuration(arguments: argparse.Namespace) -> SoraConfig:
     return preset(arguments.preset or "mini")
 
 
-def build_task(arguments: argparse.Namespace) -> Task:
-    """The task of `sora train PART`. Raises ValueError when its data are not given."""
+def build_task(arguments: argparse.Namespace, device: torch.device | str = "cpu") -> Task:
+    """The task of `sora train PART`, computing on `device`. Raises ValueError when its data are not given."""
     model = configuration(arguments)
     if arguments.part == "text":
         from ..training.text import RewordTask, TextTask
 
         if arguments.init is None:
-            return TextTask(model.text, seed=arguments.seed)
+            return TextTask(model.text, seed=arguments.seed, device=device)
         from ..pipeline import Sora
 
-        base = Sora.load(arguments.init)
+        base = Sora.load(arguments.init, device=device)
         if base.config.text != model.text:
             raise ValueError(
                 f"--preset {arguments.preset} has another text encoder than {arguments.init}; leave it out"
@@ -210,13 +215,13 @@ def build_task(arguments: argparse.Namespace) -> Task:
     with parallel.process_0_first():
         store = pinned_store(arguments.data, arguments.out)
     if arguments.part == "dit":
-        return dit_task(arguments, model, store)
+        return dit_task(arguments, model, store, device)
     if arguments.part == "captioner":
         from ..text.captioner import load_captioner
         from ..training.captioner import CaptionerTask
 
         words = None if arguments.init is None else load_captioner(arguments.init).config.words
-        return CaptionerTask(store, seed=arguments.seed, words=words)
+        return CaptionerTask(store, seed=arguments.seed, words=words, device=device)
     if arguments.part == "judge":
         from ..training.export import trained_parts
         from ..training.judge import JudgeTask
@@ -224,20 +229,22 @@ def build_task(arguments: argparse.Namespace) -> Task:
         # A preset other than the bundled model's has a network only if it was trained.
         known = arguments.vae is not None or model.name == "mini"
         vae = trained_parts(model, arguments.vae, None)[0] if known else None
-        return JudgeTask(store, seed=arguments.seed, vae=vae)
+        return JudgeTask(store, seed=arguments.seed, vae=vae, device=device)
 
     from ..pipeline import Sora
     from ..training.regenerated import Regenerator
     from ..training.vae import VAETask
 
-    regenerate = None if arguments.regenerate is None else Regenerator(Sora.load(arguments.regenerate))
+    regenerate = None
+    if arguments.regenerate is not None:
+        regenerate = Regenerator(Sora.load(arguments.regenerate, device=device))
     return VAETask(
         model.vae, store, seed=arguments.seed, compile=arguments.compile, regenerate=regenerate,
-        fresh=arguments.init is None,
+        fresh=arguments.init is None, device=device,
     )  # fmt: skip
 
 
-def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore) -> Task:
+def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore, device: torch.device | str) -> Task:
     """Encode the clips with the trained VAE, once, and train on their latents."""
     from ..data.latents import LatentShard, encode_store
     from ..data.store import pin_captions
@@ -250,13 +257,13 @@ def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore)
     vae, text = trained_parts(model, arguments.vae, arguments.text, arguments.init)
     # Latents of another encoder must never be taken for this one's.
     latents = arguments.out / f"latents_{fingerprint(vae.encoder)}"
-    encode_store(vae, store, latents, first=parallel.rank(), stride=parallel.world())
+    encode_store(vae.to(device), store, latents, first=parallel.rank(), stride=parallel.world())
     parallel.wait_for_all()
     shards = [LatentShard.load(latents / shard.path.name, shard.captions()) for shard in store.shards]
     return DiTTask(
         model, shards, text, vae, seed=arguments.seed,
         pictures=PICTURES if arguments.pictures is None else arguments.pictures,
-        shares=world_shares(arguments.share or []), compile=arguments.compile,
+        shares=world_shares(arguments.share or []), compile=arguments.compile, device=device,
     )  # fmt: skip
 
 

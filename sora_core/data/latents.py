@@ -30,13 +30,13 @@ def encode_clips(vae: VideoVAE, frames: Tensor, *, loop: bool = False) -> tuple[
     Pictures are two of the later frames.
     """
     moments = [frames.shape[1] // 2, frames.shape[1] - 1]
-    video = frames.permute(0, 4, 1, 2, 3).float().div(255)
+    video = frames.permute(0, 4, 1, 2, 3).float().div(255).to(next(vae.parameters()).device)
     both = torch.stack([video, video.flip(-1)], dim=1)  # n mirrored 3 t h w
     with mixed(video.device):
         flat = both.flatten(0, 1)
         clips = encode_circular(vae, flat) if loop else vae.encode(flat)
         pictures = vae.encode(both[:, :, :, moments].permute(0, 1, 3, 2, 4, 5).flatten(0, 2).unsqueeze(2))
-    return clips.unflatten(0, (-1, 2)).half(), pictures.unflatten(0, (-1, 2, len(moments))).half()
+    return clips.unflatten(0, (-1, 2)).half().cpu(), pictures.unflatten(0, (-1, 2, len(moments))).half().cpu()
 
 
 @torch.inference_mode()

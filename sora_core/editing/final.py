@@ -74,8 +74,9 @@ def final_video(
             yield made[:, :, part.made.start :]
 
     left = shape.num_frames
-    for video in decode_parts(sora.vae, finished(), 1, budget=budget):
-        frames = video[0, :, :left, : shape.height, : shape.width].movedim(0, -1)
+    parts = (part.to(sora.vae_weight) for part in finished())
+    for video in decode_parts(sora.vae, parts, 1, budget=budget):
+        frames = video[0, :, :left, : shape.height, : shape.width].movedim(0, -1).float().cpu()
         left -= len(frames)
         yield frames
 
@@ -106,7 +107,9 @@ def _encoded(
                 yield enlarge(video, shape.height, shape.width)[0].movedim(0, -1)
 
     cells = sora.config.vae.compression
-    return encode_stream(sora.vae, whole_cells(enlarged(), cells, 1, patch=sora.config.dit.patch[1]), budget=budget)
+    chunks = whole_cells(enlarged(), cells, 1, patch=sora.config.dit.patch[1])
+    encoded = encode_stream(sora.vae, (chunk.to(sora.vae_weight) for chunk in chunks), budget=budget)
+    return (part.float().cpu() for part in encoded)
 
 
 def _next(encoded: Iterator[Tensor], count: int) -> list[Tensor]:

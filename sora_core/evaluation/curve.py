@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..checkpoint import read_checkpoint
 from ..files import whole_or_absent
 from ..pipeline import Sora
@@ -60,15 +62,15 @@ def power_law(compute: Sequence[float], loss: Sequence[float]) -> dict[str, floa
 
 def curve(
     checkpoints: Sequence[tuple[Path, int]], out: Path, *, clips: int, settings: SamplerSettings,
-    judge: Judge | None = None, say: Callable[[str], None] = print,
+    judge: Judge | None = None, device: torch.device | str = "cpu", say: Callable[[str], None] = print,
 ) -> dict[str, Any]:  # fmt: skip
     """Measure every checkpoint on the same clips and prompts; write the report, and a plot beside it if possible."""
-    judge, rows = judge or load_judge(), []
+    judge, rows = (judge or load_judge()).to(device), []
     prompts = described(clips, held_out=False, style="descriptive")
     best = ceiling(judge, prompts, SHAPE)
     say(f"{'model':<32} {'tokens':>14} {'FLOPs':>10} {'loss':>9} {'score':>7} {'reprojection':>13}")
     for path, tokens in sorted(checkpoints, key=lambda entry: entry[1]):
-        model = Sora.load(path)
+        model = Sora.load(path, device=device)
         # Six operations per weight and token: two forward, four backward (Kaplan et al., 2020).
         flops = 6.0 * sum(p.numel() for p in model.dit.parameters()) * tokens
         loss = denoising_loss(model, prompts, SHAPE)["weighted"]

@@ -24,13 +24,13 @@ def denoising_loss(model: Sora, prompts: list[Prompt], shape: VideoShape, batch:
     errors = torch.zeros(len(LEVELS), dtype=torch.float64)
     for start in range(0, len(videos), batch):
         part = prompts[start : start + batch]
-        with mixed(torch.device("cpu")):
-            clean = model.vae.encode(torch.cat(videos[start : start + batch])).float()
+        with mixed(model.device):
+            clean = model.encode(torch.cat(videos[start : start + batch]))
             denoise = model.denoiser([p.text for p in part], fps=shape.fps)
             noise = draw_noise(latent_shape, [p.seed for p in part])
             for i, level in enumerate(LEVELS):
                 sigma = torch.full((len(part),), level)
-                error = denoise(add_noise(clean, noise, sigma), sigma).float() - clean
+                error = denoise(add_noise(clean, noise, sigma), sigma) - clean
                 errors[i] += error.square().mean((1, 2, 3, 4)).sum()
     means = (errors / len(videos)).float()
     weighted = (means * loss_weight(torch.tensor(LEVELS))).mean()

@@ -140,7 +140,7 @@ def summarised(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def evaluate_drift(
     checkpoint: Path | None = None, *, seeds: int = 2, shape: VideoShape = SHAPE, steps: int = STEPS,
-    say: Callable[[str], None] = say,
+    device: torch.device | str = "cpu", say: Callable[[str], None] = say,
 ) -> dict[str, Any]:  # fmt: skip
     """Make every prompt with `seeds` seeds, with the correction of colours and without it; print and return the drift.
 
@@ -150,7 +150,7 @@ def evaluate_drift(
         raise ValueError(f"seeds is {seeds}; it must be at least 1, for instance 2")
     if not (math.isfinite(shape.seconds) and shape.seconds >= 2 * STRIDE):
         raise ValueError(f"the video is {shape.seconds:g} s; drift can be seen from {2 * STRIDE:g} s on")
-    sora = Sora.load(checkpoint)
+    sora = Sora.load(checkpoint, device=device)
     report: dict[str, Any] = {
         "model": (checkpoint or BUNDLED).name, "steps": steps, "seconds": shape.seconds,
         "videos": seeds * len(SUBJECTS),

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..checkpoint import BUNDLED
 from ..files import whole_or_absent
 from ..pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS, Sora
@@ -33,7 +35,7 @@ COLUMNS = 9
 def evaluate_editing(
     checkpoint: Path | None = None, out: Path | None = None, *, seeds: int = SEEDS, sheets: Path | None = None,
     rows: Iterable[str] = tuple(ROWS), steps: int = DEFAULT_STEPS, guidance: float = DEFAULT_GUIDANCE,
-    judge: Path = BUNDLED_JUDGE, say: Callable[[str], None] = print,
+    judge: Path = BUNDLED_JUDGE, device: torch.device | str = "cpu", say: Callable[[str], None] = print,
 ) -> dict[str, Any]:  # fmt: skip
     """Measure what a model makes of images and videos, print a table per row, write JSON to `out` and return it.
 
@@ -52,7 +54,7 @@ def evaluate_editing(
     if seeds < 2:
         raise ValueError(f"seeds is {seeds}; it must be at least 2, for instance {SEEDS}")
     settings = SamplerSettings(steps=steps, guidance=guidance)
-    bench = Bench(Sora.load(checkpoint), load_judge(judge), seeds, settings)
+    bench = Bench(Sora.load(checkpoint, device=device), load_judge(judge).to(device), seeds, settings)
     report: dict[str, Any] = {
         "model": (checkpoint or BUNDLED).name, "seeds": seeds, "clips": f"{SHAPE.width}x{SHAPE.height}",
         "sampling": {"steps": steps, "guidance": guidance, "sampler": settings.sampler}, "rows": {},

@@ -62,8 +62,8 @@ class Bench:
         model = self.sora.denoiser(list(prompts), fps=SHAPE.fps, circular=circular)
 
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-            with mixed(x.device):
-                return model(x, sigma).float()
+            with mixed(self.sora.device):
+                return model(x, sigma)
 
         return model if exact else denoise
 
@@ -75,10 +75,9 @@ class Bench:
             steps=settings.steps, guidance=settings.guidance, sampler=settings.sampler, negative=negative
         )  # fmt: skip
 
-    @torch.inference_mode()
     def decode(self, latent: Tensor, num_frames: int) -> Tensor:
         """The first frames of a latent, `b 3 t h w`, exactly."""
-        return self.sora.vae.decode(latent)[:, :, :num_frames]
+        return self.sora.frames(latent)[:, :, :num_frames]
 
     def rebuilt(self, video: Tensor) -> Tensor:
         """A video after compression, in the precision of every other clip here."""

@@ -195,5 +195,4 @@ def looped(bench: Bench, prompts: list[Prompt], noise: Tensor, *, exact: bool = 
     model = bench.denoiser([p.text for p in prompts], circular=True, exact=exact)
     sampling = bench.sampling(len(prompts), circular=True, exact=exact)
     latent = recipes.loop(bench.sora, model, shape, 0, noise=noise, sampling=sampling)
-    with torch.inference_mode():
-        return bench.sora.vae.decode_circular(latent)
+    return bench.sora.frames(latent, circular=True)

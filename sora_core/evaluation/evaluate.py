@@ -162,7 +162,7 @@ class Evaluation:
                 pass
 
         begin = time.perf_counter()
-        model = Sora.load(self.checkpoint)
+        model = Sora.load(self.checkpoint, device=self.model.device)
         latent = model.sample(["a red ball in the snow"], USUAL, [0], steps=self.settings.steps)
         next(model.decode(latent, USUAL))
         first = time.perf_counter() - begin
@@ -176,7 +176,7 @@ class Evaluation:
 
     def captions(self) -> dict[str, Any]:
         """How much of rendered clips, and of their first frames, the bundled captioner tells, and how much is so."""
-        captioner, report = load_captioner(), {}
+        captioner, report = load_captioner().to(self.model.device), {}
         for held_out, where in ((False, "seeds"), (True, "combinations")):
             prompts = described(self.clips, held_out=held_out, in_front=self.clips // IN_FRONT)
             sheets = [prompt.attributes for prompt in prompts if prompt.attributes is not None]
@@ -212,7 +212,7 @@ def evaluate(
     checkpoint: Path | None = None, out: Path | None = None, *, clips: int = 48, real: Path | None = None,
     parts: Iterable[str] = PARTS, steps: int = DEFAULT_STEPS, guidance: float | None = None,
     sampler: str = "dpmpp_2m", judge: Path = BUNDLED_JUDGE, sentences: Path = SENTENCES,
-    say: Callable[[str], None] = print,
+    device: torch.device | str = "cpu", say: Callable[[str], None] = print,
 ) -> dict[str, Any]:  # fmt: skip
     """Measure a model, print a table, write the report as JSON to `out`, part after part, and return it.
 
@@ -232,9 +232,9 @@ def evaluate(
     if clips < 1:
         raise ValueError(f"clips is {clips}; it must be at least 1, for instance 48")
     settings = SamplerSettings(steps=steps, sampler=sampler, **({} if guidance is None else {"guidance": guidance}))
-    model = Sora.load(checkpoint)
-    evaluation = Evaluation(model, load_judge(judge), clips=clips, settings=settings, real=real, sentences=sentences,
-                            checkpoint=checkpoint, say=say)  # fmt: skip
+    model = Sora.load(checkpoint, device=device)
+    evaluation = Evaluation(model, load_judge(judge).to(device), clips=clips, settings=settings, real=real,
+                            sentences=sentences, checkpoint=checkpoint, say=say)  # fmt: skip
     sampling = {"steps": settings.steps, "guidance": settings.guidance, "sampler": settings.sampler}
     report: dict[str, Any] = {"model": (checkpoint or BUNDLED).name, "clips": clips, "sampling": sampling}
     for part in PARTS:

@@ -36,13 +36,13 @@ def generated(
     batch = max(1, min(16, _PIXELS_AT_ONCE // (shape.num_frames * shape.height * shape.width)))
     for start in range(0, len(prompts), batch):
         part = prompts[start : start + batch]
-        with torch.inference_mode(), mixed(torch.device("cpu")):
+        with torch.inference_mode(), mixed(model.device):
             latent = model.sample(
                 [p.text for p in part], shape, [p.seed for p in part],
                 steps=settings.steps, guidance=settings.guidance, sampler=settings.sampler,
             )  # fmt: skip
-            video = model.vae.decode(latent.float())
-        yield part, video[:, :, : shape.num_frames, : shape.height, : shape.width].float()
+            video = model.frames(latent)
+        yield part, video[:, :, : shape.num_frames, : shape.height, : shape.width]
 
 
 def fidelity(model: Sora, judge: Judge, prompts: list[Prompt], shape: VideoShape, settings: SamplerSettings) -> Tally:

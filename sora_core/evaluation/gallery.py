@@ -46,8 +46,7 @@ def clip(sora: Sora, prompt: str, seed: int, shape: VideoShape) -> Tensor:
 def seamless(sora: Sora, prompt: str, seed: int, shape: VideoShape) -> Tensor:
     """One loop, `3 t h w` in [0, 1]: its last frame leads to its first."""
     latent = loop(sora, prompt, shape, seed, sampling=Sampling(steps=DEFAULT_STEPS))
-    with torch.inference_mode():
-        return sora.vae.decode_circular(latent)[0]
+    return sora.frames(latent, circular=True)[0]
 
 
 def mosaic(videos: list[Tensor], columns: int) -> Tensor:

@@ -136,7 +136,8 @@ def windows(video: Tensor, fps: float) -> tuple[Tensor, ...]:
 @torch.inference_mode()
 def probabilities(judge: Judge, video: Tensor, fps: float) -> list[Tensor]:
     """What the judge holds likely in clips `b 3 t h w` in [0, 1] at `fps`: `b values` per attribute, summing to 1."""
-    each = [[logits.float().softmax(-1) for logits in judge(window)] for window in windows(video, fps)]
+    device = judge.entry.weight.device
+    each = [[x.float().softmax(-1).cpu() for x in judge(window.to(device))] for window in windows(video, fps)]
     return [torch.stack(parts).mean(0) for parts in zip(*each, strict=True)]
 
 

@@ -23,11 +23,12 @@ def rebuilt(vae: Any, video: Tensor, *, exact: bool = False) -> Tensor:
     frames = -(t - 1) % cell.time
     padded = torch.cat([video, video[:, :, -1:].expand(b, 3, frames, h, w)], 2)
     flat = F.pad(padded.flatten(1, 2), (0, -w % cell.space, 0, -h % cell.space), mode="replicate")
-    padded = flat.unflatten(1, (3, t + frames))
+    device = next(vae.parameters()).device
+    padded = flat.unflatten(1, (3, t + frames)).to(device)
     if exact:
-        return vae.decode(vae.encode(padded))[:, :, :t, :h, :w].clamp(0, 1)
-    with mixed(video.device):
-        return vae.decode(vae.encode(padded))[:, :, :t, :h, :w].float().clamp(0, 1)
+        return vae.decode(vae.encode(padded))[:, :, :t, :h, :w].clamp(0, 1).to(video)
+    with mixed(device):
+        return vae.decode(vae.encode(padded))[:, :, :t, :h, :w].to(video).clamp(0, 1)
 
 
 def reconstruction(vae: Any, clips: Iterable[Tensor]) -> dict[str, float | int]:

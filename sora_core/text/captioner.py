@@ -143,9 +143,9 @@ class Captioner(nn.Module):
     @torch.inference_mode()
     def look(self, parts: Iterable[Tensor]) -> Look:
         """What the eyes see of clips, given as the parts `b 3 t h w` of `windows` or `glimpses`."""
-        total, count, still = torch.zeros(()), 0, False
+        device, total, count, still = self.exit.weight.device, torch.zeros(()), 0, False
         for part in parts:
-            total, count = total + self.eyes.features(part), count + 1
+            total, count = total + self.eyes.features(part.to(device)), count + 1
             still = count == 1 and part.shape[2] == 1
         if not count:
             raise ValueError("there are no frames to describe")
@@ -192,7 +192,7 @@ def tell(
     ids = torch.full((len(look.seen), 1), start)
     ended = torch.zeros(len(look.seen), dtype=torch.bool)
     while ids.shape[1] <= MOST_WORDS and not ended.all():
-        logits = captioner(look.seen, ids)[:, -1]
+        logits = captioner(look.seen, ids.to(look.seen.device))[:, -1].cpu()  # words are drawn there
         logits[:, [*range(END), UNKNOWN]] = -torch.inf
         if temperature:
             likely = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)

@@ -44,10 +44,14 @@ class CaptionerTask:
     `words` are those of a captioner that is gone on with, instead of the lexicon's.
     """
 
-    def __init__(self, store: ClipStore, *, seed: int = 0, words: tuple[str, ...] | None = None):
-        self.clips, self.seed = JudgeTask(store, seed=seed), seed
+    def __init__(
+        self, store: ClipStore, *, seed: int = 0, words: tuple[str, ...] | None = None,
+        device: torch.device | str = "cpu",
+    ):  # fmt: skip
+        self.clips, self.seed, self.device = JudgeTask(store, seed=seed), seed, torch.device(device)
         self.module = Captioner(CaptionerConfig(words=words or vocabulary()))
         self.module.initialise(generator(seed, "captioner"), load_judge())
+        self.module.to(self.device)
         self.number = {word: i for i, word in enumerate(self.module.config.words)}
         self.looks: dict[int, tuple[Tensor, Tensor, bool]] = {}
 
@@ -57,7 +61,7 @@ class CaptionerTask:
             draws = generator(self.seed, "looks", number)
             video, labels = mirrored(*self.clips.batch(number, self.clips.shards), draws)
             with torch.no_grad():
-                seen = self.module.eyes.features(worsened(video, draws))
+                seen = self.module.eyes.features(worsened(video.to(self.device), draws))
             self.looks[number] = seen, labels, video.shape[2] == 1
         return self.looks[number]
 
@@ -77,7 +81,7 @@ class CaptionerTask:
         draws = generator(self.seed, "captions", step)
         seen, labels, still = self.look(step % LOOKS)
         each = 1 if still else CAPTIONS
-        ids = self.told(labels.repeat_interleave(each, 0), still, draws)
+        ids = self.told(labels.repeat_interleave(each, 0), still, draws).to(self.device)
         logits = self.module(seen.repeat_interleave(each, 0), ids[:, :-1].clamp(min=0))
         target = ids[:, 1:].masked_fill(ids[:, 1:] == UNKNOWN, NOTHING)
         loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=NOTHING)

@@ -74,7 +74,7 @@ def earlier_patches(count: int, frames: int, *, circular: bool) -> Tensor:
 def change_loss(error: Tensor, sigma: Tensor, earlier: Tensor) -> Tensor:
     """Weighted mean squared error `n p` of the change from the `earlier` patch, where one of both is generated."""
     level = torch.maximum(sigma, sigma[earlier])
-    pairs = (level > 0) & (earlier != torch.arange(len(earlier)))
+    pairs = (level > 0) & (earlier != torch.arange(len(earlier), device=earlier.device))
     changes = (error - error.index_select(0, earlier)).square().mean(1)
     return (loss_weight(level) * changes * pairs).sum() / pairs.sum().clamp(min=1)
 
@@ -97,15 +97,17 @@ class DiTTask:
         pictures: float = 0.3,
         shares: Mapping[str, float] | None = None,
         compile: bool = True,
+        device: torch.device | str = "cpu",
     ):
         self.config, self.shards, self.seed, self.tokens = config, shards, seed, tokens
-        self.pictures = pictures
-        self.text, self.vae = text.eval().requires_grad_(False), vae.eval().requires_grad_(False)
+        self.pictures, self.device = pictures, torch.device(device)
+        self.text = text.to(self.device).eval().requires_grad_(False)
+        self.vae = vae.to(self.device).eval().requires_grad_(False)
         self.tokenizer = text.tokenizer()
         self.dit = DiT(config.dit, config.vae.compression)
         self.dit.initialise(generator(seed, "dit"))
         self.reader = AttributeReader(config.dit.width, generator(seed, "reader"))
-        self.module = nn.ModuleDict({"dit": self.dit, "reader": self.reader})
+        self.module = nn.ModuleDict({"dit": self.dit, "reader": self.reader}).to(self.device)
         self.trunk = torch.compile(self.dit.trunk, dynamic=True) if compile else self.dit.trunk
         self.weights = shard_weights(shards, shares or {})
         self.clip_weights = [clip_weights(shard) for shard in shards]
@@ -181,8 +183,8 @@ class DiTTask:
     def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
         sequences, draws = self.row(step)
         clean = torch.cat([s.tokens for s in sequences])
-        sigma = torch.cat([s.sigma for s in sequences])
-        noise = torch.randn(clean.shape, generator=draws)
+        noise = torch.randn(clean.shape, generator=draws).to(self.device)
+        clean, sigma = clean.to(self.device), torch.cat([s.sigma for s in sequences]).to(self.device)
         noisy = (1 - sigma[:, None]) * clean + sigma[:, None] * noise
         words = self.text_tokens([s.text for s in sequences])
         generated = sigma > 0
@@ -191,10 +193,11 @@ class DiTTask:
         loss = (loss_weight(sigma) * squares)[generated].mean()
         starts = torch.tensor([0, *(len(s.sigma) for s in sequences[:-1])]).cumsum(0)
         earlier = torch.cat([start + s.earlier for start, s in zip(starts, sequences, strict=True)])
-        change = change_loss(error, sigma, earlier)
-        with mixed(noisy.device):
-            answers = self.reader(words, torch.ones(words.shape[:2], dtype=torch.bool))
-        reading = reading_loss(answers, torch.tensor([s.labels for s in sequences]))
+        change = change_loss(error, sigma, earlier.to(self.device))
+        labels = torch.tensor([s.labels for s in sequences])
+        with mixed(self.device):
+            answers = self.reader(words, torch.ones(words.shape[:2], dtype=torch.bool, device=self.device))
+        reading = reading_loss(answers, labels.to(self.device))
         figures = {
             "mse": float(squares.detach()[generated].mean()),
             "change": float(change.detach()),
@@ -206,8 +209,8 @@ class DiTTask:
         """What the transformer reads of some texts, `s k width`, in mixed precision; the encoder learns nothing."""
         ids, mask = self.tokenizer.encode(list(texts))
         longest = int(mask.sum(1).max())
-        ids, mask = ids[:, :longest], mask[:, :longest]
-        with mixed(ids.device):
+        ids, mask = ids[:, :longest].to(self.device), mask[:, :longest].to(self.device)
+        with mixed(self.device):
             with torch.no_grad():
                 states = self.text(ids, mask)
             return self.dit.refiner(states, mask)
@@ -215,10 +218,10 @@ class DiTTask:
     def predict(self, noisy: Tensor, sigma: Tensor, sequences: list[Sequence], words: Tensor) -> Tensor:
         """The transformer's clean patches for one row, in mixed precision."""
         dit = self.dit
-        cos, sin = torch.cat([s.cos for s in sequences]), torch.cat([s.sin for s in sequences])
-        still = torch.cat([s.still for s in sequences])
+        places = ([s.cos for s in sequences], [s.sin for s in sequences], [s.still for s in sequences])
+        cos, sin, still = (torch.cat(part).to(self.device) for part in places)
         lengths = tuple(len(s.sigma) for s in sequences)
-        with mixed(noisy.device):
+        with mixed(self.device):
             segments, order, patches, level_of_token, levels, cos, sin = dit.arrange(sigma, cos, sin, lengths)
             x = dit.entry(noisy) + dit.still_embed(still.long())
             x = torch.cat([words.flatten(0, 1).to(x.dtype), x]).index_select(0, order).float()
@@ -233,7 +236,8 @@ class DiTTask:
             texts, labels = zip(*(self.words(*self.pick(draws), draws) for _ in range(128)), strict=True)
             with torch.no_grad():
                 words = self.text_tokens(texts).float()
-            kept.append((words, torch.ones(words.shape[:2], dtype=torch.bool), torch.tensor(labels)))
+            mask = torch.ones(words.shape[:2], dtype=torch.bool)
+            kept.append((words, mask.to(self.device), torch.tensor(labels).to(self.device)))
         return self.reader.fit(kept)
 
     @torch.no_grad()
@@ -241,6 +245,4 @@ class DiTTask:
         sora = Sora(self.config, self.dit, self.vae, self.text)
         shape = VideoShape(num_frames=17, height=64, width=64, fps=8)
         latents = sora.sample(list(PROMPTS), shape, list(range(len(PROMPTS))), steps=16)
-        with torch.inference_mode():
-            videos = [self.vae.decode(latent[None])[0] for latent in latents]
-        contact_sheet(videos, path, columns=6)
+        contact_sheet([sora.frames(latent[None])[0] for latent in latents], path, columns=6)

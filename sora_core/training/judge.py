@@ -32,15 +32,19 @@ class JudgeTask:
 
     def __init__(
         self, store: ClipStore, *, seed: int = 0, clips: int = 16, images: int = 96, vae: VideoVAE | None = None,
+        device: torch.device | str = "cpu",
     ):  # fmt: skip
         shards = [shard for shard in store.shards if shard.about.get("world") == "sandbox"]
         self.shards = [shard for shard in shards if not is_held_out(shard)]
         self.held_out = [shard for shard in shards if is_held_out(shard)]
         if not self.shards:
             raise ValueError("the folder holds no sandbox clips to train a judge on; make some with: sora worlds")
-        self.store, self.seed, self.clips, self.images, self.vae = store, seed, clips, images, vae
+        self.store, self.seed, self.clips, self.images = store, seed, clips, images
+        self.device = torch.device(device)
+        self.vae = None if vae is None else vae.to(self.device)
         self.module = Judge().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.module.initialise(generator(seed, "judge"))
+        self.module.to(self.device)
 
     def batch(self, step: int, shards: list[Shard]) -> tuple[Tensor, Tensor]:
         """Clips `b 3 t h w` as the judge sees them, and labels `b attributes`; at every fourth step t is 1."""
@@ -87,17 +91,17 @@ class JudgeTask:
         frames = video.shape[2]
         missing = -(frames - 1) % self.vae.config.compression.time
         video = torch.cat([video, video[:, :, -1:].expand(-1, -1, missing, -1, -1)], 2)
-        with mixed(video.device):
-            latent = self.vae.encode(video)
+        with mixed(self.device):
+            latent = self.vae.encode(video.to(self.device))
             strength = 0.15 * torch.rand((), generator=draws)
-            latent = latent + strength * torch.randn(latent.shape, generator=draws)
-            return self.vae.decode(latent).float().clamp(0, 1)[:, :, :frames]
+            latent = latent + (strength * torch.randn(latent.shape, generator=draws)).to(self.device)
+            return self.vae.decode(latent).float().clamp(0, 1)[:, :, :frames].cpu()
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
         video, labels = self.batch(step, self.shards)
         draws = generator(self.seed, "judge augmentation", step)
-        video, labels = mirrored(video, labels, draws)
-        with mixed(video.device):
+        video, labels = (x.to(self.device) for x in mirrored(video, labels, draws))
+        with mixed(self.device):
             logits = self.module(worsened(video, draws))
         figures, losses = {}, []
         for i, name in enumerate(ATTRIBUTES):
@@ -116,10 +120,10 @@ class JudgeTask:
         vae, self.vae = self.vae, None
         for i in range(batches):
             video, labels = self.batch(-4 - 4 * i, self.held_out)
-            with mixed(video.device):
-                logits = self.module(video)
+            with mixed(self.device):
+                logits = self.module(video.to(self.device))
             for k, name in enumerate(ATTRIBUTES):
-                right[name].append(logits[k].argmax(-1) == labels[:, k])
+                right[name].append(logits[k].argmax(-1).cpu() == labels[:, k])
         self.vae = vae
         return {name: round(float(torch.cat(parts).float().mean()), 4) for name, parts in right.items()}
 
@@ -152,8 +156,8 @@ def worsened(video: Tensor, draws: torch.Generator) -> Tensor:
         frames = F.interpolate(small, size=(h, w), mode="bilinear")
     video = frames.unflatten(0, (b, t)).transpose(1, 2)
     if noise < 0.4:
-        video = video + 0.06 * amount * torch.randn(video.shape, generator=draws)
-    tone = 1 + 0.16 * (torch.rand((b, 1, 1, 1, 1), generator=draws) - 0.5)
+        video = video + (0.06 * amount * torch.randn(video.shape, generator=draws)).to(video)
+    tone = (1 + 0.16 * (torch.rand((b, 1, 1, 1, 1), generator=draws) - 0.5)).to(video)
     return (video * tone + 0.05 * (gain - 0.5)).clamp(0, 1)
 
 

@@ -19,12 +19,23 @@ PATIENCE = timedelta(days=1)
 _FAR = 2**32
 
 
+def own_card() -> int | None:
+    """The number of the card that this process is to take on its machine; None where it is the only process."""
+    return dist.get_node_local_rank() if dist.is_torchelastic_launched() else None
+
+
 @contextmanager
-def processes() -> Iterator[None]:
-    """Within the block this process trains with the others that torchrun started, if it did."""
+def processes(device: torch.device | None = None) -> Iterator[None]:
+    """Within the block this process trains with the others that torchrun started, if it did, on `device` or the CPU."""
     started = dist.is_torchelastic_launched() and not dist.is_initialized()
-    if started:
-        dist.init_process_group(timeout=PATIENCE)
+    card = None if device is None or device.type == "cpu" else device
+    if started and card is not None:
+        # Gradients go from card to card; figures and step numbers are few and stay on the CPU.
+        backends = f"cpu:gloo,{card.type}:{dist.get_default_backend_for_device(card)}"
+        torch.accelerator.set_device_index(card)
+        dist.init_process_group(backends, timeout=PATIENCE, device_id=card)
+    elif started:
+        dist.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield
         # What one process sent last must arrive before it hangs up.
@@ -81,7 +92,7 @@ def shared_out(function: Callable[[Tensor], Tensor], inputs: Sequence[Tensor]) -
     for i in sorted(range(len(inputs)), key=lambda i: -inputs[i].numel()):
         owners[i] = load.index(min(load))
         load[owners[i]] += inputs[i].numel()
-    flat = torch.zeros(sum(load))
+    flat = inputs[0].new_zeros(sum(load))
     parts = [part.view_as(x) for part, x in zip(flat.split([x.numel() for x in inputs]), inputs, strict=True)]
     for i, part in enumerate(parts):
         if owners[i] == rank():

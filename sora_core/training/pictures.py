@@ -18,6 +18,6 @@ def contact_sheet(videos: list[Tensor], path: Path, columns: int = 5) -> None:
         rows.append(torch.cat([video[:, i] for i in picks.tolist()], dim=2))
     width = max(row.shape[2] for row in rows)
     rows = [torch.nn.functional.pad(row, (0, width - row.shape[2])) for row in rows]
-    sheet = torch.cat(rows, dim=1).clamp(0, 1).mul(255).round().byte()
+    sheet = torch.cat(rows, dim=1).clamp(0, 1).mul(255).round().byte().cpu()
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(sheet.permute(1, 2, 0).contiguous().numpy()).save(path)

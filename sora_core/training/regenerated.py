@@ -31,6 +31,7 @@ class Regenerator:
         level = low + (high - low) * torch.rand((), generator=draws)
         patch = self.sora.config.dit.patch
         tokens = latent[0, 0].numel() // (patch[0] * patch[1] * patch[2])
-        noisy = add_noise(latent, torch.randn(latent.shape, generator=draws), level.expand(latent.shape[0]))
+        noise = torch.randn(latent.shape, generator=draws).to(latent)
+        noisy = add_noise(latent, noise, level.to(latent).expand(len(latent)))
         model = self.sora.denoiser([""] * latent.shape[0], fps=FPS)
         return euler(model, noisy, self.sora.schedule(STEPS, tokens, start=float(level)))

@@ -63,5 +63,6 @@ def load_state(path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer:
             saved = {key.removeprefix(prefix): v for key, v in tensors.items() if key.startswith(prefix)}
             saved = {key: v for key, v in saved.items() if "." not in key}
             if saved:
-                optimizer.state[parameter] = saved
+                # Counts are read at every step, so they stay where reading costs nothing.
+                optimizer.state[parameter] = {k: v.to(parameter.device) if v.ndim else v for k, v in saved.items()}
     return step

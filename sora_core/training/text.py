@@ -39,12 +39,12 @@ REWORDED = Mix(pairs=0.45, walls=0.15)
 class TextTask:
     """Cross-entropy of every attribute over captions of both languages and all styles."""
 
-    def __init__(self, config: TextConfig, *, seed: int = 0, batch: int = 128):
-        self.seed, self.batch_size = seed, batch
+    def __init__(self, config: TextConfig, *, seed: int = 0, batch: int = 128, device: torch.device | str = "cpu"):
+        self.seed, self.batch_size, self.device = seed, batch, torch.device(device)
         encoder = TextEncoder(config)
         self.reader = AttributeReader(config.width, generator(seed, "reader"))
         encoder.initialise(generator(seed, "text"))
-        self.module = nn.ModuleDict({"encoder": encoder, "reader": self.reader})
+        self.module = nn.ModuleDict({"encoder": encoder, "reader": self.reader}).to(self.device)
         self.tokenizer = encoder.tokenizer()
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -61,7 +61,7 @@ class TextTask:
         return without_some_parts(ids, draws), mask, torch.tensor(labels)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
-        ids, mask, labels = self.batch(step)
+        ids, mask, labels = (x.to(self.device) for x in self.batch(step))
         with mixed(ids.device):
             answers = self.reader(self.module["encoder"](ids, mask), mask)
         right = [float((a.argmax(-1) == labels[:, i]).float().mean()) for i, a in enumerate(answers)]
@@ -80,7 +80,7 @@ class RewordTask:
     """
 
     def __init__(self, model: Sora, *, seed: int = 0, batch: int = 64):
-        self.seed, self.batch_size = seed, batch
+        self.seed, self.batch_size, self.device = seed, batch, model.device
         self.teacher = model.text.eval().requires_grad_(False)
         self.refiner = model.dit.refiner.eval().requires_grad_(False)
         self.module = nn.ModuleDict({"encoder": deepcopy(model.text).train().requires_grad_(True)})
@@ -109,6 +109,7 @@ class RewordTask:
         ids, mask = ids[:, :longest], mask[:, :longest]
         if draws is not None:
             ids = without_some_parts(ids, draws)
+        ids, mask = ids.to(self.device), mask.to(self.device)
         with mixed(ids.device):
             return self.refiner(encoder(ids, mask), mask).float()
 

@@ -29,7 +29,7 @@ def pulse(video: Tensor, time: int) -> Tensor:
     A latent frame is `time` frames, but for the first, which is one. A still video is even.
     """
     jumps = video.diff(dim=2).square().mean((0, 1, 3, 4))
-    begins = torch.arange(len(jumps)) % time == 0
+    begins = torch.arange(len(jumps), device=jumps.device) % time == 0
     return (jumps[begins].mean() + 1e-8) / (jumps[~begins].mean() + 1e-8)
 
 
@@ -49,8 +49,9 @@ class VAETask:
     def __init__(
         self, config: VAEConfig, store: ClipStore, *, seed: int = 0, spread: float = 0.03, compile: bool = True,
         regenerate: Callable[[Tensor, torch.Generator], Tensor] | None = None, fresh: bool = True,
+        device: torch.device | str = "cpu",
     ):  # fmt: skip
-        self.regenerate = regenerate
+        self.regenerate, self.device = regenerate, torch.device(device)
         self.store, self.seed, self.spread = store, seed, spread
         self.crops = [crop for crop in CROPS if self._holding(crop)]
         if not self.crops:
@@ -63,6 +64,7 @@ class VAETask:
             self.start_from_principal_components()
         if self.module.encoder.linear:
             self.module.encoder.requires_grad_(False)
+        self.module.to(self.device)
 
     def start_from_principal_components(self, clips: int = 4096) -> None:
         """Set both shortcuts to the principal components of the wavelet cells, so training starts from PCA."""
@@ -122,6 +124,7 @@ class VAETask:
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
         video, draws = self.batch(step)
+        video = video.to(self.device)
         cell = self.module.config.compression
         shape = (video.shape[0], self.module.config.channels, cell.latent_frames(video.shape[2]),
                  video.shape[3] // cell.space, video.shape[4] // cell.space)  # fmt: skip
@@ -130,7 +133,7 @@ class VAETask:
                 latent = self.regenerate(self.module.encode(video), draws)
             output, kind = self.decode(latent.clone()), "regenerated"
         else:
-            output, latent = self.pass_through(video, torch.randn(shape, generator=draws))
+            output, latent = self.pass_through(video, torch.randn(shape, generator=draws).to(self.device))
             kind = "psnr"
         error = output - video
         mse = error.square().mean()
@@ -151,7 +154,7 @@ class VAETask:
 
     @torch.no_grad()
     def sheet(self, path: Path) -> None:
-        video = self.batch(-2 if len(self.crops) > 1 else 0)[0][:6]
+        video = self.batch(-2 if len(self.crops) > 1 else 0)[0][:6].to(self.device)
         output = self.module.decode(self.module.encode(video))
         error = F.mse_loss(output, video)
         rows = [row for pair in zip(video, output, strict=True) for row in pair]

@@ -13,6 +13,9 @@ examples:
   torchrun --standalone --nproc-per-node 2 -m sora_core train dit --data data/sandbox --out runs/dit --steps 100000 \
       --slots 2                                                         (the same run as one process with --slots 2;
                                                                          a process for each core is the fastest)
+  torchrun --standalone --nproc-per-node 8 -m sora_core train dit --preset XL --data data/large --vae runs/vae \
+      --text runs/text --out runs/xl --steps 100000 --slots 8 --shard   (a process for each card, each holding an eighth
+                                                                         of the transformer's blocks)
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ PICTURES = 0.3
 KNOWN = {
     "data": ("vae", "dit", "judge", "captioner"), "vae": ("dit", "judge"), "text": ("dit",), "share": ("dit",),
     "pictures": ("dit",), "regenerate": ("vae",), "compile": ("vae", "dit"),
+    "shard": ("dit",),
 }  # fmt: skip
 """The parts that an option is for; those that are not here are for all."""
 
@@ -84,6 +88,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--compile", action="store_true",
         help="faster steps (1.45x on a CPU) after a minute or two for each size; needs a C++ compiler",
     )  # fmt: skip
+    parser.add_argument(
+        "--shard", action="store_true",
+        help="for dit: divide the blocks' weights, averages and optimiser state among the processes of torchrun, for"
+        " models larger than one card (PyTorch 2.8 or newer)",
+    )  # fmt: skip
     add_device_argument(parser)
 
 
@@ -101,8 +110,12 @@ def execute(arguments: argparse.Namespace) -> None:
     if not 0 < lr <= 1:
         raise ValueError(f"--lr is {lr}; it must be above 0 and at most 1, for instance 0.001")
 
+    if arguments.shard and arguments.compile:
+        raise ValueError("--compile does nothing with --shard; leave it out")
+
     from ..training import parallel
     from ..training.loop import TrainConfig, train
+    from ..training.sharding import refuse_one_process
     from ..training.state import STATE
 
     config = TrainConfig(
@@ -111,7 +124,10 @@ def execute(arguments: argparse.Namespace) -> None:
     )  # fmt: skip
     device = chosen_device(arguments.device, parallel.own_card())
     with parallel.processes(device):
-        parallel.own_slots(arguments.slots)  # refused before the clips are encoded
+        # What cannot be is refused before the clips are encoded.
+        parallel.own_slots(arguments.slots)
+        if arguments.shard:
+            refuse_one_process()
         task = build_task(arguments, device)
         if arguments.init is not None and not (arguments.out / STATE).exists():
             start_from(task, arguments.part, arguments.init)
@@ -158,6 +174,7 @@ def start_from(task: Task, part: str, path: Path) -> None:
     """Give the task's network the weights of a model file. Raises ValueError naming the first tensor that differs."""
     from ..checkpoint import check_weights, read_checkpoint
     from ..training.reading import Reading
+    from ..training.sharding import fill
 
     if part == "judge":
         from ..evaluation.judge import load_judge
@@ -173,9 +190,10 @@ def start_from(task: Task, part: str, path: Path) -> None:
         return
     inner = {"text": "encoder", "dit": "dit"}.get(part)
     module = task.module if inner is None else task.module[inner]  # type: ignore[index]
-    weights = {name: value.float() for name, value in read_checkpoint(path).parts[part].items()}
-    check_weights(str(path), "", module.state_dict(), weights)
-    module.load_state_dict(weights)
+    weights, own = read_checkpoint(path).parts[part], module.state_dict()
+    check_weights(str(path), "", own, weights)
+    for name, value in own.items():
+        fill(value, weights[name])
     if isinstance(task, Reading):
         task.fit_reader()
 
@@ -264,6 +282,7 @@ def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore,
         model, shards, text, vae, seed=arguments.seed,
         pictures=PICTURES if arguments.pictures is None else arguments.pictures,
         shares=world_shares(arguments.share or []), compile=arguments.compile, device=device,
+        shard=arguments.shard,
     )  # fmt: skip
 
 

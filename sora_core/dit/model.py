@@ -6,6 +6,7 @@ Shapes: b batch, s sequences in a packed row, n tokens in the row, d width, m di
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -54,21 +55,27 @@ class DiT(nn.Module):
         )
         self.exit = operations.Linear(config.width, config.patch_dim, **factory)
 
+    @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
         """Small random weights, no effect of the noise level at first, and a prediction of zero."""
+        for parameter, weight in self.first_weights(generator):
+            parameter.copy_(weight)
+
+    def first_weights(self, generator: torch.Generator) -> Iterator[tuple[nn.Parameter, Tensor]]:
+        """Every parameter with the weights that it begins with, on the CPU, one after another."""
         for name, parameter in self.named_parameters():
+            weight = torch.zeros(parameter.shape)
             if name.endswith("qk_table"):
-                nn.init.ones_(parameter)
+                nn.init.ones_(weight)
             elif name.endswith("bias") or name.startswith(("exit", "noise_out")):
-                nn.init.zeros_(parameter)
+                pass
             elif name.endswith("table"):
-                nn.init.zeros_(parameter)
                 # Gates open a little, so that depth blocks together add about as much as the stream carries.
-                parameter.data[2::3] = (2 * self.config.depth) ** -0.5
-            elif "embed" in name:
-                nn.init.normal_(parameter, std=0.5, generator=generator)
+                weight[2::3] = (2 * self.config.depth) ** -0.5
             else:
-                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5, generator=generator)
+                std = 0.5 if "embed" in name else parameter.shape[1] ** -0.5
+                nn.init.normal_(weight, std=std, generator=generator)
+            yield parameter, weight
 
     def forward(
         self,

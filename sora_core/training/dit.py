@@ -25,10 +25,12 @@ from ..randomness import generator
 from ..shapes import VideoShape
 from ..text.encoder import TextEncoder
 from ..vae import VideoVAE
+from . import parallel
 from .noising import draw_levels
 from .pictures import contact_sheet
 from .precision import mixed
 from .reading import UNKNOWN, AttributeReader, reading_labels, reading_loss
+from .sharding import fill, shard_blocks
 
 PROMPTS = (
     "A red ball bounces in a meadow during the day.",
@@ -98,14 +100,18 @@ class DiTTask:
         shares: Mapping[str, float] | None = None,
         compile: bool = True,
         device: torch.device | str = "cpu",
+        shard: bool = False,
     ):
         self.config, self.shards, self.seed, self.tokens = config, shards, seed, tokens
         self.pictures, self.device = pictures, torch.device(device)
         self.text = text.to(self.device).eval().requires_grad_(False)
         self.vae = vae.to(self.device).eval().requires_grad_(False)
         self.tokenizer = text.tokenizer()
-        self.dit = DiT(config.dit, config.vae.compression)
-        self.dit.initialise(generator(seed, "dit"))
+        self.dit = DiT(config.dit, config.vae.compression, device="meta" if shard else None)
+        if shard:
+            shard_blocks(self.dit, self.device)
+        for parameter, weight in self.dit.first_weights(generator(seed, "dit")):
+            fill(parameter, weight)
         self.reader = AttributeReader(config.dit.width, generator(seed, "reader"))
         self.module = nn.ModuleDict({"dit": self.dit, "reader": self.reader}).to(self.device)
         self.trunk = torch.compile(self.dit.trunk, dynamic=True) if compile else self.dit.trunk
@@ -245,4 +251,5 @@ class DiTTask:
         sora = Sora(self.config, self.dit, self.vae, self.text)
         shape = VideoShape(num_frames=17, height=64, width=64, fps=8)
         latents = sora.sample(list(PROMPTS), shape, list(range(len(PROMPTS))), steps=16)
-        contact_sheet([sora.frames(latent[None])[0] for latent in latents], path, columns=6)
+        if parallel.rank() == 0:
+            contact_sheet([sora.frames(latent[None])[0] for latent in latents], path, columns=6)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..files import whole_or_absent
 from . import parallel
 from .optimizer import build_optimizer
+from .sharding import clip_gradients, is_sharded, own
 from .state import STATE, load_state, save_state
 
 LOG = "log.jsonl"
@@ -80,7 +81,7 @@ def train(
 ) -> dict[str, Tensor]:
     """Train until `config.steps`, resuming from `out/state.safetensors` when it exists; returns averaged weights.
 
-    Under torchrun every process calls this alike; process 0 alone reports, saves and draws. A request to end (Ctrl-C,
+    Under torchrun every process calls this alike; process 0 alone reports, writes and draws. A request to end (Ctrl-C,
     or `watch`) ends the step and saves the state first; what `watch` raises ends the run as it is.
     Raises KeyboardInterrupt when it was asked to end, and ValueError when there are fewer slots than processes, or when
     a state does not fit.
@@ -90,10 +91,11 @@ def train(
     state_path = out / STATE
     module = task.module
     parameters = list(module.parameters())
+    whole = [p for p in parameters if not is_sharded(p)]
     optimizer = build_optimizer(module.named_parameters(), config.lr)
     ema = {name: p.detach().clone() for name, p in module.named_parameters()}
     step = load_state(state_path, module, ema, optimizer) if state_path.exists() else 0
-    parallel.agree_on_start(step, [*parameters, *ema.values()])
+    parallel.agree_on_start(step, [*whole, *(mean for mean in ema.values() if not is_sharded(mean))])
     if step and first:
         say(f"resuming at step {step} of {config.steps}")
     report = Report()
@@ -110,8 +112,8 @@ def train(
                 slot_loss = float(loss.detach())
                 step_loss += slot_loss / len(slots)
                 report.add({"loss": slot_loss, **figures}, share=1 / config.slots, samples=samples)
-            parallel.sum_gradients(parameters)
-            norm = nn.utils.clip_grad_norm_(parameters, config.clip, error_if_nonfinite=False)
+            parallel.sum_gradients(whole)  # those of sharded parameters are sums already
+            norm = clip_gradients(parameters, config.clip)
             if torch.isfinite(norm):
                 optimizer.step()
             elif first:
@@ -119,7 +121,8 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             # A short run would otherwise average in its random start.
             decay = min(config.ema, (step + 1) / (step + 10))
-            torch._foreach_lerp_(list(ema.values()), [p.detach() for p in parameters], 1 - decay)
+            means = [own(mean) for mean in ema.values()]
+            torch._foreach_lerp_(means, [own(p.detach()) for p in parameters], 1 - decay)
             step += 1
             if watch is not None and watch(step, step_loss):
                 requests.append(step)
@@ -133,10 +136,12 @@ def train(
                     say(json.dumps(line))
                     with open(out / LOG, "a", encoding="utf-8") as file:
                         file.write(json.dumps(line) + "\n")
-            if first and (last or requests or step % config.save_every == 0):
+            if last or requests or step % config.save_every == 0:
                 about = {"steps": config.steps, "slots": config.slots, "tokens": getattr(task, "tokens", 0)}
                 save_state(state_path, module, ema, optimizer, step, about)
-            if first and config.sheet_every and (last or step % config.sheet_every == 0):
+            # A sharded module computes in all processes or in none.
+            drawing = config.sheet_every and (last or step % config.sheet_every == 0)
+            if drawing and (first or len(whole) < len(parameters)):
                 with averaged(module, ema):
                     task.sheet(out / f"sheet_{step:07d}.png")
                 report.started = time.perf_counter()
@@ -216,9 +221,10 @@ def averaged(module: nn.Module, ema: dict[str, Tensor]) -> Iterator[None]:
 
     def swap() -> None:
         for name, parameter in module.named_parameters():
-            held = parameter.detach().clone()
-            parameter.data.copy_(ema[name])
-            ema[name].copy_(held)
+            weight, mean = own(parameter.detach()), own(ema[name])
+            held = weight.clone()
+            weight.copy_(mean)
+            mean.copy_(held)
 
     swap()
     module.eval()

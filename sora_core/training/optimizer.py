@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from . import parallel
 from .precision import has_bfloat16
+from .sharding import of_whole_matrices, own
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
@@ -46,7 +46,7 @@ class MuonAdamW(torch.optim.Optimizer):
             parameters = [p for p in group["params"] if p.grad is not None]
             if not parameters:
                 continue
-            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_mul_([own(p) for p in parameters], 1 - group["lr"] * group["weight_decay"])
             if group["muon"]:
                 self._muon(parameters, group["lr"])
             else:
@@ -59,10 +59,11 @@ class MuonAdamW(torch.optim.Optimizer):
             assert gradient is not None
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(p)
-            state["momentum"].lerp_(gradient, 1 - momentum)
-            updates.append(gradient.lerp(state["momentum"], momentum).flatten(1))
-        for p, update in zip(parameters, parallel.shared_out(orthogonalise, updates), strict=True):
-            p.add_(update.view_as(p), alpha=-lr * 0.2 * math.sqrt(max(p.shape[:2])))
+            past, gradient = own(state["momentum"]), own(gradient)
+            past.lerp_(gradient, 1 - momentum)
+            updates.append(gradient.lerp(past, momentum).flatten(1))
+        for p, update in zip(parameters, of_whole_matrices(orthogonalise, updates, parameters), strict=True):
+            own(p).add_(update.view_as(own(p)), alpha=-lr * 0.2 * math.sqrt(max(p.shape[:2])))
 
     def _adam(self, parameters: list[Tensor], lr: float, beta1: float, beta2: float, eps: float = 1e-8) -> None:
         for p in parameters:
@@ -70,16 +71,16 @@ class MuonAdamW(torch.optim.Optimizer):
                 self.state[p].update(
                     mean=torch.zeros_like(p), square=torch.zeros_like(p), count=torch.zeros((), dtype=torch.float32)
                 )
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        means = [self.state[p]["mean"] for p in parameters]
-        squares = [self.state[p]["square"] for p in parameters]
+        gradients = [own(p.grad) for p in parameters if p.grad is not None]
+        means = [own(self.state[p]["mean"]) for p in parameters]
+        squares = [own(self.state[p]["square"]) for p in parameters]
         torch._foreach_lerp_(means, gradients, 1 - beta1)
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
         for p, mean, square in zip(parameters, means, squares, strict=True):
             count = self.state[p]["count"].add_(1).item()
             denominator = (square / (1 - beta2**count)).sqrt_().add_(eps)
-            p.addcdiv_(mean, denominator, value=-lr / (1 - beta1**count))
+            own(p).addcdiv_(mean, denominator, value=-lr / (1 - beta1**count))
 
 
 def build_optimizer(named: Iterable[tuple[str, nn.Parameter]], lr: float) -> MuonAdamW:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -16,7 +17,11 @@ from sora_core.training import parallel
 from sora_core.training.dit import DiTTask
 from sora_core.training.loop import TrainConfig, train
 
-CONFIG = TrainConfig(steps=4, slots=2, warmup=2, save_every=2, report_every=3)
+CONFIG = TrainConfig(steps=4, slots=2, warmup=2, save_every=2, report_every=3, sheet_every=2)
+UNCLIPPED = TrainConfig(**vars(CONFIG) | {"clip": 1e9})
+"""The norm of divided gradients is added up in another order, so what it scales would not be the same bits."""
+LONGER = TrainConfig(**vars(UNCLIPPED) | {"steps": 6})
+MORE_SLOTS = TrainConfig(**vars(CONFIG) | {"steps": 2, "slots": 4})
 
 
 class Parts:
@@ -36,11 +41,12 @@ class Parts:
         path.write_text(str(parallel.rank()))
 
 
-def transformer(nano, folder):
+def transformer(nano, folder, *, shard=False):
     """The transformer's task on the latents of a folder."""
     shards = [LatentShard.load(path) for path in sorted(folder.iterdir())]
-    task = DiTTask(nano.config, shards, nano.text, nano.vae, tokens=120, compile=False)
-    task.sheet = lambda path: None
+    task = DiTTask(nano.config, shards, nano.text, nano.vae, tokens=120, compile=False, shard=shard)
+    if not shard:
+        task.sheet = lambda path: None
     return task
 
 
@@ -72,6 +78,41 @@ with parallel.processes():
         parallel.own_slots(1)
     except ValueError as error:
         print(error)
+"""
+
+SHARDED = """
+import shutil, sys
+from pathlib import Path
+import torch
+from sora_core.cli.train import start_from
+from sora_core.pipeline import Sora
+from sora_core.training import dit, parallel
+from sora_core.training.loop import train
+from sora_core.training.sharding import is_sharded, own, own_rows
+
+sys.path.insert(0, sys.argv[1])
+from test_parallel import LONGER, MORE_SLOTS, UNCLIPPED, transformer
+
+nano, latents, plain, out = map(Path, sys.argv[2:6])
+dit.PROMPTS = ("a red ball",)
+with parallel.processes():
+    sora = Sora.load(nano)
+    task = transformer(sora, latents, shard=True)
+    train(task, UNCLIPPED, out / "sharded")
+    held = sum(own(p).untyped_storage().nbytes() // 4 for p in task.dit.blocks.parameters())
+    (out / f"held_{parallel.rank()}").write_text(str(held))
+    for start, end, shard in ((out / "sharded", "then_whole", False), (plain, "then_sharded", True)):
+        if parallel.rank() == 0:
+            shutil.copytree(start, out / end)
+        parallel.wait_for_all()
+        train(transformer(sora, latents, shard=shard), LONGER, out / end)
+    task = transformer(sora, latents, shard=True)
+    train(task, MORE_SLOTS, out / "more_slots")
+    task.fit_reader = lambda: None
+    start_from(task, "dit", nano)
+    for name, p in task.dit.named_parameters():
+        whole = sora.dit.get_parameter(name)
+        assert torch.equal(own(p), whole[own_rows(p)] if is_sharded(p) else whole), name
 """
 
 
@@ -119,10 +160,11 @@ def test_a_run_of_two_processes_goes_on_in_one(together, nano, latents, tmp_path
     longer = TrainConfig(**vars(CONFIG) | {"steps": 6})
     train(transformer(nano, latents), CONFIG, tmp_path, say=lambda _: None)
     said = []
-    for out in (tmp_path, together[0] / "dit"):
+    shutil.copytree(together[0] / "dit", tmp_path / "both")
+    for out in (tmp_path, tmp_path / "both"):
         train(transformer(nano, latents), longer, out, say=said.append)
     assert said.count("resuming at step 4 of 6") == 2
-    assert differences(together[0] / "dit", tmp_path) == set()
+    assert differences(tmp_path / "both", tmp_path) == set()
 
 
 def test_each_process_computes_its_own_slots_and_parts_that_few_use_are_trained_alike(together, tmp_path):
@@ -152,6 +194,58 @@ def test_what_processes_cannot_do_together_is_refused(together):
     said = together[1]  # lines of two processes may run into each other
     assert said.count("processes would start at steps 0, 10; all of them must see the same --out folder") == 2
     assert said.count("--slots is 1 and 2 processes train together; give --slots 2 or more") == 2
+
+
+@pytest.fixture(scope="module")
+def sharded(together, nano_file, latents, tmp_path_factory):
+    """What two processes that divided the blocks left in a folder."""
+    out = tmp_path_factory.mktemp("sharded")
+    (out / "run.py").write_text(SHARDED, encoding="utf-8")
+    here = os.path.dirname(__file__)
+    torchrun(str(out / "run.py"), here, str(nano_file), str(latents), str(together[0] / "dit"), str(out))
+    return out
+
+
+def test_a_divided_transformer_is_trained_as_a_whole_one(sharded, nano, latents, tmp_path):
+    train(transformer(nano, latents), UNCLIPPED, tmp_path, say=lambda _: None)
+    assert differences(sharded / "sharded", tmp_path) == set()
+    sheets = [path.name for path in sorted((sharded / "sharded").glob("*.png"))]
+    assert sheets == ["sheet_0000002.png", "sheet_0000004.png"]
+
+
+def test_its_gradients_are_clipped_alike_however_many_batches_a_process_computes(sharded, nano, latents, tmp_path):
+    train(transformer(nano, latents), MORE_SLOTS, tmp_path, say=lambda _: None)
+    line, alone = (
+        json.loads((out / "log.jsonl").read_text().splitlines()[-1]) for out in (sharded / "more_slots", tmp_path)
+    )
+    assert alone["norm"] > 2 * MORE_SLOTS.clip
+    assert (line["loss"], line["norm"]) == pytest.approx((alone["loss"], alone["norm"]), rel=1e-6, abs=2e-6)
+    one, other = (load_file(out / "state.safetensors") for out in (sharded / "more_slots", tmp_path))
+    assert one.keys() == other.keys()
+    assert max(float((value - one[name]).norm() / value.norm().clamp(min=1e-9)) for name, value in other.items()) < 1e-4
+
+
+def test_each_process_holds_half_of_the_blocks(sharded, nano):
+    whole = sum(p.numel() for p in nano.dit.blocks.parameters())
+    held = [int((sharded / f"held_{rank}").read_text()) for rank in (0, 1)]
+    assert sum(held) == whole
+    assert max(held) < 0.51 * whole
+
+
+def test_a_run_goes_on_divided_or_whole(sharded, together, nano, latents, tmp_path):
+    for start, end in (("sharded", "then_whole"), (together[0] / "dit", "then_sharded")):
+        shutil.copytree(sharded / start, tmp_path / end)
+        train(transformer(nano, latents), LONGER, tmp_path / end, say=lambda _: None)
+        assert differences(sharded / end, tmp_path / end) == set()
+
+
+def test_one_process_cannot_divide(nano, latents, tmp_path, capsys):
+    sentence = "--shard divides a model among processes and there is one; start several with torchrun"
+    with pytest.raises(ValueError, match=sentence):
+        transformer(nano, latents, shard=True)
+    command = ["train", "dit", "--data", "none", "--out", str(tmp_path), "--steps", "1", "--shard"]
+    assert main(command) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_the_command_trains_alike_in_two_processes_and_in_one(clips, tmp_path):

@@ -148,6 +148,18 @@ def test_info_tells_what_a_file_holds(capsys, nano_file):
     assert "text_tokens: 8" in said
 
 
+def test_info_tells_what_training_a_family_member_needs(capsys, nano_file):
+    assert run("info", "--preset", "XXL") == DONE
+    said = capsys.readouterr().out
+    assert "dit: 10,157,744,640 parameters" in said
+    assert "divides 95 % of the transformer" in said
+    needs = [float(line.split()[-2]) for line in said.splitlines() if line.endswith(" GB")]
+    assert needs == sorted(needs, reverse=True)
+    assert needs[3] < 80 < needs[0]  # eight cards of 80 GB hold what one does not
+    assert run("info", nano_file, "--preset", "S") == WRONG_INPUT
+    assert "--preset S does nothing with" in capsys.readouterr().err
+
+
 def test_widget_values_are_json_where_they_can_be():
     assert widgets(["A.steps=4", "A.prompt=a red ball", 'B.text="4"', "C.x=a=b"]) == {
         "A.steps": 4, "A.prompt": "a red ball", "B.text": "4", "C.x": "a=b",

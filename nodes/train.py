@@ -231,7 +231,7 @@ class SoraTrain(io.ComfyNode):
         how = Further(steps=steps[0], lr=learning_rate[0], seed=seed[0], pictures=pictures[0])
         # Blocks run where nothing can be differentiated.
         with torch.inference_mode(False), torch.enable_grad():
-            sora = Sora.load(base)
+            sora = Sora.load(base, device=comfy.model_management.get_torch_device())
             pieces = pieces_in(clips, told, sora, fps[0], side[0], seconds[0])
             run = run_folder(sora, pieces, how, fps[0])
             losses = train_in(run, sora, pieces, how, fps[0])

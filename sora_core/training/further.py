@@ -52,7 +52,7 @@ def further_task(sora: Sora, shards: list[LatentShard], how: Further) -> DiTTask
     words = config.dit.text_tokens * sum(len(shard.clips) for shard in shards)
     task = DiTTask(
         config, shards, sora.text, sora.vae, seed=how.seed, tokens=min(MOST_TOKENS, held + words),
-        pictures=how.pictures, compile=False,
+        pictures=how.pictures, compile=False, device=sora.device,
     )  # fmt: skip
     task.dit.load_state_dict(sora.dit.state_dict())
     return task

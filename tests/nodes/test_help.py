@@ -15,7 +15,8 @@ from sora_core.headless.example_pictures import EXAMPLES
 
 RENEW = bool(os.environ.get("SORA_RENEW_HELP"))
 VARIES = {
-    ("SoraLoadModel", "checkpoint"), ("SoraTrain", "checkpoint"), ("SoraSampler", "sampler"), ("SoraPlayWorld", "sampler"),
+    ("SoraLoadModel", "checkpoint"), ("SoraTrain", "checkpoint"),
+    ("SoraSampler", "sampler"), ("SoraPlayWorld", "sampler"),
 }  # fmt: skip
 """Combos whose choices depend on the installation."""
 WORDS = {

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator
 from torch import Tensor
 
 CUT = 0.25
-"""The step, as the root of its mean square, that is a cut or an error with equal likelihood; larger ones stay."""
+"""The step, as the root of its mean square, that is a cut as likely as an error; larger ones stay."""
+LARGE = 0.7
+"""The change of a pixel's most changed colour that is an edge in motion as likely as an error; larger ones stay."""
 _TINY = 1e-8
 
 
@@ -63,7 +65,8 @@ def _meet(before: Tensor, after: Tensor) -> None:
     alone = before.shape[2] == 1
     share = (1 - ratio) / 2 if alone else (2 - (1 + 3 * ratio).sqrt()) / 3
     share = share.clamp(min=0) / (1 + (energy.sqrt() / CUT) ** 4)
-    move = step * share.to(step).view(-1, 1, 1, 1)
+    size = step.abs().amax(1, keepdim=True) / LARGE
+    move = step * share.to(step).view(-1, 1, 1, 1) / (1 + size**4)
     after[:, :, 0] -= move
     if not alone:
         before[:, :, -1] += move

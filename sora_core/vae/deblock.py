@@ -14,7 +14,7 @@ from torch import Tensor
 
 CUT = 0.25
 """The step, as the root of its mean square, that is a cut as likely as an error; larger ones stay."""
-LARGE = 0.7
+LARGE = 0.9
 """The change of a pixel's most changed colour that is an edge in motion as likely as an error; larger ones stay."""
 _TINY = 1e-8
 

@@ -11,18 +11,22 @@ import torch
 from sora_core.checkpoint import CONFIG_BUFFER, MARKERS, PREFIXES, config_tensor, read_checkpoint
 from sora_core.products import keep_pages
 
+from ..compat import takes
 from .vae import SoraVAE
 
 DTYPES = {"automatic": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load(path: Path, dtype: str = "automatic") -> tuple[Any, Any, SoraVAE]:
+def load(path: Path, dtype: str = "automatic", disable_dynamic: bool = False) -> tuple[Any, Any, SoraVAE]:
     """MODEL, CLIP and VAE of a model file; `dtype` is the transformer's. Raises what `read_checkpoint` raises.
 
     ComfyUI's own loader places, casts and quantises the weights; it recognises them because their family is registered.
+    Newer versions load a MODEL anew to copy it, then with `disable_dynamic`: weights that do not come and go.
     """
     keep_pages()
     options = {"dtype": DTYPES[dtype]} if DTYPES[dtype] is not None else {}
+    guess = comfy.sd.load_state_dict_guess_config
+    static = {"disable_dynamic": disable_dynamic} if takes(guess, "disable_dynamic") else {}
     # Blocks run in inference mode, and what is made there could not be trained through: Train LoRA does.
     with torch.inference_mode(False), torch.no_grad():
         checkpoint = read_checkpoint(path)
@@ -33,5 +37,6 @@ def load(path: Path, dtype: str = "automatic") -> tuple[Any, Any, SoraVAE]:
         }
         marks = {**MARKERS, CONFIG_BUFFER: config_tensor(checkpoint.config)}
         tensors |= {PREFIXES["dit"] + name: value for name, value in marks.items()}
-        model, clip, *_ = comfy.sd.load_state_dict_guess_config(tensors, output_vae=False, model_options=options)
+        model, clip, *_ = guess(tensors, output_vae=False, model_options=options, **static)
+    model.cached_patcher_init = (load, (path, dtype), 0)
     return model, clip, SoraVAE(checkpoint.config, checkpoint.parts["vae"])

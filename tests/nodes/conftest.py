@@ -30,7 +30,7 @@ def run(comfy, pack, models):
         block = comfy.NODE_CLASS_MAPPINGS[block_id]
         for name, (kind, about) in ((n, (*spec, {})[:2]) for n, spec in block.INPUT_TYPES()["required"].items()):
             default = about.get("default", kind[0] if isinstance(kind, list) else None)
-            inputs.setdefault(name, default)
+            inputs.setdefault(name, [default] if getattr(block, "INPUT_IS_LIST", False) else default)
         with torch.inference_mode():
             if hasattr(block, "define_schema"):
                 return block.EXECUTE_NORMALIZED(**inputs).args

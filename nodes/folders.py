@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import count
 from pathlib import Path
 from textwrap import shorten
@@ -12,10 +13,15 @@ from sora_core.checkpoint import BUNDLED
 
 FOLDER = "sora"
 BUNDLED_NAME = "sora-mini (bundled)"
-FORBIDDEN = frozenset('/\\:*?"<>|')
-"""What some system does not allow in the name of a file."""
-LONGEST = 200
-"""Bytes of a name: with its ending and a number it is then a file's on any system."""
+UNSAFE = re.compile(r'[<>:"/\\|?*]|^[. ]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$', re.IGNORECASE)
+"""What no file can be called on one system or another."""
+LONGEST = 120
+"""Bytes of a name: with an ending and a number it is then a file's on any system."""
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file or a folder can be called so on any system."""
+    return name.isprintable() and 0 < len(name.encode()) <= LONGEST and not UNSAFE.search(name)
 
 
 def register() -> None:
@@ -54,8 +60,7 @@ def new_model_path(name: str) -> Path:
     Raises ValueError for a name that no file can have.
     """
     stem = name.strip().removesuffix(".safetensors").rstrip()
-    fits = stem.isprintable() and not FORBIDDEN & set(stem) and len(stem.encode()) <= LONGEST
-    if not stem or not fits or stem[0] == "." or stem[-1] == ".":
+    if not is_file_name(stem):
         raise ValueError(
             f'a file cannot be called "{shorten(name, 60)}"; give a name of at most {LONGEST} letters, digits, spaces,'
             " hyphens and underscores, for instance my model"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from .decode import stream_frames
 from .editing_fit import check_model, with_images
 from .editing_media import geometry_of, known_of, shape_of
 from .editing_wrap import LOOPED
+from .folders import is_file_name
 from .movie import HELD, played, temporary_file, write
 from .native import Latent, samples_of, with_size
 from .prompt import encoded
@@ -39,19 +39,13 @@ from .sampling_inputs import guidance_input, sampler_input, seed_input, sigmas_i
 from .schema import advanced, schema
 from .windows import window_sampler
 
-LONGEST_NAME = 120
-"""Bytes of a play's name; file systems allow 255, and what is set aside gets a number."""
-UNSAFE = re.compile(
-    r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]|^[. ]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$', re.IGNORECASE
-)
-"""What no folder can be called on one system or another."""
 CHUNK = 4
 """Latent frames that are decoded at a time."""
 
 
 def play_of(name: str) -> Play:
     """The play of a name, in ComfyUI's output folder. Raises ValueError for what no folder can be called."""
-    if not name or UNSAFE.search(name) or len(name.encode()) > LONGEST_NAME:
+    if not is_file_name(name):
         raise ValueError(
             f"play is {name[:40]!r}; give a name that a folder can have, of letters, digits and spaces, for instance"
             " my world"

@@ -222,7 +222,7 @@ REFUSED = {
     "no pixels": ({"clips": [torch.zeros(5, 0, 0, 3)] * 2}, "clip 1: its frames are 0x0 pixels"),
     "too small": ({"clips": [torch.zeros(5, 8, 40, 3)] * 2}, "clip 1: its frames are 40x8 pixels; the smallest"),
     "NaN": ({"clips": [torch.full((5, 16, 16, 3), math.nan)] * 2}, "clip 1: its frames hold NaN"),
-    "a folder": ({"name": "../mine"}, 'a file cannot be called "../mine"; give a name of at most 200'),
+    "a folder": ({"name": "../mine"}, 'a file cannot be called "../mine"; give a name of at most 120'),
     "no name": ({"name": " .safetensors"}, 'a file cannot be called ".safetensors"'),
     "a hidden file": ({"name": ".mine"}, "a file cannot be called"),
     "a long name": ({"name": "字" * 70}, "a file cannot be called"),

@@ -29,6 +29,7 @@ def test_chunked_encode_equals_whole(vae, draws, pieces):
 def test_chunked_decode_equals_whole(vae, draws, chunk):
     latent = torch.randn(2, 16, 7, 4, 5, generator=draws)
     chunks = list(vae.decode_chunks(latent, chunk))
+    assert max(part.shape[2] for part in chunks) <= 4 * chunk
     assert (torch.cat(chunks, dim=2) - vae.decode(latent)).abs().max() < 1e-5
 
 

@@ -98,7 +98,7 @@ def run_folder(sora: Sora, pieces: Sequence[Piece], how: Further, fps: float) ->
 
 
 def train_in(run: Path, sora: Sora, pieces: Sequence[Piece], how: Further, fps: float) -> tuple[float, float]:
-    """Encode the pieces and train to the end; returns the first and the last loss.
+    """Encode the pieces and train to the end; returns the loss before and after.
 
     A run that was cancelled has saved its last step. One that diverged is deleted, as it would do so again.
     """
@@ -130,10 +130,10 @@ def train_in(run: Path, sora: Sora, pieces: Sequence[Piece], how: Further, fps: 
 
 def described(losses: tuple[float, float], how: Further, pieces: Sequence[Piece], clips: int, spent: float) -> str:
     """What the block says of a training that is done."""
-    first, last = losses
-    advice = "; it rose: a lower learning rate may be better" if last > first else ""
+    before, after = losses
+    advice = "; it rose: a lower learning rate may be better" if after > before else ""
     return (
-        f"loss {first:.4g} at the beginning, {last:.4g} at the end{advice}\n"
+        f"loss {before:.4g} before, {after:.4g} after{advice}\n"
         f"{how.steps} steps on {len(pieces)} pieces of {clips} {'clip' if clips == 1 else 'clips'} in {spent:.0f} s"
     )
 
@@ -204,7 +204,7 @@ class SoraTrain(io.ComfyNode):
                 io.Clip.Output(display_name="clip", tooltip="Its text encoder, which was not changed."),
                 io.Vae.Output(display_name="vae", tooltip="Its VAE, which was not changed."),
                 io.String.Output(display_name="name", tooltip="The file, as Load Sora Model lists it."),
-                io.String.Output(display_name="report", tooltip="First and last loss, steps, clips and seconds."),
+                io.String.Output(display_name="report", tooltip="Loss before and after, steps, clips and seconds."),
             ],
             is_input_list=True,
             is_output_node=True,

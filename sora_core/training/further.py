@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from ..data.latents import LatentShard
 from ..pipeline import Sora
 from .dit import DiTTask
 from .export import export
-from .loop import LOG, TrainConfig, Watch, train
+from .loop import TrainConfig, Watch, averaged, train
+from .parallel import batch_number
 from .state import STATE
 
 MOST_TOKENS = 2048
 """Tokens of a step, of as many pieces as fill them; fewer where all pieces together have fewer."""
+COMPARED = 8
+"""Batches that are compared before and after."""
 
 
 class DivergedError(ValueError):
@@ -61,7 +66,7 @@ def further_task(sora: Sora, shards: list[LatentShard], how: Further) -> DiTTask
 def train_further(
     task: DiTTask, how: Further, run: Path, *, say: Callable[[str], None], watch: Watch
 ) -> tuple[float, float]:
-    """Train to the end, going on from what the folder `run` holds; returns the first and the last loss of its log.
+    """Train to the end, going on from what the folder `run` holds; returns the loss before it and after it.
 
     Raises KeyboardInterrupt when `watch` asks to end, with everything saved; DivergedError; and what `train` raises.
     """
@@ -71,11 +76,20 @@ def train_further(
             raise diverged(f"the loss is {loss} after {step} steps", how.lr)
         return watch(step, loss)
 
+    before = loss_of(task)
     weights = train(task, how.schedule(), run, say=say, watch=watched)
     if not all(value.half().isfinite().all() for value in weights.values()):
         raise diverged("the trained weights are too large for a model file", how.lr)
-    lines = [json.loads(line)["loss"] for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
-    return lines[0], lines[-1]
+    with averaged(task.module, weights):
+        return before, loss_of(task)
+
+
+@torch.no_grad()
+def loss_of(task: DiTTask) -> float:
+    """The mean loss of a few batches, the same at every call and none of the training's: steps alone differ more by
+    the noise that they draw than by what was learnt.
+    """
+    return statistics.mean(float(task.loss(batch_number(number, 1))[0]) for number in range(COMPARED))
 
 
 def diverged(what: str, lr: float) -> DivergedError:

@@ -44,8 +44,8 @@ ASPECTS = tuple((4 / 9) ** (1 - i / 7) for i in range(15))
 DURATIONS = (1, 9, 17, 25, 49)
 """Frames at 8 per second."""
 STEPS = (4, 6, 8, 12, 20, 50)
-IN_FRONT = 4
-"""One in so many of the clips whose text is scored has something in front, at least."""
+RARE = 2
+"""At least one in so many of the clips whose text is scored has something in front, and one has a second toy."""
 
 
 def aspect_shape(aspect: float, area: int = 80 * 80) -> VideoShape:
@@ -96,9 +96,8 @@ class Evaluation:
             for language in ("en", "zh"):
                 for style in ("short", "descriptive"):
                     prompts = described(
-                        self.clips, held_out=held_out, language=language, style=style,
-                        in_front=self.clips // IN_FRONT,
-                    )  # fmt: skip
+                        self.clips, held_out=held_out, language=language, style=style, rare=self.clips // RARE
+                    )
                     report[f"{where} {language} {style}"] = self.score(prompts)
                     self.say(f"text, {where} {language} {style}: {report[f'{where} {language} {style}']['share']}")
         return report
@@ -178,7 +177,7 @@ class Evaluation:
         """How much of rendered clips, and of their first frames, the bundled captioner tells, and how much is so."""
         captioner, report = load_captioner().to(self.model.device), {}
         for held_out, where in ((False, "seeds"), (True, "combinations")):
-            prompts = described(self.clips, held_out=held_out, in_front=self.clips // IN_FRONT)
+            prompts = described(self.clips, held_out=held_out, rare=self.clips // RARE)
             sheets = [prompt.attributes for prompt in prompts if prompt.attributes is not None]
             clips = list(rendered(prompts, USUAL))
             for language in LANGUAGES:

@@ -19,6 +19,10 @@ OUTSIDE = (
 """Prompts about nothing that the worlds can show."""
 
 
+RARE = {"occluder": {"occluder"}, "second_subject": {"second_subject", "second_colour"}}
+"""Attributes that few clips have, each with what is asked about the clips that are added because of it."""
+
+
 @dataclass(frozen=True)
 class Prompt:
     """Words, the values they ask for, and the seed of the noise; `attributes` where a whole clip was described."""
@@ -29,24 +33,25 @@ class Prompt:
     attributes: Attributes | None = None
 
 
-def described(
-    count: int, *, held_out: bool, language: str = "en", style: str = "short", in_front: int = 0
-) -> list[Prompt]:
+def described(count: int, *, held_out: bool, language: str = "en", style: str = "short", rare: int = 0) -> list[Prompt]:
     """Captions of `count` clips that training never draws: other seeds, or, if `held_out`, other combinations.
 
     The clips are the same for every language and style, so that their scores compare. What a caption says to be absent
-    is not asked for: a model that ignores the words would mostly be right. Few clips have something in front, so the
-    next ones that do follow until there are `in_front` of them; nothing else is asked about those.
+    is not asked for: a model that ignores the words would mostly be right. Few clips have something in front or a
+    second toy, so the next ones that do follow until there are `rare` of each; nothing else is asked about those.
     """
     prompts: list[Prompt] = []
-    i = walls = 0
-    while i < count or walls < in_front:
+    i, found = 0, dict.fromkeys(RARE, 0)
+    while i < count or min(found.values()) < rare:
         attributes = sample_attributes(generator(i, "evaluation clip", int(held_out)), held_out)
-        wall = attributes.occluder != "none"
-        walls += wall
-        if i < count or wall:
+        present = [name for name in RARE if getattr(attributes, name) != "none"]
+        wanting = [name for name in present if found[name] < rare]
+        if i < count or wanting:
             said = compose(attributes, generator(i, "evaluation words", language, style), language, style)
-            asked = sorted(said.mentioned) if i < count else said.mentioned & {"occluder"}
+            about = set().union(*(RARE[name] for name in wanting))
+            asked = sorted(said.mentioned if i < count else said.mentioned & about)
+            for name in present if i < count else wanting:
+                found[name] += 1
             stated = {name: getattr(attributes, name) for name in asked}
             wanted = {name: value for name, value in stated.items() if value != "none"}
             prompts.append(Prompt(said.text, wanted, 1_000_000 + i, attributes))

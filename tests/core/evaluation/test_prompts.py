@@ -24,13 +24,16 @@ def test_wanted_values_are_those_of_the_clip():
         assert HELD_OUT(prompt.wanted["subject"], prompt.wanted["colour"], prompt.wanted["environment"])
 
 
-def test_clips_with_something_in_front_follow_until_there_are_enough():
+def test_clips_with_something_in_front_or_a_second_toy_follow_until_there_are_enough():
     plain = described(8, held_out=False, style="descriptive")
-    more = described(8, held_out=False, style="descriptive", in_front=4)
+    more = described(8, held_out=False, style="descriptive", rare=4)
     assert more[:8] == plain
-    assert len(more) > 8
-    assert all(p.wanted == {"occluder": "wall"} for p in more[8:])
-    assert sum(p.attributes.occluder == "wall" for p in more) == 4
+    added = more[8:]
+    assert added
+    assert all(p.wanted.keys() in ({"occluder"}, {"second_subject", "second_colour"}) for p in added)
+    for name in ("occluder", "second_subject"):
+        already = sum(getattr(p.attributes, name) != "none" for p in plain)
+        assert sum(name in p.wanted for p in added) == max(0, 4 - already)
 
 
 def test_paraphrases_are_read_and_thinned_evenly(tmp_path):

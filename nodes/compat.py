@@ -59,3 +59,9 @@ def trimmed_part(video: Any) -> tuple[float, float] | None:
     """Where in its file a VIDEO begins and how many seconds of it are shown, 0 for the rest; None if nobody can say."""
     window = getattr(video, "get_active_trim_window", None)
     return window() if window is not None else None
+
+
+def first_cell(window: Any) -> int:
+    """The latent frame with which a context window begins; newer versions can put the one before it in front."""
+    ahead = getattr(window, "causal_anchor_index", None)
+    return window.index_list[0] if ahead is None else ahead

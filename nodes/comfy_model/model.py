@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sora_core.diffusion.conditioning import token_sigma
 
+from ..compat import first_cell
 from .transformer import DEFAULT_FPS, NOISY, PART, SIGMA, ComfyDiT, whole_patches
 
 
@@ -54,7 +55,7 @@ class SoraModel(comfy.model_base.BaseModel):
         options = {**(transformer_options or {}), NOISY: x, SIGMA: t}
         window = options.get("context_window")
         if window is not None and window.dim == 2 and PART not in options:
-            first, mask = window.index_list[0], kwargs.get("denoise_mask")
+            first, mask = first_cell(window), kwargs.get("denoise_mask")
             frames = self.diffusion_model.compression.num_frames(first) if first else 0
             options[PART] = (frames / kwargs.get("frame_rate", DEFAULT_FPS), first > 0)
             if mask is not None and mask.shape[2] != x.shape[2]:

@@ -88,6 +88,22 @@ def sample(run, nano, prompts, grid):
 
 
 @pytest.fixture(scope="session")
+def in_windows(comfy, run):
+    """A MODEL that sees its latent in windows, each with the latent frame before it in front if `ahead`."""
+
+    def call(model, length, *, overlap, ahead=False):
+        settings = {"context_schedule": "standard_static", "context_stride": 1, "closed_loop": False}
+        settings |= {"context_length": length, "context_overlap": overlap, "fuse_method": "pyramid", "dim": 2}
+        if "causal_window_fix" in comfy.NODE_CLASS_MAPPINGS["ContextWindowsManual"].INPUT_TYPES()["required"]:
+            settings["causal_window_fix"] = ahead
+        elif ahead:
+            pytest.skip("this ComfyUI puts no latent frame in front of a window")
+        return run("ContextWindowsManual", model=model, **settings)[0]
+
+    return call
+
+
+@pytest.fixture(scope="session")
 def call_model(nano, prompts):
     """One prediction of the clean latent at noise level 0.3, through ComfyUI's own sampling code."""
     import comfy.samplers

@@ -77,12 +77,9 @@ def test_skip_layer_guidance_skips_the_layer_it_names(run, sample, nano):
     assert (changed[0] - changed[1]).abs().max() > 1e-2
 
 
-def test_context_windows_show_the_network_a_part_at_a_time(run, sample, counted):
+def test_context_windows_show_the_network_a_part_at_a_time(sample, counted, in_windows):
     model, shapes = counted
-    windowed = run(
-        "ContextWindowsManual", model=model, context_length=4, context_overlap=2, context_schedule="standard_static",
-        context_stride=1, closed_loop=False, fuse_method="pyramid", dim=2,
-    )[0]  # fmt: skip
+    windowed = in_windows(model, 4, overlap=2)
     latent = {"samples": torch.zeros(1, 16, 8, 4, 6)}
     found = sample(latent, model=windowed)
     assert {shape[2] for shape in shapes} == {4}

@@ -33,22 +33,22 @@ def test_a_prompt_for_an_area_goes_with_long_videos(run, nano, prompts, grid, ha
     assert torch.isfinite(found).all()
 
 
-def test_context_windows_know_when_they_begin_and_what_is_given(run, nano, sample, grid):
+@pytest.mark.parametrize("ahead", [False, True])
+def test_context_windows_know_when_they_begin_and_what_is_given(run, nano, sample, grid, in_windows, ahead):
     latent = grid(width=32, height=32, seconds=2.125, fps=8.0)
     (latent,) = run("SoraPlaceFrames", vae=nano[2], latent=latent, frames=torch.rand(1, 32, 32, 3))
-    settings = {"context_length": 3, "context_overlap": 1, "context_schedule": "standard_static", "context_stride": 1}
-    settings |= {"closed_loop": False, "fuse_method": "pyramid", "dim": 2}
-    model = run("ContextWindowsManual", model=nano[0], **settings)[0]
+    model = in_windows(nano[0], 3, overlap=1, ahead=ahead)
     seen = []
     hook = nano[0].model.diffusion_model.register_forward_pre_hook(
-        lambda _, args, options: seen.append(options["transformer_options"]["sora_part"]), with_kwargs=True
+        lambda _, args, options: seen.append((*options["transformer_options"]["sora_part"], args[0].shape[2])),
+        with_kwargs=True,
     )
     try:
         found = sample(latent, model=model, steps=2)
     finally:
         hook.remove()
-    # Latent frames 0 to 2 and 2 to 4; before the third are 5 frames at 8 a second.
-    assert set(seen) == {(0.0, False), (5 / 8, True)}
+    # Latent frames 0 to 2 and 2 to 4, or 1 to 4; before the second is 1 frame, before the third are 5, at 8 a second.
+    assert set(seen) == {(0.0, False, 3), (1 / 8, True, 4) if ahead else (5 / 8, True, 3)}
     assert (found[:, :, 0] - latent["samples"][:, :, 0]).abs().max() < 1e-5
 
 

@@ -162,14 +162,24 @@ def ltx() -> Native:
     )
 
 
+def hunyuan_unet(**changes: Any) -> dict[str, Any]:
+    """The tiny HunyuanVideo, with the field that newer versions of ComfyUI ask for besides."""
+    from comfy.ldm.hunyuan_video.model import HunyuanVideoParams
+
+    newer = {"meanflow_sum": False} if "meanflow_sum" in HunyuanVideoParams.__annotations__ else {}
+    return {**HUNYUAN, **newer, **changes}
+
+
 def hunyuan() -> Native:
     options = {"pooled_output": torch.zeros(1, 16)}
-    return Native("hunyuan", built("HunyuanVideo", HUNYUAN), cell_vae(16, 4, 8), 32, options)
+    return Native("hunyuan", built("HunyuanVideo", hunyuan_unet()), cell_vae(16, 4, 8), 32, options)
 
 
 def hunyuan15() -> Native:
-    unet = {**HUNYUAN, "in_channels": 65, "out_channels": 32, "patch_size": [1, 1, 1], "vec_in_dim": None,
-            "use_cond_type_embedding": True, "vision_in_dim": 1152}  # fmt: skip
+    unet = hunyuan_unet(
+        in_channels=65, out_channels=32, patch_size=[1, 1, 1], vec_in_dim=None, use_cond_type_embedding=True,
+        vision_in_dim=1152,
+    )  # fmt: skip
     return Native(
         "hunyuan15",
         built("HunyuanVideo15", unet),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import comfy.model_management
 from comfy_api.latest import InputImpl, io
 from torch import Tensor
 
+from sora_core.editing.geometry import Geometry
 from sora_core.out_of_memory import is_out_of_memory
 from sora_core.shapes import VideoShape
 from sora_core.video import CODECS, PIXEL_FORMATS, VideoWriter
@@ -17,7 +19,7 @@ from sora_core.video import CODECS, PIXEL_FORMATS, VideoWriter
 from .comfy_model.vae import SoraVAE
 from .movie import SOUND, SOUND_START, played, temporary_file, write
 from .native import Latent, compression, fitting_size, samples_of, size_of
-from .native_decode import decode_native
+from .native_decode import OVERLAP, decode_native
 from .schema import advanced, schema
 from .unfinished import kept
 
@@ -44,6 +46,32 @@ def stream_frames(vae: Any, video: Tensor, size: VideoShape | None, chunk: int) 
             left -= len(frames)
         if len(frames):
             yield frames
+
+
+def reach_in_time(vae: Any) -> tuple[int, int]:
+    """Latent frames before and after its own that a frame is decoded with, in `frames_from`.
+
+    Sora's VAE depends on no others: on those before, and on the next one, towards which the last frame of each moves.
+    Other VAEs say nothing about theirs and get as much on either side as `decode_parts` gives them.
+    """
+    return (vae.first_stage_model.context, 1) if isinstance(vae, SoraVAE) else (OVERLAP, OVERLAP)
+
+
+def frames_from(
+    vae: Any, video: Tensor, size: VideoShape, chunk: int, start: int, geometry: Geometry
+) -> Iterator[Tensor]:
+    """What `stream_frames` gives of a video `1 c t h w` from frame `start` on, at the cost of that part.
+
+    The same frames with Sora's VAE; with others their first ones differ as parts of `decode_parts` do.
+    """
+    cell = geometry.cell_of(start)
+    first = max(0, cell - reach_in_time(vae)[0])
+    before = geometry.num_frames(cell - first) + start - geometry.num_frames(cell)
+    part = replace(size, num_frames=size.num_frames - start + before)
+    for frames in stream_frames(vae, video[:, :, first:], part, chunk):
+        if before < len(frames):
+            yield frames[before:]
+        before = max(0, before - len(frames))
 
 
 def frame_rate(fps: float, size: VideoShape | None) -> float:

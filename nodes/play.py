@@ -26,21 +26,18 @@ from sora_core.out_of_memory import is_out_of_memory
 from sora_core.shapes import LatentShape, VideoShape
 
 from .compat import fitting_latent, to_intermediate
-from .decode import stream_frames
 from .editing_fit import check_model, with_images
 from .editing_media import geometry_of, known_of, shape_of
 from .editing_wrap import LOOPED
 from .folders import is_file_name
-from .movie import HELD, played, temporary_file, write
+from .movie import HELD, played
 from .native import Latent, samples_of, with_size
+from .play_video import film
 from .prompt import encoded
 from .sample import at_frame_rate, noise_levels
 from .sampling_inputs import guidance_input, sampler_input, seed_input, sigmas_input, steps_input
 from .schema import advanced, schema
 from .windows import window_sampler
-
-CHUNK = 4
-"""Latent frames that are decoded at a time."""
 
 
 def play_of(name: str) -> Play:
@@ -250,8 +247,7 @@ class SoraPlayWorld(io.ComfyNode):
         turns.append(turn)
         with telling(world.file(len(turns))):
             whole = to_intermediate(world.latent(turns))
-            path = temporary_file()
-            write(path, stream_frames(vae, whole, scene.video, CHUNK), scene.video.fps, scene.video.num_frames)
+            path = film(vae, whole, world, turns, geometry)
         text = story(turns)
         logging.info("Sora: %s", text.splitlines()[-1])
         video = InputImpl.VideoFromFile(str(path))

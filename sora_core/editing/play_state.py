@@ -54,6 +54,10 @@ class Play:
         """Where a turn is."""
         return self.folder / f"{number:05d}.safetensors"
 
+    def segment(self, number: int) -> Path:
+        """Where the video of a turn is, which is made again when it is not there; see `play_video`."""
+        return self.folder / f"{number:05d}.mp4"
+
     def last(self) -> int:
         """The number of the last turn, or 0."""
         found = (TURN.fullmatch(path.name) for path in self.folder.glob("*.safetensors"))
@@ -118,9 +122,10 @@ class Play:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         for number in range(last, after, -1):
-            if self.file(number).exists():
-                # The file itself rather than its copy, which may not have reached the disk yet.
-                os.replace(self.file(number), aside / self.file(number).name)
+            for path in (self.file(number), self.segment(number)):
+                if path.exists():
+                    # The file itself rather than its copy, which may not have reached the disk yet.
+                    os.replace(path, aside / path.name)
         return aside
 
     def _read(self, number: int) -> Turn:

@@ -27,7 +27,7 @@ def join(parts: Iterable[Path], path: Path, fps: float) -> None:
         try:
             _copy(parts, temporary, CONTAINERS[path.suffix.lower()], Fraction(fps).limit_denominator(1001))
         except (av.FFmpegError, OSError) as error:
-            raise ValueError(f"{path} cannot be written: {reason(error)}") from None
+            raise ValueError(f"{path} cannot be made: {reason(error)}") from None
 
 
 def _copy(parts: Iterable[Path], path: Path, kind: str, rate: Fraction) -> None:

@@ -53,10 +53,13 @@ def test_only_the_files_that_are_asked_for_are_read(play, made, first):
 
 
 def test_later_turns_are_set_aside_as_a_whole_play(play, made):
+    for number in (1, 2, 3):
+        play.segment(number).write_text(f"the video of turn {number}")
     before = {path.name: path.read_bytes() for path in play.folder.iterdir()}
     aside = play.add(made[0], turn(2), 1)
     assert aside == play.folder.with_name("my world (1)")
     assert {path.name: path.read_bytes() for path in aside.iterdir()} == before
+    assert [play.segment(number).exists() for number in (1, 2, 3)] == [True, False, False]
     assert play.turns(play.last()) == [turn(1), turn(2)]
     assert torch.equal(play.latent(play.turns(2), 2), made[0])
     assert play.add(made[3], turn(1), 0) == play.folder.with_name("my world (2)")

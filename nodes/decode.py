@@ -49,12 +49,13 @@ def stream_frames(vae: Any, video: Tensor, size: VideoShape | None, chunk: int) 
 
 
 def reach_in_time(vae: Any) -> tuple[int, int]:
-    """Latent frames before and after its own that a frame is decoded with, in `frames_from`.
+    """Latent frames before and after its own that a frame is decoded with in `frames_from`.
 
-    Sora's VAE depends on no others: on those before, and on the next one, towards which the last frame of each moves.
-    Other VAEs say nothing about theirs and get as much on either side as `decode_parts` gives them.
+    A frame of Sora's VAE depends on no others: on those before, and on the next one, towards which the last frame of
+    each moves. Other VAEs do not say how far they look. They see as many after as in `decode_parts`, and twice as many
+    before, where causal ones look.
     """
-    return (vae.first_stage_model.context, 1) if isinstance(vae, SoraVAE) else (OVERLAP, OVERLAP)
+    return (vae.first_stage_model.context, 1) if isinstance(vae, SoraVAE) else (2 * OVERLAP, OVERLAP)
 
 
 def frames_from(
@@ -62,7 +63,8 @@ def frames_from(
 ) -> Iterator[Tensor]:
     """What `stream_frames` gives of a video `1 c t h w` from frame `start` on, at the cost of that part.
 
-    The same frames with Sora's VAE; with others their first ones differ as parts of `decode_parts` do.
+    With Sora's VAE they are the same; with others the first ones differ as far as what is further back than
+    `reach_in_time` counts.
     """
     cell = geometry.cell_of(start)
     first = max(0, cell - reach_in_time(vae)[0])

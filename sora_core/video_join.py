@@ -32,18 +32,18 @@ def join(parts: Iterable[Path], path: Path, fps: float) -> None:
 
 def _copy(parts: Iterable[Path], path: Path, kind: str, rate: Fraction) -> None:
     with av.open(str(path.resolve()), "w", format=kind) as joined:
-        stream, first, start = None, None, 0
+        stream, start = None, 0
         for part in parts:
             with av.open(str(part.resolve())) as container:
                 source = container.streams.video[0]
                 made = source.codec_context.extradata, source.time_base
                 if stream is None:
-                    first, stream = made, joined.add_stream_from_template(source)
+                    first, header, stream = part, made, joined.add_stream_from_template(source)
                     stream.time_base = source.time_base
-                if made != first or source.time_base is None:
-                    raise ValueError(f"{part} is encoded otherwise than what it is to follow; encode it again")
-                tick = 1 / (rate * source.time_base)
-                packets = 0
+                if made != header:
+                    raise ValueError(f"{part} is not encoded like {first}, which it is to follow; write both anew")
+                assert source.time_base is not None
+                tick, packets = 1 / (rate * source.time_base), 0
                 for packet in container.demux(source):
                     if packet.pts is None or not packet.size:
                         continue

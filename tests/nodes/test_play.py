@@ -2,12 +2,14 @@
 
 import itertools
 import math
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 
 from sora_core.pipeline import DEFAULT_GUIDANCE
+from sora_core.shapes import VideoShape
 
 NAMES = itertools.count(1)
 
@@ -302,11 +304,7 @@ def written(folder):
 
 @pytest.mark.parametrize("start", [0, 1, 5, 6, 33, 64])
 def test_frames_from_any_one_on_are_those_of_the_whole(pack, nano, start):
-    import importlib
-
-    decode, media = (importlib.import_module(f"{pack.__name__}.nodes.{name}") for name in ("decode", "editing_media"))
-    from sora_core.shapes import VideoShape
-
+    decode, media = (import_module(f"{pack.__name__}.nodes.{name}") for name in ("decode", "editing_media"))
     size, vae = VideoShape(num_frames=66, height=16, width=20, fps=8.0), nano[2]
     latent = torch.randn(1, 16, 18, 2, 4, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

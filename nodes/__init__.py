@@ -18,6 +18,7 @@ from .editing_tile import SoraTileModel
 from .encode import SoraEncodeVideo
 from .grid import SoraNoiseGrid, SoraNoiseGridLike
 from .load import SoraLoadModel
+from .load_clips import SoraLoadClips
 from .long import SoraLongVideoSampler
 from .metrics import SoraVideoMetrics
 from .play import SoraPlayWorld
@@ -53,6 +54,7 @@ BLOCKS: list[type[io.ComfyNode]] = [
     SoraResampleSampler,
     SoraWorldClips,
     SoraVideoMetrics,
+    SoraLoadClips,
     SoraTrain,
 ]
 

@@ -68,6 +68,7 @@ EXAMPLES = {
     "SoraResampleSampler": Example("resampled_border"),
     "SoraWorldClips": Example("measure_compression"),
     "SoraVideoMetrics": Example("measure_compression", (0, 1)),
+    "SoraLoadClips": Example("train_model", inputs={"SoraSampler.seed": 2}),
     "SoraTrain": Example("train_model"),
 }
 """By block: the picture `web/docs/media/<block>.webp`."""

@@ -11,6 +11,7 @@ RENEW = "SORA_RENEW_CONTRACT"
 VARIES = {
     ("SoraLoadModel", "checkpoint"),
     ("SoraTrain", "checkpoint"),
+    ("SoraLoadClips", "folder"),
     ("SoraSampler", "sampler"),
     ("SoraLongVideoSampler", "sampler"),
     ("SoraPlayWorld", "sampler"),

@@ -15,7 +15,7 @@ from sora_core.headless.example_pictures import EXAMPLES
 
 RENEW = bool(os.environ.get("SORA_RENEW_HELP"))
 VARIES = {
-    ("SoraLoadModel", "checkpoint"), ("SoraTrain", "checkpoint"),
+    ("SoraLoadModel", "checkpoint"), ("SoraTrain", "checkpoint"), ("SoraLoadClips", "folder"),
     ("SoraSampler", "sampler"), ("SoraLongVideoSampler", "sampler"), ("SoraPlayWorld", "sampler"),
 }  # fmt: skip
 """Combos whose choices depend on the installation."""

@@ -67,13 +67,13 @@ def clip_files(folder: str) -> list[Path]:
     Raises ValueError when there are none, and for links that lead out of the input directory.
     """
     place = folder_path(folder)
-    names = sorted(path.name for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+    names = [path.name for path in place.iterdir() if path.is_file() and not path.name.startswith(".")]
     images = set(folder_paths.filter_files_content_types(names, ["image"]))
     paths = [place / name for name in names if name in images or is_video(Path(name))]
     if not paths:
         raise ValueError(
-            f"{place} holds no clips; put videos ({', '.join(CONTAINERS)}) or images there, each with a .txt file of the"
-            " same name that says what it shows"
+            f"{place} holds no clips; put videos ({', '.join(CONTAINERS)}) or images there, each with a .txt file of"
+            " the same name that says what it shows"
         )
     for path in chain.from_iterable((path, path.with_suffix(".txt")) for path in paths):
         if not path.resolve().is_relative_to(EXAMPLES if place == EXAMPLES else input_folder()):

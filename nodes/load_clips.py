@@ -76,7 +76,7 @@ def clip_files(folder: str) -> list[Path]:
             " the same name that says what it shows"
         )
     for path in chain.from_iterable((path, path.with_suffix(".txt")) for path in paths):
-        if not path.resolve().is_relative_to(EXAMPLES if place == EXAMPLES else input_folder()):
+        if place != EXAMPLES and not path.resolve().is_relative_to(input_folder()):
             raise ValueError(f"{path.name} is a link out of ComfyUI's input directory; put the file itself there")
     return sorted(paths, key=in_order)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,20 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "workflows" / "example_clips"
 
 
 def input_folder() -> Path:
-    """ComfyUI's input directory, without links in its path."""
-    return Path(folder_paths.get_input_directory()).resolve()
-
-
-def is_inside(path: Path) -> bool:
-    """Whether a path of the input directory stays in it, links followed, and no part of its name is hidden."""
-    hidden = any(part.startswith(".") for part in path.relative_to(input_folder()).parts)
-    return not hidden and path.resolve().is_relative_to(input_folder())
+    """ComfyUI's input directory."""
+    return Path(folder_paths.get_input_directory())
 
 
 def folder_names() -> list[str]:
-    """What a user can choose, the bundled examples first."""
-    return [EXAMPLES_NAME, *(n for n in folder_paths.get_input_subfolders() if is_inside(input_folder() / n))]
+    """What a user can choose: the bundled examples, then all folders in the input directory that are not hidden.
+
+    Links are followed, as ComfyUI does with models: large sets of clips lie on other disks.
+    """
+    names = []
+    for place, inside, _ in os.walk(input_folder(), followlinks=True):
+        inside[:] = [name for name in inside if not name.startswith(".")]
+        names += [(Path(place) / name).relative_to(input_folder()).as_posix() for name in inside]
+    return [EXAMPLES_NAME, *sorted(names)]
 
 
 def folder_path(name: str) -> Path:
@@ -62,10 +63,7 @@ def is_video(path: Path) -> bool:
 
 
 def clip_files(folder: str) -> list[Path]:
-    """The videos and images of a folder, in natural order; hidden ones are left out.
-
-    Raises ValueError when there are none, and for links that lead out of the input directory.
-    """
+    """The videos and images of a folder, in natural order, but for hidden ones. Raises ValueError if there are none."""
     place = folder_path(folder)
     names = [path.name for path in place.iterdir() if path.is_file() and not path.name.startswith(".")]
     images = set(folder_paths.filter_files_content_types(names, ["image"]))
@@ -75,9 +73,6 @@ def clip_files(folder: str) -> list[Path]:
             f"{place} holds no clips; put videos ({', '.join(CONTAINERS)}) or images there, each with a .txt file of"
             " the same name that says what it shows"
         )
-    for path in chain.from_iterable((path, path.with_suffix(".txt")) for path in paths):
-        if place != EXAMPLES and not path.resolve().is_relative_to(input_folder()):
-            raise ValueError(f"{path.name} is a link out of ComfyUI's input directory; put the file itself there")
     return sorted(paths, key=in_order)
 
 

@@ -24,7 +24,7 @@ from sora_core.video import VideoWriter
 
 pytestmark = pytest.mark.timeout(900)
 MINI, NANO = "sora-mini (bundled)", "nano.safetensors"
-LEARNT = {"checkpoint": MINI, "steps": 3, "learning_rate": 3e-3}
+LEARNT = {"checkpoint": MINI, "steps": 4, "learning_rate": 3e-3}
 CAPTIONS = ["a red ball bounces", "一辆蓝色的汽车"]
 
 
@@ -97,7 +97,7 @@ def error_on(model, clips):
 
 
 def test_what_was_trained_is_known_better(trained, saved, clips):
-    assert error_on(saved / trained[3], clips) < 0.95 * error_on(BUNDLED, clips)
+    assert error_on(saved / trained[3], clips) < 0.9 * error_on(BUNDLED, clips)
 
 
 def test_the_new_model_is_listed_and_generates(run, comfy, trained, saved):
@@ -106,7 +106,7 @@ def test_the_new_model_is_listed_and_generates(run, comfy, trained, saved):
     assert name in comfy.NODE_CLASS_MAPPINGS["SoraLoadModel"].INPUT_TYPES()["required"]["checkpoint"][1]["options"]
     losses = re.match(r"trained\.safetensors: loss ([\d.]+) before, ([\d.]+) after\n", report)
     assert float(losses[2]) < float(losses[1])
-    assert "3 steps on 2 pieces of 2 clips in " in report
+    assert "4 steps on 2 pieces of 2 clips in " in report
     prompts = run("SoraTextEncode", clip=clip, prompt=CAPTIONS[0], negative="")
     grid = run("SoraNoiseGrid", vae=vae, width=48, height=32, seconds=0.625)[0]
     sampled = {"positive": prompts[0], "negative": prompts[1], "latent": grid, "seed": 1, "steps": 2}
@@ -125,7 +125,7 @@ def test_only_the_transformer_is_trained(trained, saved):
     assert after.config == before.config
     assert not same(after.parts["dit"], before.parts["dit"])
     assert all(same(after.parts[part], before.parts[part]) for part in ("vae", "text"))
-    assert "then 3 steps" in after.metadata["about"]
+    assert "then 4 steps" in after.metadata["about"]
 
 
 def test_a_cancelled_training_goes_on_bit_for_bit(train, trained, saved, runs, monkeypatch):
@@ -147,7 +147,7 @@ def test_a_cancelled_training_goes_on_bit_for_bit(train, trained, saved, runs, m
     (kept,) = runs()
     assert (kept / "state.safetensors").exists()
     found = saved / train(name="cut off", **LEARNT)[3]
-    assert steps == [0, 1, 2]
+    assert steps == [0, 1, 2, 3]
     assert same(weights(found), weights(saved / trained[3]))
     assert runs() == []
 

@@ -11,7 +11,6 @@ from typing import Any
 import av
 from torch import Tensor
 
-from sora_core import __version__
 from sora_core.editing.geometry import Geometry
 from sora_core.editing.long_state import weights_fingerprint
 from sora_core.editing.play_state import Play, Turn
@@ -56,7 +55,7 @@ def film(vae: Any, latent: Tensor, play: Play, turns: list[Turn], geometry: Geom
 def identity(vae: Any, video: VideoShape) -> str:
     """What decides the file of a latent's frames, beside the latent: by whom they are decoded and written, and how."""
     decoder = weights_fingerprint(vae.first_stage_model), vae.vae_dtype, reach_in_time(vae)
-    return repr((decoder, video.width, video.height, video.fps, CODECS["h264"], av.library_versions, __version__))
+    return repr((decoder, video.width, video.height, video.fps, CODECS["h264"], av.library_versions))
 
 
 def _write(path: Path, frames: Iterable[Tensor], video: VideoShape) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from .. import __version__
 from .geometry import Geometry
 from .long_state import fingerprint
 from .play_state import Play, Turn
@@ -64,7 +65,7 @@ def segments(
     everything else that decides the files: the decoder, the size, the rate and the codec.
     """
     found: list[Segment] = []
-    key, cells, start = how, 0, 0
+    key, cells, start = f"{__version__} {how}", 0, 0
     for number, turn in enumerate(turns, 1):
         part = latent[:, :, cells : cells + turn.latent.frames]
         cells += turn.latent.frames

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -17,6 +18,8 @@ from sora_core.video import CONTAINERS
 from .schema import advanced, schema
 from .still import Still, pixels_of
 
+MOST_NAMED = 8
+"""Files that are left out and named."""
 EXAMPLES_NAME = "examples (bundled)"
 EXAMPLES = Path(__file__).resolve().parents[1] / "workflows" / "example_clips"
 """What `python -m sora_core.headless.example_clips` filmed."""
@@ -74,6 +77,24 @@ def clip_files(folder: str) -> list[Path]:
             " the same name that says what it shows"
         )
     return sorted(paths, key=in_order)
+
+
+def left_out(folder: str) -> list[str]:
+    """The files of a folder that are neither clips nor captions of one, in natural order, but for hidden ones."""
+    place, clips = folder_path(folder), clip_files(folder)
+    known = {path for clip in clips for path in (clip, clip.with_suffix(".txt"))}
+    others = (path for path in place.iterdir() if path.is_file() and path not in known)
+    return [path.name for path in sorted(others, key=in_order) if not path.name.startswith(".")]
+
+
+def told(captions: list[str], others: list[str]) -> str:
+    """How many clips were loaded, how many of them have captions, and which files are no clips."""
+    count, described = len(captions), sum(bool(caption) for caption in captions)
+    text = f"{count} clip{'s' if count != 1 else ''}, {described} with a caption"
+    if others:
+        more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+        text += f"; left out, as neither clips nor their captions: {', '.join(others[:MOST_NAMED])}{more}"
+    return text
 
 
 def chosen_files(folder: str, first: int, limit: int) -> list[Path]:
@@ -159,4 +180,7 @@ class SoraLoadClips(io.ComfyNode):
                 pixels_of(path)  # a damaged one is refused here, before anything was done with the others
                 clips.append(Still(path))
             progress.update(1)
-        return io.NodeOutput(clips, [caption_of(path) for path in paths], [path.name for path in paths])
+        captions = [caption_of(path) for path in paths]
+        text = told(captions, left_out(folder))
+        logging.info("Sora: %s: %s", folder, text)
+        return io.NodeOutput(clips, captions, [path.name for path in paths], ui={"sora_text": [text]})

@@ -51,6 +51,12 @@ def put_image(path, colour=(255, 0, 0), size=(32, 16), **options):
     Image.new("RGB", size, colour).save(path, **options)
 
 
+def said(comfy, folder):
+    """What the block writes below itself."""
+    block = comfy.NODE_CLASS_MAPPINGS["SoraLoadClips"]
+    return block.EXECUTE_NORMALIZED(folder=folder.name, first=0, limit=0).ui["sora_text"][0]
+
+
 def seen(clip):
     """What a VIDEO shows, through ComfyUI's own reading: frames `t h w 3`."""
     return clip.get_components().images
@@ -80,6 +86,20 @@ def test_what_is_no_clip_or_hidden_is_left_out(load, folder):
     (folder / "notes.pdf").write_bytes(b"no clip")
     (folder / "b.mp4").mkdir()
     assert load()[2] == ["a.mp4"]
+
+
+def test_it_says_how_many_there_are_and_what_it_left_out(comfy, pack, folder):
+    put_video(folder / "a.mp4")
+    (folder / "a.txt").write_text("a red ball", encoding="utf-8")
+    assert said(comfy, folder) == "1 clip, 1 with a caption"
+    put_image(folder / "b.png")
+    for name in ("b10.avi", "b2.avi", "lost.txt", ".hidden"):
+        (folder / name).write_bytes(b"no clip")
+    expected = "2 clips, 1 with a caption; left out, as neither clips nor their captions: b2.avi, b10.avi, lost.txt"
+    assert said(comfy, folder) == expected
+    for number in range(10):
+        (folder / f"c{number}.avi").write_bytes(b"no clip")
+    assert said(comfy, folder).endswith("c0.avi, c1.avi, c2.avi, c3.avi, c4.avi, c5.avi and 5 more")
 
 
 def test_first_and_limit_choose_a_part(load, folder):

@@ -151,5 +151,6 @@ export const PANELS = {
   SoraPlayWorld: { height: 108, show: lastVideo },
   SoraWorldClips: { height: 108, show: lastVideo },
   SoraVideoMetrics: { height: 100, show: lastText },
+  SoraLoadClips: { height: 62, show: lastText },
   SoraTrain: { height: 100, show: lastText },
 };

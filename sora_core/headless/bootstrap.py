@@ -33,7 +33,8 @@ TASKS = {
     "setup": [],
     "demo": [["-m", "sora_core.headless.demo"]],
     "lint": LINT,
-    "test": [*LINT, ["-m", "pytest"]],
+    # Much of the time goes into servers and pages that start, and into work that one core does alone.
+    "test": [*LINT, ["-m", "pytest", "--numprocesses", "2", "--dist", "loadgroup"]],
     "bench": [
         ["benchmarks/generate.py"],
         ["benchmarks/denoiser.py"],
@@ -61,7 +62,8 @@ def main(arguments: list[str]) -> int:
         print(f"If it was torch: put {TORCH} into PIP_FIND_LINKS, or any torch into {VENV}.", file=sys.stderr)
         return 1
     # Every step runs even if an earlier one failed, so that one run shows all there is to repair.
-    codes = [subprocess.run([PYTHON, *step], cwd=ROOT).returncode for step in TASKS[task]]
+    environment = os.environ | ({"OMP_NUM_THREADS": "1"} if task == "test" else {})
+    codes = [subprocess.run([PYTHON, *step], cwd=ROOT, env=environment).returncode for step in TASKS[task]]
     return 1 if any(codes) else 0
 
 

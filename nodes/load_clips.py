@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from pathlib import Path
@@ -15,6 +14,7 @@ from comfy_api.latest import InputImpl, io
 
 from sora_core.video import CONTAINERS
 
+from .prompt import panel_text
 from .schema import advanced, schema
 from .still import Still, pixels_of
 
@@ -87,7 +87,7 @@ def left_out(folder: str) -> list[str]:
     return [path.name for path in sorted(others, key=in_order) if not path.name.startswith(".")]
 
 
-def told(captions: list[str], others: list[str]) -> str:
+def inventory(captions: list[str], others: list[str]) -> str:
     """How many clips were loaded, how many of them have captions, and which files are no clips."""
     count, described = len(captions), sum(bool(caption) for caption in captions)
     text = f"{count} clip{'s' if count != 1 else ''}, {described} with a caption"
@@ -181,6 +181,5 @@ class SoraLoadClips(io.ComfyNode):
                 clips.append(Still(path))
             progress.update(1)
         captions = [caption_of(path) for path in paths]
-        text = told(captions, left_out(folder))
-        logging.info("Sora: %s: %s", folder, text)
-        return io.NodeOutput(clips, captions, [path.name for path in paths], ui={"sora_text": [text]})
+        text = inventory(captions, left_out(folder))
+        return io.NodeOutput(clips, captions, [path.name for path in paths], ui=panel_text(text))

@@ -16,10 +16,15 @@ LANGUAGES = {"automatic": None, "English": "en", "Chinese": "zh"}
 """In which language a prompt is gone on with."""
 
 
+def panel_text(text: str) -> dict[str, list[str]]:
+    """The `ui` of a block whose panel shows a text; the log shows it, too."""
+    logging.info("Sora: %s", text)
+    return {"sora_text": [text]}
+
+
 def told(text: str, *more: Any) -> io.NodeOutput:
     """A text that the log and the block's own panel show, and that goes on to other blocks, with `more` beside it."""
-    logging.info("Sora: %s", text)
-    return io.NodeOutput(text, *more, ui={"sora_text": [text]})
+    return io.NodeOutput(text, *more, ui=panel_text(text))
 
 
 def encoded(clip: Any, text: str) -> Any:

@@ -24,6 +24,7 @@ from .folders import model_path, model_state, new_model_path
 from .load import checkpoint_input
 from .long import fingerprint_of
 from .movie import frames_of, interruptible, shown_at
+from .prompt import panel_text
 from .sampling_inputs import seed_input
 from .schema import advanced, schema
 from .unfinished import unfinished
@@ -242,5 +243,4 @@ class SoraTrain(io.ComfyNode):
         loaded = load(path)
         shutil.rmtree(run, ignore_errors=True)
         report = f"{path.name}: {described(losses, how, pieces, len(clips), time.perf_counter() - begun)}"
-        logging.info("Sora: %s", report)
-        return io.NodeOutput(*loaded, path.name, report, ui={"sora_text": [report]})
+        return io.NodeOutput(*loaded, path.name, report, ui=panel_text(report))

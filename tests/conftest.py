@@ -19,6 +19,7 @@ TOGETHER = ("browser", "headless")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Says which tests belong together when several processes share them, as in `make test`."""
     for item in items:
         path = item.path.relative_to(ROOT / "tests")
         group = path.parts[0] if path.parts[0] in TOGETHER else str(path)

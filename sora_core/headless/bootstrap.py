@@ -62,6 +62,7 @@ def main(arguments: list[str]) -> int:
         print(f"If it was torch: put {TORCH} into PIP_FIND_LINKS, or any torch into {VENV}.", file=sys.stderr)
         return 1
     # Every step runs even if an earlier one failed, so that one run shows all there is to repair.
+    # Two processes of tests, each with a thread for every core, would wait for each other.
     environment = os.environ | ({"OMP_NUM_THREADS": "1"} if task == "test" else {})
     codes = [subprocess.run([PYTHON, *step], cwd=ROOT, env=environment).returncode for step in TASKS[task]]
     return 1 if any(codes) else 0

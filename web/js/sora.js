@@ -83,6 +83,12 @@ function addPanel(node, height) {
   follow(node, "onRemoved", refreshSoon);
 }
 
+/** Vue nodes show three decimals unless told otherwise, and a field that is left writes back what it shows. */
+function showAllDecimals(widget) {
+  const precision = widget.options?.precision;
+  if (precision > 3) widget.options.maxFractionDigits = precision;
+}
+
 app.registerExtension({
   name: "sora.panels",
 
@@ -113,6 +119,7 @@ app.registerExtension({
     // Others' nodes are left alone, except those that hand values on to ours.
     if (!/^(Sora|Primitive|Reroute|KSampler)/.test(node.comfyClass ?? node.type ?? "")) return;
     for (const widget of node.widgets ?? []) follow(widget, "callback", refreshSoon);
+    if (node.comfyClass?.startsWith("Sora")) node.widgets?.forEach(showAllDecimals);
     follow(node, "onConfigure", refreshSoon);
     follow(node, "onConnectionsChange", refreshSoon);
     const described = PANELS[node.comfyClass];

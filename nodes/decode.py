@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from sora_core.shapes import VideoShape
 from sora_core.video import CODECS, PIXEL_FORMATS, VideoWriter
 
 from .comfy_model.vae import SoraVAE
+from .editing_media import known_of
 from .movie import SOUND, SOUND_START, played, temporary_file, write
 from .native import Latent, compression, fitting_size, samples_of, size_of
 from .native_decode import OVERLAP, decode_native
@@ -31,11 +32,22 @@ def one_video(samples: Tensor, index: int) -> Tensor:
     return samples[index : index + 1]
 
 
-def stream_frames(vae: Any, video: Tensor, size: VideoShape | None, chunk: int) -> Iterator[Tensor]:
-    """Frames of one video as chunks `t h w 3` in [0, 1], cropped to `size`; other VAEs give one if it fits."""
+def given_frames(latent: Latent, index: int) -> list[bool]:
+    """Which latent frames of a video of a batch its noise mask gives whole."""
+    known = known_of(latent)
+    return replace(known, mask=known.mask[index : index + 1]).given
+
+
+def stream_frames(
+    vae: Any, video: Tensor, size: VideoShape | None, chunk: int, given: Sequence[bool] = ()
+) -> Iterator[Tensor]:
+    """Frames of one video as chunks `t h w 3` in [0, 1], cropped to `size`; other VAEs give one if it fits.
+
+    Sora's VAE joins generated latent frames on to the `given` ones.
+    """
     if isinstance(vae, SoraVAE):
         video = video if video.ndim == 5 else video.unsqueeze(2)
-        chunks: Iterator[Tensor] = (frames[0].movedim(0, -1) for frames in vae.decode_stream(video, chunk))
+        chunks: Iterator[Tensor] = (frames[0].movedim(0, -1) for frames in vae.decode_stream(video, chunk, given))
     else:
         chunks = decode_native(vae, video, compression(vae), chunk)
     left = size.num_frames if size else None
@@ -170,7 +182,8 @@ class SoraDecodeVideo(io.ComfyNode):
             logging.info("Sora: the sound is left out, for the video was cut or has another frame rate now")
         with kept(video) as safe:
             try:
-                frames = stream_frames(vae, video, size, chunk)
+                given = given_frames(latent, batch_index) if isinstance(vae, SoraVAE) else ()
+                frames = stream_frames(vae, video, size, chunk, given)
                 write(path, frames, rate, total, sound, sound_start=latent.get(SOUND_START, 0.0), **options)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -142,22 +142,27 @@ class Sora:
         return self.vae.encode(video.to(self.vae_weight)).to(video)
 
     @torch.inference_mode()
-    def frames(self, latent: Tensor, *, circular: bool = False) -> Tensor:
-        """All frames `b 3 t h w` of whole latents at once, where the latents are; of loops if `circular`."""
-        decode = self.vae.decode_circular if circular else self.vae.decode
-        return decode(latent.to(self.vae_weight)).to(latent)
+    def frames(self, latent: Tensor, *, circular: bool = False, given: Sequence[bool] = ()) -> Tensor:
+        """All frames `b 3 t h w` of whole latents at once, where the latents are; of loops if `circular`.
+
+        `given` says which latent frames of what is no loop were given (`Known.given`): generated ones join on to them.
+        """
+        x = latent.to(self.vae_weight)
+        return (self.vae.decode_circular(x) if circular else self.vae.decode(x, given=given)).to(latent)
 
     @torch.inference_mode()
-    def decode(self, latent: Tensor | StoredLatent, shape: VideoShape, chunk: int | None = None) -> Iterator[Tensor]:
+    def decode(
+        self, latent: Tensor | StoredLatent, shape: VideoShape, chunk: int | None = None, *, given: Sequence[bool] = ()
+    ) -> Iterator[Tensor]:
         """Frames of `shape` from the latent of one video (`1 c t h w`), as chunks `3 t h w` in [0, 1], streamed.
 
-        `chunk` is the most latent frames at a time; by default as many as work comfortably.
+        `chunk` is the most latent frames at a time; by default as many as work comfortably. `given` as in `frames`.
         Raises ValueError for the latents of several videos.
         """
         if latent.shape[0] != 1:
             raise ValueError(f"the latent holds {latent.shape[0]} videos; decode them one by one: latent[i : i + 1]")
         left = shape.num_frames
-        for frames in self.vae.decode_chunks(latent.to(self.vae_weight), chunk):
+        for frames in self.vae.decode_chunks(latent.to(self.vae_weight), chunk, given=given):
             frames = frames[0, :, :left, : shape.height, : shape.width].float().cpu()
             left -= frames.shape[1]
             if frames.shape[1]:

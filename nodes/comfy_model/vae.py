@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import comfy.model_management
 import comfy.ops
@@ -64,13 +64,16 @@ class SoraVAE(comfy.sd.VAE):
         self.memory_used_encode = lambda shape, dtype: _memory(config, config.encoder_width[0], shape, dtype)
         self.memory_used_decode = lambda shape, dtype: volume * _memory(config, config.decoder_width[0], shape, dtype)
 
-    def decode_stream(self, latent: Tensor, chunk: int) -> Iterator[Tensor]:
-        """Frames `1 3 t h w` in [0, 1] of one video `1 c t h w`, `chunk` latent frames at a time."""
+    def decode_stream(self, latent: Tensor, chunk: int, given: Sequence[bool] = ()) -> Iterator[Tensor]:
+        """Frames `1 3 t h w` in [0, 1] of one video `1 c t h w`, `chunk` latent frames at a time.
+
+        `given` says which latent frames were given: generated ones join on to them.
+        """
         shape = (*latent.shape[:2], min(chunk, latent.shape[2]), *latent.shape[3:])
         memory = self.memory_used_decode(shape, self.vae_dtype)
         comfy.model_management.load_models_gpu([self.patcher], memory_required=memory)
         latent = latent.to(self.device, self.vae_dtype)
-        for frames in self.first_stage_model.decode_chunks(latent, chunk):
+        for frames in self.first_stage_model.decode_chunks(latent, chunk, given=given):
             yield frames.to(self.output_device, torch.float32)
 
     def encode_stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:

@@ -24,6 +24,11 @@ class Known:
                 f"the mask is {tuple(self.mask.shape)}; for a latent of {tuple(self.clean.shape)} it must be b 1 t h w"
             )
 
+    @property
+    def given(self) -> list[bool]:
+        """Which latent frames are given whole, in every video."""
+        return [bool(given) for given in (self.mask == 0).transpose(0, 2).flatten(1).all(1)]
+
 
 def token_sigma(sigma: Tensor, mask: Tensor, patch: tuple[int, int, int]) -> Tensor:
     """Noise level of each patch, `b n`: the global `sigma` `b` times the mask `b 1 t h w` averaged over the patch."""

@@ -75,9 +75,9 @@ class Bench:
             steps=settings.steps, guidance=settings.guidance, sampler=settings.sampler, negative=negative
         )  # fmt: skip
 
-    def decode(self, latent: Tensor, num_frames: int) -> Tensor:
+    def decode(self, latent: Tensor, num_frames: int, given: Sequence[bool] = ()) -> Tensor:
         """The first frames of a latent, `b 3 t h w`, exactly."""
-        return self.sora.frames(latent)[:, :, :num_frames]
+        return self.sora.frames(latent, given=given)[:, :, :num_frames]
 
     def rebuilt(self, video: Tensor) -> Tensor:
         """A video after compression, in the precision of every other clip here."""

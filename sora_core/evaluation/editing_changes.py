@@ -128,7 +128,7 @@ def connected(
         bench.sora, a, b, (models[0], models[1]), SHAPE.fps, first[0].seed, mode=mode, peak=peak, seconds=2.0,
         sampling=bench.sampling(len(a)),
     )  # fmt: skip
-    return bench.decode(latent, plan.num_frames), plan
+    return bench.decode(latent, plan.num_frames, plan.known.given), plan
 
 
 def share_of_second(bench: Bench, video: Tensor, plan: Connection, first: list[Prompt], second: list[Prompt]) -> Tensor:

@@ -36,13 +36,11 @@ def animate(bench: Bench) -> Row:
     for part in batches(prompts):
         sources, texts = films(part), [p.text for p in part]
         image, sampling = sources[:, :, :1], bench.sampling(len(part))
+        moving = recipes.animate(bench.sora, image, bench.denoiser(texts), SHAPE, part[0].seed, sampling=sampling)
+        given = [cell == 0 for cell in range(moving.shape[2])]
         videos = [
-            bench.decode(latent, SHAPE.num_frames)
-            for latent in (
-                recipes.animate(bench.sora, image, bench.denoiser(texts), SHAPE, part[0].seed, sampling=sampling),
-                generated(bench, part),
-            )
-        ]
+            bench.decode(moving, SHAPE.num_frames, given), bench.decode(generated(bench, part), SHAPE.num_frames)
+        ]  # fmt: skip
         losses += loss_of(videos[0][:, :, :1], bench.rebuilt(image), image)
         still = bench.rebuilt(image.expand(-1, -1, SHAPE.num_frames, -1, -1))
         moved += [float(jumps(a).mean() / jumps(b).mean()) for a, b in zip(videos[0], still, strict=True)]
@@ -138,7 +136,7 @@ def extended(bench: Bench, prompts: list[Prompt], sources: Tensor, way: str, dra
         bench.sora, sources[:, :, GIVEN[way]], model, SHAPE.fps, prompts[0].seed + 5000 * draw,
         before=float(way != "forward"), after=float(way != "backward"), sampling=sampling,
     )  # fmt: skip
-    return bench.decode(latent, edit.num_frames), edit
+    return bench.decode(latent, edit.num_frames, edit.known.given), edit
 
 
 def away(video: Tensor, borders: list[int]) -> list[int]:

@@ -109,8 +109,8 @@ def geometry_report(bench: Bench) -> dict[str, dict[str, float]]:
         )
         rebuilt = bench.rebuilt(real)
         stopped = torch.cat([given, given[:, :, -1:].expand(-1, -1, SHAPE.num_frames - GIVEN, -1, -1)], dim=2)
-        made = {"generated": bench.decode(latent, edit.num_frames), "rendered": real, "compressed": rebuilt,
-                "camera stops": stopped}  # fmt: skip
+        continued = bench.decode(latent, edit.num_frames, edit.known.given)
+        made = {"generated": continued, "rendered": real, "compressed": rebuilt, "camera stops": stopped}
         for kind, videos in made.items():
             kinds[kind] += [reprojection_error(video, clip) for video, clip in zip(videos, clips, strict=True)]
     return {"reprojection error": {kind: round(mean(errors), 4) for kind, errors in kinds.items()}}

@@ -4,11 +4,13 @@ Frames of one latent frame share its errors, so that a video would pulse with th
 towards each other, just so far that the step between them is as large as the steps around it: nothing where it is so
 already, and a third of the way each where all else stands still. Video codecs even out the borders of their blocks in
 the same way (List et al., "Adaptive deblocking filter", 2003).
+
+Frames that somebody gave stay where they border on generated ones: these fade towards them, over a latent frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor
 
@@ -19,57 +21,85 @@ LARGE = 0.9
 _TINY = 1e-8
 
 
-def deblock(video: Tensor, time: int, *, first: int = 1) -> Tensor:
-    """Even out, in place, a decoded video `b 3 t h w` in [0, 1], in which a latent frame begins at frame `first`.
+def deblock(video: Tensor, time: int, *, given: Sequence[bool] = ()) -> Tensor:
+    """Even out, in place, a decoded video `b 3 1+k*time h w` in [0, 1], whose latent frames begin at 1, 1 + time, ...
 
-    Each latent frame is `time` frames. The one frame before frame 1 stays: it is an image, and often a given one.
+    `given` says which latent frames are given and not generated, all or none if it is empty. The one frame before
+    frame 1 stays: it is an image, and often a given one.
     """
-    if time > 1:
-        for start in range(first, video.shape[2], time):
-            _meet(video[:, :, max(0, start - 2) : start], video[:, :, start : start + 2])
+    _inside(video, time, 1, 0, given)
     return video
 
 
-def deblock_stream(videos: Iterable[Tensor], time: int) -> Iterator[Tensor]:
+def deblock_stream(videos: Iterable[Tensor], time: int, *, given: Sequence[bool] = ()) -> Iterator[Tensor]:
     """What `deblock` makes of the whole of consecutive parts, `1 + k*time` frames and then `k*time` each.
 
-    The last two frames of each part come with the next one.
+    The last frames of each part come with the next one.
     """
-    last = None
+    last, cell = None, 0
     for video in videos:
         if last is None:
-            deblock(video, time)
+            cell = _inside(video, time, 1, cell, given)
         else:
             if time > 1:
-                _meet(last, video[:, :, :2])
-            deblock(video, time, first=time)
+                _meet(last, video[:, :, :time], *_given_at(cell, given))
+            cell = _inside(video, time, time, cell + 1, given)
             yield last
-        if video.shape[2] > 2:
-            yield video[:, :, :-2]
-        last = video[:, :, -2:].clone()
+        held = max(2, time)
+        if video.shape[2] > held:
+            yield video[:, :, :-held]
+        last = video[:, :, -held:].clone()
     if last is not None:
         yield last
 
 
-def _meet(before: Tensor, after: Tensor) -> None:
+def _inside(video: Tensor, time: int, first: int, cell: int, given: Sequence[bool]) -> int:
+    """Even out the borders inside a part, the first of which is at frame `first` and ends latent frame `cell`.
+
+    Returns which latent frame the part ends with.
+    """
+    for start in range(first, video.shape[2], time):
+        if time > 1:
+            _meet(video[:, :, max(0, start - time) : start], video[:, :, start : start + time], *_given_at(cell, given))
+        cell += 1
+    return cell
+
+
+def _given_at(cell: int, given: Sequence[bool]) -> tuple[bool, bool]:
+    """Whether the latent frames before and after the end of number `cell` are given."""
+    return (given[cell], given[cell + 1]) if given else (False, False)
+
+
+def _meet(before: Tensor, after: Tensor, before_given: bool, after_given: bool) -> None:
     """Move the frames on both sides of a border: the last of `before`, `b 3 n h w`, and the first of `after`.
 
     If all steps are at right angles to each other, moving both by a share w of the step between them leaves
     (1 - 2w)^2 of its energy and adds w^2 of it to the steps around; w makes the three equal. So it does, with 1 - w,
-    where `before` is a single frame, which stays.
+    where `before` is a single frame, which stays. Where one side alone is given, the n frames of the other move, each
+    by a little less than the one nearer to the border, so that the step becomes n + 1 small ones.
     """
     step = after[:, :, 0] - before[:, :, -1]
     energy = _energy(step)
-    around = [_energy(part.diff(dim=2)) for part in (before, after) if part.shape[2] > 1]
+    around = [_energy(part.diff(dim=2)) for part in (before[:, :, -2:], after[:, :, :2]) if part.shape[2] > 1]
     ratio = (sum(around) / len(around) + _TINY) / (energy + _TINY)
+    if before_given != after_given:
+        frames = after.unbind(2) if before_given else before.unbind(2)[::-1]
+        part = _tamed(step, energy, (1 - ratio) / (len(frames) + 1)) * (-1 if before_given else 1)
+        for k, frame in enumerate(frames):
+            frame.add_(part, alpha=len(frames) - k).clamp_(0, 1)
+        return
     alone = before.shape[2] == 1
-    share = (1 - ratio) / 2 if alone else (2 - (1 + 3 * ratio).sqrt()) / 3
-    share = share.clamp(min=0) / (1 + (energy.sqrt() / CUT) ** 4)
-    size = step.abs().amax(1, keepdim=True) / LARGE
-    move = step * share.to(step).view(-1, 1, 1, 1) / (1 + size**4)
+    move = _tamed(step, energy, (1 - ratio) / 2 if alone else (2 - (1 + 3 * ratio).sqrt()) / 3)
     after[:, :, 0] -= move
     if not alone:
         before[:, :, -1] += move
+
+
+def _tamed(step: Tensor, energy: Tensor, share: Tensor) -> Tensor:
+    """That share, `b`, of a step `b 3 h w`, but hardly anything of cuts and of edges in motion."""
+    share = share.clamp(min=0) / (1 + (energy.sqrt() / CUT) ** 4)
+    size = step.abs().amax(1, keepdim=True) / LARGE
+    return step * share.to(step).view(-1, 1, 1, 1) / (1 + size**4)
 
 
 def _energy(step: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -149,8 +149,8 @@ class VideoVAE(nn.Module):
             state.started = True
         return self.encoder(self.coefficients(video, first=first), state)
 
-    def decode(self, latent: Tensor, state: StreamState | None = None) -> Tensor:
-        """`b c t h w` -> `b 3 1+(t-1)*4 8h 8w` in [0, 1].
+    def decode(self, latent: Tensor, state: StreamState | None = None, *, given: Sequence[bool] = ()) -> Tensor:
+        """`b c t h w` -> `b 3 1+(t-1)*4 8h 8w` in [0, 1]; `given` frames stay, see `deblock`.
 
         With a `state`, later chunks give `4t` frames, and the borders of latent frames are left to `deblock_stream`.
         """
@@ -166,15 +166,17 @@ class VideoVAE(nn.Module):
         if self.training:  # a clamped value has no gradient
             return video
         video = video.clamp(0, 1)
-        return video if state is not None else deblock(video, time)
+        return video if state is not None else deblock(video, time, given=given)
 
     def encode_chunks(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Encode a stream of chunks (first 1 + 4k frames, then 4k each); equal to encoding the whole."""
         return encode_stream(self, chunks)
 
-    def decode_chunks(self, latent: Tensor | StoredLatent, frames: int | None = None) -> Iterator[Tensor]:
+    def decode_chunks(
+        self, latent: Tensor | StoredLatent, frames: int | None = None, *, given: Sequence[bool] = ()
+    ) -> Iterator[Tensor]:
         """Decode `b c t h w`, at most `frames` latent frames at a time, with memory constant in t; see `streaming`."""
-        return decode_stream(self, latent, frames)
+        return decode_stream(self, latent, frames, given=given)
 
     @property
     def context(self) -> int:

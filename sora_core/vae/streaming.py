@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -169,20 +169,23 @@ def _inner(x: Tensor, outer: tuple[int, ...], inner: tuple[int, ...]) -> Tensor:
 
 
 def decode_stream(
-    vae: VideoVAE, latent: Tensor | StoredLatent, frames: int | None = None, *, budget: int | None = None
-) -> Iterator[Tensor]:
+    vae: VideoVAE, latent: Tensor | StoredLatent, frames: int | None = None, *, budget: int | None = None,
+    given: Sequence[bool] = (),
+) -> Iterator[Tensor]:  # fmt: skip
     """Decode `b c t h w`, in memory or on disk, in pieces as `plan_pieces` cuts them; equal to the whole.
 
-    When memory runs out all the same, it goes on with smaller pieces. Raises what PyTorch raises when there are none.
+    `given` says which latent frames are given and not generated, see `deblock`. When memory runs out all the same, it
+    goes on with smaller pieces. Raises what PyTorch raises when there are none.
     """
-    yield from decode_parts(vae, [latent], frames, budget=budget)
+    yield from decode_parts(vae, [latent], frames, budget=budget, given=given)
 
 
 def decode_parts(
-    vae: VideoVAE, parts: Iterable[Tensor | StoredLatent], frames: int | None = None, *, budget: int | None = None
-) -> Iterator[Tensor]:
+    vae: VideoVAE, parts: Iterable[Tensor | StoredLatent], frames: int | None = None, *, budget: int | None = None,
+    given: Sequence[bool] = (),
+) -> Iterator[Tensor]:  # fmt: skip
     """What `decode_stream` does for the parts of one latent, each of which continues the one before."""
-    yield from deblock_stream(_decoded(vae, parts, frames, budget), vae.config.compression.time)
+    yield from deblock_stream(_decoded(vae, parts, frames, budget), vae.config.compression.time, given=given)
 
 
 def _decoded(

@@ -63,6 +63,20 @@ def test_streamed_decode_equals_whole(nano, run, latent, chunk):
     assert max(part.shape[1] for part in parts) <= 4 * chunk
 
 
+def test_generated_frames_join_on_to_those_that_the_noise_mask_gives(run, nano, frames_of, latent):
+    mask = torch.ones(2, 1, 4, 6, 10)
+    mask[1, :, 2:] = 0
+    plain, joined, other = (
+        frames_of(run("SoraDecodeVideo", vae=nano[2], latent=given, fps=8.0, chunk=4, batch_index=index)[0])[0]
+        for given, index in ((latent, 1), ({**latent, "noise_mask": mask}, 1), ({**latent, "noise_mask": mask}, 0))
+    )
+    moved = (joined - plain).abs().amax((1, 2, 3)) > 0.02
+    assert moved[1:5].all()  # the latent frame before the border
+    assert not moved[6:].any()
+    first = frames_of(run("SoraDecodeVideo", vae=nano[2], latent=latent, fps=8.0, chunk=4, batch_index=0)[0])[0]
+    assert torch.equal(other, first)
+
+
 def test_tiled_decode_agrees(run, nano):
     latent = {"samples": torch.randn(1, 16, 2, 12, 20)}
     tiled = run(

@@ -64,13 +64,46 @@ def test_each_video_of_a_batch_is_evened_on_its_own(draws):
     assert torch.equal(deblock(batch.clone(), 4), alone)
 
 
+def test_given_frames_stay_and_generated_ones_fade_towards_them_in_equal_steps():
+    video = pulsing(17, 0.0)
+    video[:, :, 9:] += 0.03
+    given_first = deblock(video.clone(), 4, given=[True, True, True, False, False])
+    given_last = deblock(video.clone(), 4, given=[False, False, False, True, True])
+    assert torch.equal(given_first[:, :, :9], video[:, :, :9])
+    assert torch.equal(given_last[:, :, 9:], video[:, :, 9:])
+    assert steps(given_first)[8:11].tolist() == pytest.approx([0.006] * 3, rel=1e-2)
+    assert steps(given_last)[4:9].tolist() == pytest.approx([0.006] * 5, rel=1e-2)
+
+
+def test_the_only_frame_before_given_ones_meets_them_half_way_and_the_latent_frame_after_it_fades():
+    video = pulsing(5, 0.03)
+    assert torch.equal(deblock(video.clone(), 4, given=[False, True])[:, :, 1:], video[:, :, 1:])
+    assert steps(deblock(video.clone(), 4, given=[False, True])).max() == pytest.approx(0.015, rel=1e-2)
+    assert steps(deblock(video.clone(), 4, given=[True, False]))[:4].tolist() == pytest.approx([0.006] * 4, rel=1e-2)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_what_is_given_whole_is_evened_like_what_is_generated_whole(given):
+    assert torch.equal(deblock(pulsing(9, 0.03), 4, given=[given] * 3), deblock(pulsing(9, 0.03), 4))
+
+
+def test_what_fades_stays_a_picture():
+    video = pulsing(9, 0.0)
+    video[:, :, :5], video[:, :, 5:] = 0.2, 0.0
+    video[:, :, 7] = 1.0
+    evened = deblock(video, 4, given=[True, True, False])
+    assert 0 <= evened.min() < evened.max() <= 1
+
+
+@pytest.mark.parametrize("given", [(), (True, True, False, False, True), (False, True, True, False, True)])
 @pytest.mark.parametrize("parts", [[1, 4, 4, 8], [5, 12], [17], [1, 16], [9, 4, 4]])
 @pytest.mark.parametrize("time", [1, 2, 4])
-def test_parts_are_evened_like_the_whole(draws, parts, time):
+def test_parts_are_evened_like_the_whole(draws, parts, time, given):
     video = torch.rand(2, 3, 17, 4, 4, generator=draws).cumsum(2) / 17
     video[:, :, 5:] += 0.05
-    streamed = list(deblock_stream((part.clone() for part in video.split(parts, dim=2)), time))
-    whole = deblock(video.clone(), time)
+    given = given and [cell for cell in given for _ in range(4 // time)][-1 - 16 // time :]
+    streamed = list(deblock_stream((part.clone() for part in video.split(parts, dim=2)), time, given=given))
+    whole = deblock(video.clone(), time, given=given)
     assert (torch.cat(streamed, dim=2) - whole).abs().max() < 1e-6
     assert torch.equal(whole, video) == (time == 1)
 

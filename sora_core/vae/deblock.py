@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 CUT = 0.25
@@ -76,30 +77,28 @@ def _meet(before: Tensor, after: Tensor, before_given: bool, after_given: bool) 
     If all steps are at right angles to each other, moving both by a share w of the step between them leaves
     (1 - 2w)^2 of its energy and adds w^2 of it to the steps around; w makes the three equal. So it does, with 1 - w,
     where `before` is a single frame, which stays. Where one side alone is given, the n frames of the other move, each
-    by a little less than the one nearer to the border, so that the step becomes n + 1 small ones.
+    by a little less than the one nearer to the border, so that what the motion around does not explain of the step
+    becomes n + 1 small ones.
     """
     step = after[:, :, 0] - before[:, :, -1]
+    around = [part.diff(dim=2)[:, :, 0] for part in (before[:, :, -2:], after[:, :, :2]) if part.shape[2] > 1]
     energy = _energy(step)
-    around = [_energy(part.diff(dim=2)) for part in (before[:, :, -2:], after[:, :, :2]) if part.shape[2] > 1]
-    ratio = (sum(around) / len(around) + _TINY) / (energy + _TINY)
+    cut, edge = (energy.sqrt() / CUT) ** 4, (step.abs().amax(1, keepdim=True) / LARGE) ** 4
+    error = step / (1 + cut.to(step).view(-1, 1, 1, 1)) / (1 + edge)
     if before_given != after_given:
+        motion = torch.stack(around).mean(0).clamp(error.clamp(max=0), error.clamp(min=0))
         frames = after.unbind(2) if before_given else before.unbind(2)[::-1]
-        part = _tamed(step, energy, (1 - ratio) / (len(frames) + 1)) * (-1 if before_given else 1)
+        part = (error - motion) / (len(frames) + 1) * (-1 if before_given else 1)
         for k, frame in enumerate(frames):
             frame.add_(part, alpha=len(frames) - k).clamp_(0, 1)
         return
+    ratio = (torch.stack([_energy(each) for each in around]).mean(0) + _TINY) / (energy + _TINY)
     alone = before.shape[2] == 1
-    move = _tamed(step, energy, (1 - ratio) / 2 if alone else (2 - (1 + 3 * ratio).sqrt()) / 3)
+    share = (1 - ratio) / 2 if alone else (2 - (1 + 3 * ratio).sqrt()) / 3
+    move = error * share.clamp(min=0).to(step).view(-1, 1, 1, 1)
     after[:, :, 0] -= move
     if not alone:
         before[:, :, -1] += move
-
-
-def _tamed(step: Tensor, energy: Tensor, share: Tensor) -> Tensor:
-    """That share, `b`, of a step `b 3 h w`, but hardly anything of cuts and of edges in motion."""
-    share = share.clamp(min=0) / (1 + (energy.sqrt() / CUT) ** 4)
-    size = step.abs().amax(1, keepdim=True) / LARGE
-    return step * share.to(step).view(-1, 1, 1, 1) / (1 + size**4)
 
 
 def _energy(step: Tensor) -> Tensor:

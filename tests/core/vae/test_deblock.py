@@ -41,12 +41,14 @@ def test_the_step_at_a_border_becomes_that_around_it(draws):
 def test_even_motion_stays():
     video = torch.linspace(0.2, 0.7, 13).view(1, 1, -1, 1, 1).expand(1, 3, -1, 2, 2).clone()
     assert (deblock(video.clone(), 4) - video).abs().max() < 1e-4
+    assert (deblock(video.clone(), 4, given=[True, True, False, True]) - video).abs().max() < 1e-4
 
 
 def test_a_cut_stays():
     video = pulsing(9, 0.0)
     video[:, :, 5:] += 0.7
     assert (deblock(video.clone(), 4) - video).abs().max() < 0.01
+    assert (deblock(video.clone(), 4, given=[True, True, False]) - video).abs().max() < 0.02
     assert CUT < 0.7
 
 

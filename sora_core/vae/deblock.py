@@ -32,6 +32,15 @@ def deblock(video: Tensor, time: int, *, given: Sequence[bool] = ()) -> Tensor:
     return video
 
 
+def check_given(given: Sequence[bool], latent_frames: int) -> None:
+    """Raises ValueError unless `given` is empty or says something about every latent frame."""
+    if given and len(given) != latent_frames:
+        raise ValueError(
+            f"given tells of {len(given)} latent frames whether they are given, and the latent has {latent_frames};"
+            " tell of each of them, or of none"
+        )
+
+
 def deblock_stream(videos: Iterable[Tensor], time: int, *, given: Sequence[bool] = ()) -> Iterator[Tensor]:
     """What `deblock` makes of the whole of consecutive parts, `1 + k*time` frames and then `k*time` each.
 

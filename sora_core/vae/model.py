@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..config import VAEConfig
 from ..stored_latent import StoredLatent
-from .deblock import deblock
+from .deblock import check_given, deblock
 from .layers import CausalConv3d, ResBlock, StreamState, channel_norm, fold_cell, unfold_cell
 from .streaming import decode_stream, encode_stream
 from .wavelet import block_matrix, fold, unfold
@@ -156,6 +156,7 @@ class VideoVAE(nn.Module):
         """
         if latent.shape[1] != self.config.channels:
             raise ValueError(f"the latent has {latent.shape[1]} channels; this VAE decodes {self.config.channels}")
+        check_given(given, latent.shape[2])
         first = state is None or not state.started
         if state is not None:
             state.started = True

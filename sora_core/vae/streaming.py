@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..out_of_memory import free_memory, is_out_of_memory
 from ..stored_latent import StoredLatent
-from .deblock import deblock_stream
+from .deblock import check_given, deblock_stream
 from .layers import CausalConv3d, StreamState
 
 if TYPE_CHECKING:
@@ -175,8 +175,9 @@ def decode_stream(
     """Decode `b c t h w`, in memory or on disk, in pieces as `plan_pieces` cuts them; equal to the whole.
 
     `given` says which latent frames are given and not generated, see `deblock`. When memory runs out all the same, it
-    goes on with smaller pieces. Raises what PyTorch raises when there are none.
+    goes on with smaller pieces. Raises what PyTorch raises when there are none, and what `check_given` raises.
     """
+    check_given(given, latent.shape[2])
     yield from decode_parts(vae, [latent], frames, budget=budget, given=given)
 
 

@@ -139,3 +139,15 @@ def test_an_error_that_smaller_pieces_cannot_help_comes_out(nano, monkeypatch):
     monkeypatch.setattr(nano.vae, "decode", lambda *_: (_ for _ in ()).throw(RuntimeError(FULL)))
     with pytest.raises(RuntimeError, match="can't allocate"):
         next(decode_stream(nano.vae, torch.randn(1, 16, 1, 4, 4)))
+
+
+def test_given_frames_are_told_of_one_by_one(nano):
+    latent = torch.randn(1, 16, 3, 2, 2)
+    with torch.inference_mode():
+        with pytest.raises(ValueError, match=r"2 latent frames .* the latent has 3"):
+            nano.vae.decode(latent, given=[True, False])
+        with pytest.raises(ValueError, match=r"2 latent frames .* the latent has 3"):
+            next(nano.vae.decode_chunks(latent, 1, given=[True, False]))
+        whole = nano.vae.decode(latent, given=[True, False, True])
+        streamed = torch.cat(list(nano.vae.decode_chunks(latent, 1, given=[True, False, True])), dim=2)
+    torch.testing.assert_close(streamed, whole, atol=1e-5, rtol=0)

@@ -95,8 +95,10 @@ def all_frames(movie: Any) -> tuple[Tensor, float | None]:
 def shown_at(total: int, rate: float, fps: float) -> Tensor:
     """Which of `total` frames of one rate a player shows at each moment of another: their numbers, in order."""
     count = max(1, round(total / rate * fps))
-    # A frame that begins at the moment itself is shown, whatever rounding does to the quotient.
-    return (torch.arange(count) * rate / fps + 1e-6).floor().long().clamp(max=total - 1)
+    # A frame that begins at the moment itself is shown, whatever rounding does to the quotient, or to one of the rates:
+    # files at 29.97 and at 30000/1001 frames per second are of one rate.
+    moments = torch.arange(count, dtype=torch.float64) * rate / fps
+    return (moments + 0.01).floor().long().clamp(max=total - 1)
 
 
 def at_rate(frames: Tensor, rate: float, fps: float) -> Tensor:

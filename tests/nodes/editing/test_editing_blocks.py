@@ -416,6 +416,14 @@ def test_frames_of_another_rate_are_shown_evenly(pack, rate, fps, shown):
     assert found[0, 0, : len(shown), 0, 0].tolist() == shown
 
 
+@pytest.mark.parametrize("rate", [24000 / 1001, 23.976, 30000 / 1001, 29.97, 60000 / 1001, 10.1, 7.2])
+@pytest.mark.parametrize("off", [1, 1.001 / 1.001001, 1.001001 / 1.001])
+def test_every_frame_is_shown_once_at_its_own_rate(pack, rate, off):
+    """Also where the other rate is the same one written with fewer digits."""
+    found = sys.modules[f"{pack.__name__}.nodes.movie"].shown_at(1800, rate, rate * off)
+    assert torch.equal(found, torch.arange(1800))
+
+
 def test_a_short_context_is_not_the_whole_video(run, nano, video):
     _, overlap, note = run("SoraExtendVideo", vae=nano[2], video=video, seconds=1.0, context=0.05)
     assert "given" in note

@@ -93,7 +93,12 @@ def all_frames(movie: Any) -> tuple[Tensor, float | None]:
 
 
 def shown_at(total: int, rate: float, fps: float) -> Tensor:
-    """Which of `total` frames of one rate a player shows at each moment of another: their numbers, in order."""
+    """Which of `total` frames of one rate a player shows at each moment of another: their numbers, in order.
+
+    A picture stays one, whatever rate its VIDEO was given.
+    """
+    if total == 1:
+        return torch.zeros(1, dtype=torch.long)
     count = max(1, round(total / rate * fps))
     # A frame that begins at the moment itself is shown, whatever rounding does to the quotient, or to one of the rates:
     # files at 29.97 and at 30000/1001 frames per second are of one rate.

@@ -64,9 +64,7 @@ def frames_in(clip: Any, fps: float, side: int, step: int) -> Tensor:
     chunks, rate, total = frames_of(clip, 16, fps)
     if not total:
         raise ValueError("it holds no frames")
-    # A picture stays one, whatever rate its VIDEO was given.
-    shown = shown_at(total, rate, fps) if total > 1 else torch.zeros(1, dtype=torch.long)
-    start, kept = 0, []
+    shown, start, kept = shown_at(total, rate, fps), 0, []
     for chunk in interruptible(chunks, total):
         here = shown[(shown >= start) & (shown < start + len(chunk))] - start
         start += len(chunk)

@@ -125,6 +125,18 @@ def test_images_are_seen_as_a_viewer_shows_them(load, folder):
     torch.testing.assert_close(moving, torch.tensor([1.0, 0.0, 0.0]).expand(1, 16, 32, 3))
 
 
+@pytest.mark.parametrize("at", [0.0, 0.5, -0.01])
+def test_an_image_is_placed_as_one_picture_at_any_rate(run, nano, load, folder, at):
+    put_image(folder / "a.png")
+    ((clip,), _, _) = load()
+    grid = run("SoraNoiseGrid", vae=nano[2], width=32, height=16, seconds=1.0, fps=24.0)[0]
+    placed, expected = (
+        run("SoraPlaceFrames", vae=nano[2], latent=grid, frames=frames, at=at)[0] for frames in (clip, seen(clip))
+    )
+    assert torch.equal(placed["noise_mask"], expected["noise_mask"])
+    torch.testing.assert_close(placed["samples"], expected["samples"])
+
+
 def test_an_image_is_saved_as_a_video_of_one_frame(load, folder, tmp_path):
     put_image(folder / "a.png")
     ((clip,), _, _) = load()

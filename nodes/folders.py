@@ -47,8 +47,13 @@ def model_path(name: str) -> Path:
     return Path(path)
 
 
-def model_state(name: str) -> str:
-    """What changes when the file behind a name is replaced. Raises ValueError when it is gone."""
+def model_state(name: str | None) -> str:
+    """What changes when the file behind a name is replaced. Raises ValueError when it is gone.
+
+    None is a name that another block will give.
+    """
+    if name is None:
+        return ""
     path = model_path(name)
     about = path.stat() if path.is_file() else None
     return f"{about.st_mtime_ns}-{about.st_size}" if about else "missing"

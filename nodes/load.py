@@ -45,7 +45,7 @@ class SoraLoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint: str, dtype: str) -> str:
+    def fingerprint_inputs(cls, checkpoint: str | None, dtype: str) -> str:
         """A file that was replaced is loaded again."""
         return model_state(checkpoint)
 

@@ -212,7 +212,7 @@ class SoraTrain(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint: list[str], **_: Any) -> str:
+    def fingerprint_inputs(cls, checkpoint: Sequence[str | None], **_: Any) -> str:
         """A file that was replaced is trained again."""
         return model_state(checkpoint[0])
 

@@ -70,6 +70,13 @@ def test_replaced_file_is_noticed(comfy, models, nano_file):
     assert block.fingerprint_inputs(checkpoint=path.name, dtype="automatic") != before
 
 
+def test_a_file_that_another_block_names_is_not_loaded_or_trained_at_every_run(comfy):
+    """ComfyUI asks before that block has run, and takes an error for a change."""
+    load, train = (comfy.NODE_CLASS_MAPPINGS[name].fingerprint_inputs for name in ("SoraLoadModel", "SoraTrain"))
+    assert load(checkpoint=None, dtype="automatic") == load(checkpoint=None, dtype="automatic")
+    assert train(checkpoint=(None,), steps=[2]) == train(checkpoint=(None,), steps=[2])
+
+
 @pytest.fixture(scope="module")
 def saved(comfy, nano):
     """What the stock CheckpointSave writes of the nano model."""

@@ -233,6 +233,15 @@ def test_a_changed_folder_runs_again(block, folder):
     assert state(limit=1) == of_a, "what is not taken does not count"
 
 
+def test_a_folder_of_which_another_block_chooses_a_part_runs_again_only_if_it_changed(block, folder):
+    """ComfyUI asks before that block has run, and takes an error for a change."""
+    put_image(folder / "a.png")
+    put_image(folder / "b.png")
+    states = [block.fingerprint_inputs(folder=folder.name, first=None, limit=1) for _ in range(2)]
+    (folder / "b.txt").write_text("a ball", encoding="utf-8")
+    assert states[0] == states[1] != block.fingerprint_inputs(folder=folder.name, first=None, limit=1)
+
+
 def test_the_examples_are_four_small_clips_that_the_recogniser_understands(run, module):
     clips, captions, names = run("SoraLoadClips", folder=BUNDLED)
     assert names == [f"duck_{number}.mp4" for number in (1, 2, 3, 4)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from itertools import count
 from pathlib import Path
-from textwrap import shorten
 
 import folder_paths
 
@@ -67,8 +66,8 @@ def new_model_path(name: str) -> Path:
     stem = name.strip().removesuffix(".safetensors").rstrip()
     if not is_file_name(stem):
         raise ValueError(
-            f'a file cannot be called "{shorten(name, 60)}"; give a name of at most {LONGEST} letters, digits, spaces,'
-            " hyphens and underscores, for instance my model"
+            f'a file cannot be called "{" ".join(name.split())[:60]}"; give a name of at most {LONGEST} letters,'
+            " digits, spaces, hyphens and underscores, for instance my model"
         )
     folder, known = Path(folder_paths.get_output_directory()) / FOLDER, set(model_names())
     paths = (folder / f"{stem}{f' {number}' if number > 1 else ''}.safetensors" for number in count(1))

@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from textwrap import shorten
 from typing import Any
 
 import torch
@@ -61,7 +60,7 @@ def named(world: str, prompt: str) -> dict[str, str]:
 
     if not prompt.strip():
         return {}
-    said = shorten(prompt, 60)
+    said = " ".join(prompt.split())[:60]
     if world != TOYS:
         raise ValueError(f'only the seed draws the {world} world; empty the prompt "{said}", or choose toys')
     known = recognise(prompt)

@@ -229,7 +229,7 @@ REFUSED = {
     "a folder": ({"name": "../mine"}, 'a file cannot be called "../mine"; give a name of at most 120'),
     "no name": ({"name": " .safetensors"}, 'a file cannot be called ".safetensors"'),
     "a hidden file": ({"name": ".mine"}, "a file cannot be called"),
-    "a long name": ({"name": "字" * 70}, "a file cannot be called"),
+    "a long name": ({"name": "字" * 70}, 'a file cannot be called "字字'),
     "a name of two lines": ({"name": "a\nb"}, "a file cannot be called"),
     "no rate": ({"learning_rate": math.nan}, "the learning rate is nan; it must be above 0"),
     "no model": ({"checkpoint": "gone.safetensors"}, "there is no model gone.safetensors"),

@@ -96,6 +96,8 @@ def test_more_frames_than_memory_holds_are_refused(run):
 def test_a_prompt_that_names_nothing_is_refused(run):
     with pytest.raises(ValueError, match='prompt "an elephant" names no toy'):
         run("SoraWorldClips", prompt="an elephant")
+    with pytest.raises(ValueError, match='prompt "大象在图书馆里慢慢地看书，'):  # no spaces to cut it at
+        run("SoraWorldClips", prompt="大象在图书馆里慢慢地看书，" * 6)
 
 
 @pytest.mark.parametrize("world", ["painter", "arcade"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any
 
 import comfy.model_management
@@ -43,16 +44,21 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
         yield from tensors_in(value.weights)
 
 
-def named(value: Any) -> Any:
-    """What other blocks have done to a model, as far as it can be told: their functions and the numbers they hold."""
+def named(value: Any, within: tuple[Any, ...] = ()) -> Any:
+    """What other blocks have done to a model, as far as it can be told: their functions and the numbers they hold.
+
+    A function that holds another one tells its numbers too, unless it is `within` that one already.
+    """
     if isinstance(value, dict):
-        return {str(key): named(part) for key, part in value.items()}
+        return {str(key): named(part, within) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [named(part) for part in value]
+        return [named(part, within) for part in value]
     if isinstance(value, NUMBERS):
         return value
     held = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
-    return [type(value).__name__, getattr(value, "__qualname__", ""), [x for x in held if isinstance(x, NUMBERS)]]
+    within = (*within, value)
+    told = [named(x, within) for x in held if isinstance(x, (*NUMBERS, FunctionType)) and x not in within]
+    return [type(value).__name__, getattr(value, "__qualname__", ""), told]
 
 
 def identity_of(model: Any, settings: list[Any], tensors: list[Tensor], *conditionings: Any) -> str:
@@ -67,6 +73,7 @@ def identity_of(model: Any, settings: list[Any], tensors: list[Tensor], *conditi
     given = [tensor.flatten()[:64] for _, parts in patches for part in parts for tensor in tensors_in(part[1])]
     about: list[Any] = [settings, [[str(key), [[p[0], p[2]] for p in parts]] for key, parts in patches]]
     about += [named(model.model_options), [[key, named(value)] for key, value in sorted(model.object_patches.items())]]
+    about.append(named(model.wrappers))
     for conditioning in conditionings:
         for states, options in conditioning:
             given += [states, *(tensor for _, v in sorted(options.items()) for tensor in tensors_in(v))]

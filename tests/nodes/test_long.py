@@ -72,6 +72,18 @@ def test_what_other_blocks_did_to_the_model_makes_another_video(run, pack, nano,
     assert names[1] == identity_of(run("RescaleCFG", model=nano[0], multiplier=0.5)[0], [], [], *prompts)
 
 
+def test_other_tiles_make_another_video(run, pack, nano, prompts):
+    """Their sizes are numbers of functions within the one that the model holds."""
+    identity_of = sys.modules[f"{pack.__name__}.nodes.long"].identity_of
+
+    def named(tile, overlap):
+        model = run("SoraTileModel", model=nano[0], vae=nano[2], tile=tile, overlap=overlap)[0]
+        return identity_of(model, [], [], *prompts)
+
+    assert named(64, 0.125) == named(64, 0.125)
+    assert len({named(64, 0.125), named(64, 0.5), named(96, 0.125)}) == 3
+
+
 def test_a_connection_is_led_in_windows_too(run, nano, prompts, long):
     first, second = (torch.rand(24, 16, 16, 3, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
     connection, positive, *_ = run(

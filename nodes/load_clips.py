@@ -33,12 +33,17 @@ def input_folder() -> Path:
 def folder_names() -> list[str]:
     """What a user can choose: the bundled examples, then all folders in the input directory that are not hidden.
 
-    Links are followed, as ComfyUI does with models: large sets of clips lie on other disks.
+    Links are followed, as ComfyUI does with models: large sets of clips lie on other disks. One that leads back to a
+    folder above it is listed and not gone into.
     """
-    names = []
-    for place, inside, _ in os.walk(input_folder(), followlinks=True):
-        inside[:] = [name for name in inside if not name.startswith(".")]
-        names += [(Path(place) / name).relative_to(input_folder()).as_posix() for name in inside]
+    names, top = [], str(input_folder())
+    above = {top: {os.path.realpath(top)}}
+    for place, inside, _ in os.walk(top, followlinks=True):
+        real = {name: os.path.realpath(Path(place, name)) for name in inside if not name.startswith(".")}
+        names += [Path(place, name).relative_to(top).as_posix() for name in real]
+        here = above.pop(place)
+        inside[:] = [name for name in real if real[name] not in here]
+        above |= {os.path.join(place, name): here | {real[name]} for name in inside}
     return [EXAMPLES_NAME, *sorted(names)]
 
 

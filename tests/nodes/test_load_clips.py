@@ -209,6 +209,17 @@ def test_links_that_the_user_made_in_the_input_directory_are_followed(load, fold
     assert load()[2] == ["b.png"]
 
 
+def test_links_in_a_circle_are_gone_into_once(block, folder):
+    (folder / "inner").mkdir()
+    for name in ("all", "inner/back"):
+        (folder / name).symlink_to(folder, target_is_directory=True)
+    (folder / "inner" / "top").symlink_to(folder.parent, target_is_directory=True)
+    choices = block.INPUT_TYPES()["required"]["folder"][1]["options"]
+    assert {name for name in choices if name.startswith(f"{folder.name}/")} == {
+        f"{folder.name}/{name}" for name in ("all", "inner", "inner/back", "inner/top")
+    }
+
+
 def test_a_changed_folder_runs_again(block, folder):
     put_image(folder / "a.png")
     put_image(folder / "b.png")

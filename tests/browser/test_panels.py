@@ -350,6 +350,20 @@ def test_a_report_keeps_its_lines_and_the_clip_plays_beside_it(nodes, workflow, 
     nodes.until("id => app.graph.getNodeById(id).widgets.at(-1).element.querySelector('video')", FILMED)
 
 
+def test_what_a_block_wrote_of_each_clip_of_a_list_stands_below_it(tab, alone):
+    workflow = alone("SoraLoadClips", ["examples (bundled)", 0, 2])
+    tab.open(workflow)
+    tab.run(
+        """() => {
+            const metrics = LiteGraph.createNode('SoraVideoMetrics');
+            app.graph.add(metrics);
+            app.graph.getNodeById(1).connect(0, metrics, metrics.findInputSlot('video'));
+        }"""
+    )
+    assert tab.queue()[0] == "execution_success"
+    tab.until("() => app.graph.getNodeById(2).widgets.at(-1).element.textContent.split('96x64').length === 3")
+
+
 def connect(tab, node, name):
     """Connect an input to a value that only a run will know."""
     tab.run(

@@ -132,9 +132,10 @@ function lastVideo(node, words) {
   return [playerOf(node, words.player) ?? hint(words.plays)];
 }
 
+/** What a block wrote; one that was handed a list has run for each of it. */
 function lastText(node, words) {
-  const [text] = outputOf(node)?.sora_text ?? [];
-  return [text === undefined ? hint(words.tells) : passage(text)];
+  const texts = outputOf(node)?.sora_text ?? [];
+  return [texts.length ? passage(texts.join("\n\n")) : hint(words.tells)];
 }
 
 /** By block: how high the panel is, and what it shows. */

@@ -50,16 +50,19 @@ export function frameAt(seconds, frames, fps) {
 const NUMBER = String.raw`(\d+(?:\.\d*)?|\.\d+)`;
 const UNIT = String.raw`\s*(?:s|sec|seconds?|秒)?\s*`;
 const LINE = new RegExp(
-  String.raw`^[\[［【]\s*${NUMBER}${UNIT}[-–—~～至到]\s*${NUMBER}${UNIT}[\]］】]\s*[:：]?\s*(.*)$`,
+  String.raw`^[\[［【]\s*${NUMBER}${UNIT}(?:[-–—~～]+|至|到)\s*${NUMBER}${UNIT}[\]］】]\s*[:：]?\s*(.*)$`,
   "i",
 );
+
+/** A text with the wide digits of Chinese keyboards as usual ones. */
+const withUsualDigits = (text) => text.replace(/[０-９]/g, (digit) => digit.normalize("NFKC"));
 
 /** The segments of a prompt timeline up to the first line that does not follow, and that line's number (or 0). */
 export function timelineOf(text) {
   const segments = [];
   for (const [i, line] of text.split("\n").entries()) {
     if (!line.trim()) continue;
-    const match = LINE.exec(line.trim());
+    const match = LINE.exec(withUsualDigits(line.trim()));
     const [start, end] = match ? [Number(match[1]), Number(match[2])] : [0, 0];
     const expected = segments.at(-1)?.end ?? 0;
     if (!match || !match[3].trim() || end <= start || start !== expected) return { segments, wrong: i + 1 };

@@ -160,9 +160,9 @@ class SoraLoadClips(io.ComfyNode):
             return str(error)
 
     @classmethod
-    def fingerprint_inputs(cls, folder: str, first: int, limit: int) -> str:
-        """Files or captions that changed are loaded again."""
-        paths = chosen_files(folder, first, limit)
+    def fingerprint_inputs(cls, folder: str, first: int | None, limit: int | None) -> str:
+        """Files or captions that changed are loaded again; None is a number that another block will give."""
+        paths = clip_files(folder) if first is None else chosen_files(folder, first, limit or 0)
         return "\n".join(state_of(part) for path in paths for part in (path, path.with_suffix(".txt")))
 
     @classmethod

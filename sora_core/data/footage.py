@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..randomness import generator
 from ..video import CONTAINERS, VideoReader
-from .store import captions_path, write_captions, write_shard
+from .store import Shard, captions_path, write_captions, write_shard
 
 SIDE = 256
 """Pixels of the shorter side that larger videos are reduced to before they are cut."""
@@ -25,15 +25,14 @@ def cut_videos(
     videos: Path, out: Path, *, clips: int = 96, num_frames: int = 17, crops: int = 2, seed: int = 0,
     say: Callable[[str], None] = print,
 ) -> None:  # fmt: skip
-    """Write shards of up to `clips` clips from every video of a folder; shards that exist are kept.
+    """Write shards of up to `clips` clips from every video of a folder; shards and captions that exist are kept.
 
     Every `num_frames` frames give `crops` clips at random places. What a .txt file of the same name says of a video is
-    the caption of all its clips. Raises ValueError when the folder holds no video of
-    at least 128 pixels a side and `num_frames` frames.
+    the caption of all its clips; where they have another by now, `say` is told so, and of each video that gives none.
+    Raises ValueError when no video has at least 128 pixels a side and `num_frames` frames, and for a shard that exists
+    with another number of clips.
     """
-    paths = sorted(path for path in videos.iterdir() if path.suffix.lower() in CONTAINERS) if videos.is_dir() else []
-    if not paths:
-        raise ValueError(f"{videos} holds no videos; put files ending in {', '.join(CONTAINERS)} there")
+    paths = videos_in(videos)
     written = 0
     for path in paths:
         rows: list[Tensor] = []
@@ -47,9 +46,23 @@ def cut_videos(
                 if len(rows) == clips:
                     written += _write(out, part, rows, about, caption, say)
                     rows, part = [], part + 1
+            if not rows and not part:
+                say(f"{path.name}: left out, it has no {num_frames} frames of at least {CROP}x{CROP} pixels")
             written += _write(out, part, rows, about, caption, say)
     if not written:
         raise ValueError(f"no video in {videos} has {num_frames} frames of at least {CROP}x{CROP} pixels")
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """The videos of a folder by name, but for hidden ones (macOS keeps such beside files on other disks).
+
+    Raises ValueError if there are none.
+    """
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = [p for p in paths if p.suffix.lower() in CONTAINERS and p.is_file() and not p.name.startswith(".")]
+    if not found:
+        raise ValueError(f"{folder} holds no videos; put files ending in {', '.join(CONTAINERS)} there")
+    return found
 
 
 def _cut(reader: VideoReader, num_frames: int, crops: int, draws: torch.Generator) -> Iterator[Tensor]:
@@ -88,9 +101,17 @@ def _write(
         return 0
     name = f"footage_{zlib.crc32(about['source'].encode()):08x}_{part:02d}_{len(rows[0])}x{CROP}x{CROP}.safetensors"
     path = out / name
+    shard = Shard.open(path) if path.exists() else None
+    if shard is not None and shard.clips != len(rows):
+        raise ValueError(
+            f"{name} is there with {shard.clips} clips of {about['source']}, not {len(rows)}; choose another folder or"
+            " other numbers, or delete it"
+        )
     if caption and not captions_path(path).exists():
         write_captions(path, [[caption]] * len(rows))
-    if not path.exists():
+    elif caption and shard is not None and any(caption not in texts for texts in shard.captions() or ()):
+        say(f"{captions_path(path).name} is kept, though {about['source']} has another text; delete it to have that")
+    if shard is None:
         write_shard(path, torch.stack(rows), torch.zeros(len(rows), 0, dtype=torch.uint8), about)
         say(f"{path.name}: {len(rows)} clips of {about['source']}")
     return len(rows)

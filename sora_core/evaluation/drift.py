@@ -26,11 +26,12 @@ from ..shapes import VideoShape
 
 SUBJECTS = (
     ("a red ball rolls on a meadow during the day", 0.0),
-    ("a yellow duck floats on the sea at sunset", 60.0),
+    ("a yellow duck floats on the sea during the day", 60.0),
     ("a blue car drives through the snow during the day", 230.0),
     ("a purple mushroom stands in the desert during the day", 285.0),
 )
-"""Prompts, and the hue of the subject in degrees; environments of other colours."""
+"""Prompts, and the hue of the subject in degrees; nothing around it has a hue within `WIDE` of that, as a sunset would
+have that of a duck."""
 SHAPE = VideoShape(num_frames=480, height=64, width=64, fps=8.0)
 CORRECTION = 0.5
 STEPS = 8

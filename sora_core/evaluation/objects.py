@@ -75,11 +75,18 @@ def behind_a_wall(count: int) -> list[Prompt]:
     return prompts
 
 
+def passes_behind(judge: Judge, video: Tensor, prompt: Prompt) -> bool:
+    """Whether a clip `3 t h w` has what its prompt of `behind_a_wall` asks for: a wall, and a thing that moves past."""
+    (seen,) = answers(judge, video[None], SHAPE.fps)
+    return all(seen[name] == getattr(prompt.attributes, name) for name in ("motion", "occluder"))
+
+
 def object_report(model: Sora, judge: Judge, count: int, settings: SamplerSettings) -> dict[str, Any]:
     """Events in generated clips beside the same count in rendered ones, where every event is a slip of the judge.
 
-    `appearances per second` and `swaps per minute` on any clips; `same after the wall`: the share of clips whose thing
-    ends as it began, with the share of pairs of different clips that would pass as the same by chance.
+    `appearances per second` and `swaps per minute` on any clips; `behind the wall`: the share of clips in which a thing
+    passes there, as it was asked to; `same after the wall`: the share of these whose thing ends as it began, as it does
+    wherever nothing passes, with the share of pairs of different clips that would pass as the same by chance.
     """
     prompts, walls = described(count, held_out=False, style="descriptive"), behind_a_wall(count)
 
@@ -87,15 +94,17 @@ def object_report(model: Sora, judge: Judge, count: int, settings: SamplerSettin
         return (video for _, part in generated(model, wanted, SHAPE, settings) for video in part)
 
     report: dict[str, Any] = {"clips": count, "appearances per second": {}, "swaps per minute": {},
-                              "same after the wall": {}}  # fmt: skip
+                              "behind the wall": {}, "same after the wall": {}}  # fmt: skip
     for kind in ("generated", "rendered"):
         plain = made(prompts) if kind == "generated" else (v[0] for v in rendered(prompts, SHAPE))
-        hidden = made(walls) if kind == "generated" else (v[0] for v in rendered(walls, SHAPE))
+        hidden = list(made(walls)) if kind == "generated" else [v[0] for v in rendered(walls, SHAPE)]
         seen, seconds = [looks(judge, video) for video in plain], count * SHAPE.seconds
         report["appearances per second"][kind] = round(sum(map(appearances, seen)) / seconds, 4)
         report["swaps per minute"][kind] = round(60 * sum(map(swaps, seen)) / seconds, 4)
         ends = [looks(judge, video) for video in hidden]
-        report["same after the wall"][kind] = _share(returns(e, e) for e in ends)
+        passed = [passes_behind(judge, video, prompt) for video, prompt in zip(hidden, walls, strict=True)]
+        report["behind the wall"][kind] = _share(passed)
+        report["same after the wall"][kind] = _share(returns(e, e) for e, p in zip(ends, passed, strict=True) if p)
         if kind == "rendered":
             report["same after the wall"]["other clips"] = _share(
                 returns(e, ends[i - j]) for i, e in enumerate(ends) for j in range(1, min(6, count))

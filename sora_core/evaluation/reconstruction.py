@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.footage import videos_in
 from ..training.precision import mixed
-from ..video import CONTAINERS, VideoReader
+from ..video import VideoReader
 from .metrics import flicker, psnr, ssim
 
 
@@ -48,10 +49,7 @@ def real_clips(folder: Path, *, num_frames: int = 17, side: int = 256) -> Iterab
 
     Raises ValueError when the folder holds no video.
     """
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in CONTAINERS) if folder.is_dir() else []
-    if not paths:
-        raise ValueError(f"{folder} holds no videos; put files ending in {', '.join(CONTAINERS)} there")
-    for path in paths:
+    for path in videos_in(folder):
         with VideoReader(path, chunk=num_frames) as reader:
             frames = next(iter(reader)).permute(0, 3, 1, 2).float().div(255)
         h, w = frames.shape[2:]

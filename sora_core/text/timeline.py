@@ -10,7 +10,7 @@ from itertools import pairwise
 _NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
 _UNIT = r"\s*(?:s|sec|seconds?|秒)?\s*"
 _LINE = re.compile(
-    rf"[\[［【]\s*{_NUMBER}{_UNIT}(?:[-–—~～]+|至|到)\s*{_NUMBER}{_UNIT}[\]］】]\s*[:：]?\s*(.*)", re.IGNORECASE
+    rf"[\[［【]\s*{_NUMBER}{_UNIT}(?:[-－−–—~～]+|至|到)\s*{_NUMBER}{_UNIT}[\]］】]\s*[:：]?\s*(.*)", re.IGNORECASE
 )
 
 

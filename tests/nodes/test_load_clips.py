@@ -242,6 +242,10 @@ def test_a_changed_folder_runs_again(block, folder):
     found.append(state())
     assert len(set(found)) == len(found)
     assert state(limit=1) == of_a, "what is not taken does not count"
+    linked = state(first=None, limit=None)  # what the executor gives for values of other blocks
+    assert state(first=None) == linked
+    put_image(folder / "e.png")
+    assert state(first=None) != linked
 
 
 def test_a_folder_of_which_another_block_chooses_a_part_runs_again_only_if_it_changed(block, folder):

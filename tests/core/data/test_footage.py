@@ -8,6 +8,7 @@ import torch
 from sora_core.cli import main
 from sora_core.config import preset
 from sora_core.data.store import ClipStore, write_shard
+from sora_core.evaluation.reconstruction import real_clips
 from sora_core.training.vae import VAETask
 from sora_core.video import VideoWriter
 
@@ -54,6 +55,45 @@ def test_another_video_in_the_folder_changes_no_shard_and_gets_its_own(tmp_path)
     film(tmp_path / "a.mp4", 5, 128, 128)
     assert main(command) == 0
     assert sorted(s.about["source"] for s in ClipStore(tmp_path / "shards").shards) == ["a.mp4", "b.mp4"]
+
+
+def test_videos_that_give_no_clips_are_named(tmp_path, capsys):
+    film(tmp_path / "a.mp4", 5, 128, 128)
+    film(tmp_path / "short.mp4", 3, 160, 160)
+    film(tmp_path / "small.mp4", 5, 96, 96)
+    assert main(["worlds", "--out", str(tmp_path / "s"), "--from-videos", str(tmp_path), "--frames", "5"]) == 0
+    said = capsys.readouterr().out
+    for name in ("short.mp4", "small.mp4"):
+        assert f"{name}: left out, it has no 5 frames of at least 128x128 pixels" in said
+    assert "a.mp4: left out" not in said
+
+
+def test_hidden_files_are_no_videos(tmp_path):
+    film(tmp_path / "a.mp4", 5, 128, 128)
+    (tmp_path / "._a.mp4").write_bytes(b"\0\5\x16\7Mac OS X")
+    assert main(["worlds", "--out", str(tmp_path / "s"), "--from-videos", str(tmp_path), "--frames", "5"]) == 0
+    assert len(list(real_clips(tmp_path, num_frames=5))) == 1
+
+
+def test_a_text_that_was_changed_is_not_passed_over_in_silence(tmp_path, capsys):
+    film(tmp_path / "a.mp4", 5, 128, 128)
+    command = ["worlds", "--out", str(tmp_path / "s"), "--from-videos", str(tmp_path), "--frames", "5"]
+    for text, told in (("a dark room", False), ("a dark room", False), ("a bright room", True)):
+        (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+        assert main(command) == 0
+        assert ("is kept, though a.mp4 has another text" in capsys.readouterr().out) == told
+
+
+def test_shards_of_another_number_of_clips_are_refused(tmp_path, capsys):
+    film(tmp_path / "a.mp4", 10, 128, 128)
+    command = ["worlds", "--out", str(tmp_path / "s"), "--from-videos", str(tmp_path), "--frames", "5"]
+    assert main(command) == 0
+    (tmp_path / "a.txt").write_text("a dark room", encoding="utf-8")
+    assert main([*command, "--clips", "3"]) == 2
+    assert "is there with 4 clips of a.mp4, not 3" in capsys.readouterr().err
+    assert main(command) == 0
+    (shard,) = ClipStore(tmp_path / "s").shards
+    assert len(shard.captions()) == shard.clips
 
 
 def test_clips_smaller_than_every_crop_are_refused(tmp_path):

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from sora_core.evaluation.drift import drift, evaluate_drift, look, slope, subject_hue, summarised
+from sora_core.data.worlds import render, sample_scene
+from sora_core.data.worlds.captions import Draw
+from sora_core.evaluation.drift import SUBJECTS, drift, evaluate_drift, look, slope, subject_hue, summarised
+from sora_core.randomness import generator
+from sora_core.text.expander import completed
+from sora_core.text.recognise import recognise
 
 FPS, COUNT = 4.0, 120  # 30 seconds
 
@@ -57,6 +62,15 @@ def test_a_subject_that_is_lost_has_not_kept_its_hue():
     never = drift(gone * 12, FPS, 0.0)
     assert never["hue"] is None
     assert summarised([lost, never, measured()])["hue kept"] == 0.5
+
+
+@pytest.mark.parametrize(("prompt", "hue"), SUBJECTS)
+def test_what_is_taken_for_the_subject_of_a_prompt_is_its_subject(prompt, hue):
+    attributes = completed(recognise(prompt) | {"camera": "static", "second_subject": "none"}, Draw(generator(0, "a")))
+    clip = render(sample_scene(generator(0, "b"), attributes, seconds=2.0), 2, 64, 64, 8.0)
+    picture, subject = clip.frames[1].permute(2, 0, 1).float() / 255, clip.truth.mask[1] == 1
+    assert subject_hue(picture, hue) is not None
+    assert subject_hue(picture * ~subject, hue) is None
 
 
 def test_too_short_videos_and_no_seeds_are_refused(nano_file):

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from sora_core.evaluation.evaluate import Evaluation
-from sora_core.evaluation.fidelity import SamplerSettings
-from sora_core.evaluation.judge import Judge
-from sora_core.evaluation.objects import appearances, behind_a_wall, object_report, returns, settled, swaps
+from sora_core.evaluation.fidelity import SamplerSettings, rendered
+from sora_core.evaluation.judge import Judge, load_judge
+from sora_core.evaluation.objects import (
+    SHAPE,
+    appearances,
+    behind_a_wall,
+    object_report,
+    passes_behind,
+    returns,
+    settled,
+    swaps,
+)
 from sora_core.evaluation.rules import FLAT, KINDS, asked, controls, judged, world_report
 from sora_core.evaluation.summary import table
 
@@ -59,11 +70,24 @@ def test_a_thing_returns_if_subject_and_colour_do():
         assert prompt.attributes.motion in ("left", "right")
 
 
+def test_only_a_thing_that_passes_behind_a_wall_can_be_the_same_after_it():
+    judge, prompts = load_judge(), behind_a_wall(4)
+    without = [replace(prompt, attributes=replace(prompt.attributes, occluder="none")) for prompt in prompts]
+    clips, free = ([clip[0] for clip in rendered(each, SHAPE)] for each in (prompts, without))
+    stills = [clip[:, :1].expand_as(clip) for clip in clips]
+    passing, still, walled = (
+        sum(passes_behind(judge, clip, prompt) for clip, prompt in zip(each, prompts, strict=True))
+        for each in (clips, stills, free)
+    )
+    assert (passing, walled) == (4, 0)
+    assert still <= 1  # where a thing stands, the judge may guess which way it would go
+
+
 def test_objects_of_generated_clips_are_followed(nano):
     judge = Judge()
     judge.initialise(torch.Generator().manual_seed(0))
     report = object_report(nano, judge.eval(), 2, SamplerSettings(steps=1))
-    for name in ("appearances per second", "swaps per minute", "same after the wall"):
+    for name in ("appearances per second", "swaps per minute", "behind the wall", "same after the wall"):
         assert {"generated", "rendered"} <= set(report[name])
         assert all(value >= 0 for value in report[name].values())
     assert {"worlds", "objects"} <= set(dir(Evaluation))

@@ -21,10 +21,11 @@ def test_lines_become_segments():
 
 
 def test_chinese_brackets_and_units_are_read():
-    assert parse("【0-2秒】红色的球\n［2～4 秒］：蓝色的球\n【４——６】绿色的球") == [
+    assert parse("【0-2秒】红色的球\n［2～4 秒］：蓝色的球\n【４——６】绿色的球\n【６－８秒】夜晚") == [
         Segment(0.0, 2.0, "红色的球"),
         Segment(2.0, 4.0, "蓝色的球"),
         Segment(4.0, 6.0, "绿色的球"),
+        Segment(6.0, 8.0, "夜晚"),
     ]
 
 

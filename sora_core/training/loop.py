@@ -180,13 +180,21 @@ def requests_to_end() -> Iterator[list[int]]:
 
 
 def forget_lines(log: Path, step: int) -> None:
-    """Leave out what a run logged after the step that it goes on from."""
+    """Leave out what a run logged after the step that it goes on from, and a line that a full disk cut off."""
     if log.exists():
         lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        kept = [line for line in lines if (logged := _logged_step(line)) is not None and logged <= step]
         if len(kept) < len(lines):
             with whole_or_absent(log) as temporary:
                 temporary.write_text("".join(kept), encoding="utf-8")
+
+
+def _logged_step(line: str) -> int | None:
+    """The step of a line of the log; None for a line that is not whole."""
+    try:
+        return int(json.loads(line)["step"])
+    except ValueError:
+        return None
 
 
 class Report:

@@ -129,3 +129,10 @@ def test_what_was_logged_after_the_saved_step_is_forgotten(tmp_path):
     log.write_text("".join(json.dumps({"step": step}) + "\n" for step in (1, 2, 3, 4)))
     forget_lines(log, 2)
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [1, 2]
+
+
+def test_a_line_of_the_log_that_is_not_whole_does_not_stop_a_run(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"step": 1}\n{"step": 2, "lo')
+    forget_lines(log, 2)
+    assert log.read_text() == '{"step": 1}\n'

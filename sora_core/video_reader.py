@@ -104,7 +104,7 @@ class VideoReader:
         base, found, end = stream.time_base or Fraction(1), 0, 0
         origin, begin = self._origin, stream.start_time or 0
         # A container without durations of streams, such as Matroska, says when the longest of them ends.
-        whole = 0.0 if stream.duration is not None else (container.duration or 0) / 1e6
+        whole = 0.0 if _own_seconds(container, stream) is not None else (container.duration or 0) / 1e6
         longest = 0.0
         try:
             if start:
@@ -295,8 +295,14 @@ def _duration(ticks: int | None, base: Fraction, rate: Fraction) -> int:
     return ticks or round(1 / (rate * base))
 
 
+def _own_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
+    """How long the stream itself is said to be, if it is: in ASF (.wmv) that is told of the longest one for all."""
+    if stream.duration is None or stream.time_base is None or container.format.name == "asf":
+        return None
+    return float(stream.duration * stream.time_base)
+
+
 def _promised_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
+    own = _own_seconds(container, stream)
     # The container's own duration may be that of a longer sound track.
-    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+    return own if own is not None else (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0

@@ -298,6 +298,11 @@ def moved(source, path, seconds, *, skip=0):
     return path
 
 
+def test_a_wmv_whose_sound_is_longer_is_not_cut_off(with_sound):
+    reader = VideoReader(with_sound("tone.wmv", "libmp3lame"))
+    assert reader.num_frames == sum(len(chunk) for chunk in reader) == pytest.approx(20, abs=1)
+
+
 def test_matroska_with_sound_that_is_cut_off_is_an_error(with_sound):
     path = with_sound("tone.mkv", "aac")
     assert VideoReader(path).num_frames == sum(len(chunk) for chunk in VideoReader(path)) == 20

@@ -103,12 +103,12 @@ class VideoReader:
         """
         base, found, end = stream.time_base or Fraction(1), 0, 0
         origin, begin = self._origin, stream.start_time or 0
-        if start:
-            container.seek(origin + int(start / base), stream=stream)
         # A container without durations of streams, such as Matroska, says when the longest of them ends.
-        whole = 0.0 if stream.duration is not None else (container.duration or 0) / 1e6
+        whole = 0.0 if _own_seconds(container, stream) is not None else (container.duration or 0) / 1e6
         longest = 0.0
         try:
+            if start:
+                self._seek(container, stream, start)
             for packet in container.demux() if whole else container.demux(stream):
                 if packet.pts is not None:
                     longest = max(longest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
@@ -134,6 +134,24 @@ class VideoReader:
             raise ValueError(
                 f"{self.path.name} is cut off: {self._share(container, stream, found)}, {there:.2f} of {promised:.2f} s"
             )
+
+    def _seek(self, container: av.container.InputContainer, stream: av.VideoStream, start: float) -> None:
+        """Go to a key frame from which what is shown at `start` can be decoded, as near as there is one.
+
+        Containers go to packets by when they are decoded, or to any packet, and what is shown before a key frame may
+        need the one before it. So the first picture that comes from there tells whether to go further back.
+        """
+        base, back = stream.time_base or Fraction(1), 0.0
+        while True:
+            place = self._origin + int((start - back) / base)
+            _go(container, stream, place)
+            first = next((frame for packet in container.demux(stream) for frame in packet.decode()), None)
+            shown = math.inf
+            if isinstance(first, av.VideoFrame) and not first.is_corrupt:
+                shown = float(((first.pts or 0) - self._origin) * base)
+            if shown < start + 0.5 / self.fps or back > start + 1:
+                return _go(container, stream, place)
+            back = max(1.0, 2 * back)
 
     def _damaged(
         self, container: av.container.InputContainer, stream: av.VideoStream, found: int, why: str
@@ -216,6 +234,14 @@ class VideoReader:
         self.close()
 
 
+def _go(container: av.container.InputContainer, stream: av.VideoStream, place: int) -> None:
+    """Go to what a container takes for the key frame before a time, in ticks, or else to the first after it."""
+    try:
+        container.seek(place, stream=stream)
+    except av.FFmpegError:
+        container.seek(place, stream=stream, backward=False)
+
+
 def reason(error: Exception) -> str:
     """FFmpeg's own words for an error."""
     return getattr(error, "strerror", None) or str(error)
@@ -269,8 +295,14 @@ def _duration(ticks: int | None, base: Fraction, rate: Fraction) -> int:
     return ticks or round(1 / (rate * base))
 
 
+def _own_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
+    """How long the stream itself is said to be, if it is: in ASF (.wmv) that is told of the longest one for all."""
+    if stream.duration is None or stream.time_base is None or container.format.name == "asf":
+        return None
+    return float(stream.duration * stream.time_base)
+
+
 def _promised_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
+    own = _own_seconds(container, stream)
     # The container's own duration may be that of a longer sound track.
-    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+    return own if own is not None else (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0

@@ -175,6 +175,16 @@ def test_a_part_holds_the_frames_of_its_time(long, start, seconds):
     assert reader.num_frames == last - first
 
 
+@pytest.mark.parametrize("name", ["part.ts", "part.flv"])
+def test_a_part_is_exact_where_a_container_goes_by_the_times_of_decoding(tmp_path, name):
+    options = {"crf": "1", "g": "12", "bf": "2", "sc_threshold": "0"}
+    path = make(tmp_path / name, [grey(10 + 8 * i) for i in range(30)], pixels="yuv420p", options=options)
+    for first in (1, 9, 10, 11, 12, 22, 29):
+        reader = VideoReader(path, start=first / 10, seconds=0.3)
+        wanted = [10 + 8 * i for i in range(first, min(30, first + 3))]
+        assert brightness(reader) == pytest.approx(wanted, abs=3), f"from frame {first}"
+
+
 def test_seeking_reads_only_the_second_that_is_asked_for(long):
     with av.open(str(long)) as container:
         places = [(float(p.pts * p.time_base), p.pos, p.size) for p in container.demux(video=0) if p.pts is not None]
@@ -286,6 +296,11 @@ def moved(source, path, seconds, *, skip=0):
             packet.stream = tracks[packet.stream.index]
             container.mux(packet)
     return path
+
+
+def test_a_wmv_whose_sound_is_longer_is_not_cut_off(with_sound):
+    reader = VideoReader(with_sound("tone.wmv", "libmp3lame"))
+    assert reader.num_frames == sum(len(chunk) for chunk in reader) == pytest.approx(20, abs=1)
 
 
 def test_matroska_with_sound_that_is_cut_off_is_an_error(with_sound):

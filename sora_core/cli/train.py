@@ -120,7 +120,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
     config = TrainConfig(
         steps=arguments.steps, slots=arguments.slots, lr=lr, save_every=arguments.save_every,
-        report_every=arguments.report_every, sheet_every=arguments.sheet_every,
+        report_every=arguments.report_every, sheet_every=arguments.sheet_every, fresh=arguments.init is None,
     )  # fmt: skip
     device = chosen_device(arguments.device, parallel.own_card())
     with parallel.processes(device):

@@ -98,12 +98,14 @@ def export(
             parts[part] = {
                 name: start.parts[part][name].float().lerp(value.float(), blend) for name, value in parts[part].items()
             }
-        before = f"{about[part]}, then " if part in about else ""
+        # Of what began with random weights, nothing was learnt before.
+        earlier = {} if trained.get("fresh") else about
+        before = f"{earlier[part]}, then " if part in earlier else ""
         about[part] = f"{before}{trained['step']:,} steps" + (f", blended at {blend:g}" if blend < 1 else "")
         if part == "dit":
             # States of older versions do not say so, but all were trained with these numbers.
             tokens = trained["step"] * trained.get("slots", 1) * trained.get("tokens", TOKENS)
-            about["tokens"] = f"{int(about.get('tokens', '0').replace(',', '')) + tokens:,}"
+            about["tokens"] = f"{int(earlier.get('tokens', '0').replace(',', '')) + tokens:,}"
     for part in missing:
         check_weights(str(base), "", expected[part].state_dict(), parts[part])
     save_checkpoint(out, config, parts, about=about)

@@ -22,7 +22,7 @@ from ..files import whole_or_absent
 from . import parallel
 from .optimizer import build_optimizer
 from .sharding import clip_gradients, is_sharded, own
-from .state import STATE, load_state, save_state
+from .state import STATE, load_state, said_of, save_state
 
 LOG = "log.jsonl"
 """The file in a run's folder with a line of figures for every report."""
@@ -62,6 +62,8 @@ class TrainConfig:
     report_every: int = 20
     sheet_every: int = 1000
     """0 draws no contact sheets."""
+    fresh: bool = False
+    """Whether the run begins with random weights, so that no earlier training counts as this model's."""
 
     def rate(self, step: int) -> float:
         """Learning rate at `step`: linear warm-up, constant, linear decay."""
@@ -94,7 +96,9 @@ def train(
     whole = [p for p in parameters if not is_sharded(p)]
     optimizer = build_optimizer(module.named_parameters(), config.lr)
     ema = {name: p.detach().clone() for name, p in module.named_parameters()}
-    step = load_state(state_path, module, ema, optimizer) if state_path.exists() else 0
+    resumed = state_path.exists()
+    step = load_state(state_path, module, ema, optimizer) if resumed else 0
+    fresh = bool(said_of(state_path).get("fresh")) if resumed else config.fresh
     parallel.agree_on_start(step, [*whole, *(mean for mean in ema.values() if not is_sharded(mean))])
     if step and first:
         say(f"resuming at step {step} of {config.steps}")
@@ -137,7 +141,12 @@ def train(
                     with open(out / LOG, "a", encoding="utf-8") as file:
                         file.write(json.dumps(line) + "\n")
             if last or requests or step % config.save_every == 0:
-                about = {"steps": config.steps, "slots": config.slots, "tokens": getattr(task, "tokens", 0)}
+                about = {
+                    "steps": config.steps,
+                    "slots": config.slots,
+                    "tokens": getattr(task, "tokens", 0),
+                    "fresh": fresh,
+                }
                 save_state(state_path, module, ema, optimizer, step, about)
             # A sharded module computes in all processes or in none.
             drawing = config.sheet_every and (last or step % config.sheet_every == 0)

@@ -50,6 +50,16 @@ def save_state(path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer:
         save_atomically(tensors, path, {"step": str(step), "about": json.dumps(about, sort_keys=True)})
 
 
+def said_of(path: Path) -> dict[str, Any]:
+    """What `save_state` was told about a training. Raises ValueError for a damaged file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about: dict[str, Any] = json.loads((file.metadata() or {}).get("about", "{}"))
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or no training state: {error}") from None
+    return about
+
+
 def load_state(path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
     """Restore what `save_state` wrote, in place, and return the step. Raises ValueError when it does not fit.
 

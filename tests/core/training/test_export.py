@@ -67,6 +67,17 @@ def test_parts_without_a_run_are_those_of_the_file_it_started_from(runs, nano, t
         export({}, "mini", tmp_path / "third.safetensors", base=first)
 
 
+def test_the_training_of_a_file_counts_for_what_began_with_its_weights_alone(runs, nano, tmp_path):
+    first, second, fresh = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "state"))
+    export(states(runs), "nano", first)
+    module = torch.nn.ModuleDict({"dit": nano.dit})
+    ema = {name: value.detach().clone() for name, value in module.named_parameters()}
+    save_state(fresh, module, ema, build_optimizer(module.named_parameters(), 0.1), 5, {"fresh": True})
+    export({"dit": fresh}, "nano", second, base=first)
+    about = json.loads(read_checkpoint(second).metadata["about"])
+    assert (about["dit"], about["tokens"], about["vae"]) == ("5 steps", f"{5 * 4096:,}", "12 steps")
+
+
 def test_a_blend_lies_between_the_training_and_the_file_it_started_from(runs, nano, tmp_path):
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     export(states(runs), "nano", first)

@@ -22,7 +22,7 @@ from ..files import whole_or_absent
 from . import parallel
 from .optimizer import build_optimizer
 from .sharding import clip_gradients, is_sharded, own
-from .state import STATE, load_state, said_of, save_state
+from .state import STATE, load_state, save_state
 
 LOG = "log.jsonl"
 """The file in a run's folder with a line of figures for every report."""
@@ -96,9 +96,9 @@ def train(
     whole = [p for p in parameters if not is_sharded(p)]
     optimizer = build_optimizer(module.named_parameters(), config.lr)
     ema = {name: p.detach().clone() for name, p in module.named_parameters()}
-    resumed = state_path.exists()
-    step = load_state(state_path, module, ema, optimizer) if resumed else 0
-    fresh = bool(said_of(state_path).get("fresh")) if resumed else config.fresh
+    step, before = 0, {"fresh": config.fresh}
+    if state_path.exists():
+        step, before = load_state(state_path, module, ema, optimizer)
     parallel.agree_on_start(step, [*whole, *(mean for mean in ema.values() if not is_sharded(mean))])
     if step and first:
         say(f"resuming at step {step} of {config.steps}")
@@ -145,7 +145,7 @@ def train(
                     "steps": config.steps,
                     "slots": config.slots,
                     "tokens": getattr(task, "tokens", 0),
-                    "fresh": fresh,
+                    "fresh": before.get("fresh", False),
                 }
                 save_state(state_path, module, ema, optimizer, step, about)
             # A sharded module computes in all processes or in none.

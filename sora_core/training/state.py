@@ -50,24 +50,17 @@ def save_state(path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer:
         save_atomically(tensors, path, {"step": str(step), "about": json.dumps(about, sort_keys=True)})
 
 
-def said_of(path: Path) -> dict[str, Any]:
-    """What `save_state` was told about a training. Raises ValueError for a damaged file."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            about: dict[str, Any] = json.loads((file.metadata() or {}).get("about", "{}"))
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no training state: {error}") from None
-    return about
-
-
-def load_state(path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
-    """Restore what `save_state` wrote, in place, and return the step. Raises ValueError when it does not fit.
+def load_state(
+    path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> tuple[int, dict[str, Any]]:
+    """Restore what `save_state` wrote, in place; returns the step and `about`. Raises ValueError when it does not fit.
 
     Of what is sharded, only the rows of this process are read.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            step, names = int((file.metadata() or {})["step"]), list(file.keys())
+            metadata, names = file.metadata() or {}, list(file.keys())
+            step, about = int(metadata["step"]), json.loads(metadata.get("about", "{}"))
             _check_fit(path, file, [name.removeprefix("model.") for name in names if name.startswith("model.")], module)
             for name, value in module.state_dict().items():
                 _read(file, f"model.{name}", value)
@@ -83,7 +76,7 @@ def load_state(path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer:
                         optimizer.state[parameter][key] = value
     except (SafetensorError, KeyError) as error:
         raise ValueError(f"{path} is damaged or no training state: {error}") from None
-    return step
+    return step, about
 
 
 def _check_fit(path: Path, file: Any, names: list[str], module: nn.Module) -> None:

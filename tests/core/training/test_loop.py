@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from sora_core.training.export import averaged_weights
 from sora_core.training.loop import TrainConfig, averaged, forget_lines, train
 
 
@@ -136,3 +137,10 @@ def test_a_line_of_the_log_that_is_not_whole_does_not_stop_a_run(tmp_path):
     log.write_text('{"step": 1}\n{"step": 2, "lo')
     forget_lines(log, 2)
     assert log.read_text() == '{"step": 1}\n'
+
+
+def test_a_run_that_goes_on_remembers_what_it_began_with(tmp_path):
+    train(Line(), TrainConfig(steps=2, fresh=True), tmp_path, say=lambda _: None)
+    train(Line(), TrainConfig(steps=4), tmp_path, say=lambda _: None)
+    about = averaged_weights(tmp_path / "state.safetensors")[1]
+    assert (about["step"], about["fresh"]) == (4, True)

@@ -70,7 +70,7 @@ def behind_a_wall(count: int) -> list[Prompt]:
         draws = generator(i, "evaluation wall")
         a = sample_attributes(draws, held_out=False)
         a = replace(a, motion=("left", "right")[i % 2], camera="static", occluder="wall", second_subject="none",
-                    second_colour="none")  # fmt: skip
+                    second_colour="none", second_side="none")  # fmt: skip
         prompts.append(Prompt(compose(a, draws, "en", "descriptive").text, {}, 4_000_000 + i, a))
     return prompts
 

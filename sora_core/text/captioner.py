@@ -54,7 +54,8 @@ def vocabulary() -> tuple[str, ...]:
     found: set[str] = set()
     for language in lexicon.LANGUAGES:
         words = lexicon.load(language)
-        texts = ["the camera a an that is painted 镜头的一 . , : ; ， 。 ： ；", *words.relations, *words.adjectives]
+        texts = ["the camera a an that is painted 镜头的一 . , : ; ， 。 ： ；", *words.adjectives, *words.aspects]
+        texts += [relation for relations in words.relations.values() for relation in relations]
         texts += [pattern for style in ("descriptive", "still") for pattern in words.templates[style]]
         texts += [phrase.text for values in words.shots.values() for phrase in values]
         for attribute, values in words.phrases.items():
@@ -62,7 +63,6 @@ def vocabulary() -> tuple[str, ...]:
                 texts.append(phrase.text)
                 if attribute in ("motion", "camera") and language == "en":
                     texts += [lexicon.third_person(phrase.text), lexicon.participle(phrase.text)]
-        texts += words.aspects
         found.update(word for text in texts for word in words_of(_SLOT.sub(" ", text)))
     return (*SPECIAL, *sorted(found))
 

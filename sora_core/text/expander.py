@@ -7,7 +7,7 @@ import re
 import torch
 
 from sora_core.data.worlds import lexicon
-from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
+from sora_core.data.worlds.attributes import ATTRIBUTES, SIDES, Attributes
 from sora_core.data.worlds.captions import Draw, Words
 from sora_core.text.recognise import Reading, read, recognise
 
@@ -17,6 +17,13 @@ _CHINESE = re.compile(r"[\u3400-\u9fff]")
 _SENTENCE_END = re.compile(r"[.!?。！？…]$")
 _COMPANION = 0.25
 """How often a prompt without a second subject is given one."""
+
+_BESIDE = {
+    ("en", "left"): ("To its left there is {second}", "{second} is on its left"),
+    ("en", "right"): ("To its right there is {second}", "{second} is on its right"),
+    ("zh", "left"): ("它的左边有{second}", "{second}在它左边"),
+    ("zh", "right"): ("它的右边有{second}", "{second}在它右边"),
+}
 
 _VAGUE = """
 a an the some one this that it its of in on at with and to for is are by from as i me we you my make show create please
@@ -41,11 +48,11 @@ def completed(known: dict[str, str], draw: Draw) -> Attributes:
         chosen.setdefault(name, value)
     others = [value for value in ATTRIBUTES["second_subject"] if value not in ("none", chosen["subject"])]
     colours = [value for value in ATTRIBUTES["second_colour"] if value not in ("none", chosen["colour"])]
-    companion, colour = draw.choice(others), draw.choice(colours)
+    companion, colour, side = draw.choice(others), draw.choice(colours), draw.choice(SIDES[1:])
     if chosen.get("second_subject", "none") != "none":
         chosen.setdefault("second_colour", colour)
     elif "second_subject" not in chosen and draw.chance(_COMPANION):
-        chosen |= {"second_subject": companion, "second_colour": colour}
+        chosen |= {"second_subject": companion, "second_colour": colour, "second_side": side}
     return Attributes(**chosen)
 
 
@@ -96,14 +103,11 @@ def _opening(missing: set[str], language: str, draw: Draw) -> str:
     return draw.choice([f"{who} {where} {when}", f"{when}, {who} {where}", f"{where}, {who} {when}"])
 
 
-def _sentences(words: Words, missing: set[str], language: str, draw: Draw, *, companion: bool) -> list[str]:
-    """What the prompt did not say, in sentences like those of descriptive captions."""
-    beside = (
-        ["附近有{second}", "旁边有{second}"] if language == "zh" else ["Nearby there is {second}", "{second} is near"]
-    )
+def _sentences(words: Words, missing: set[str], language: str, draw: Draw, companion: str) -> list[str]:
+    """What the prompt did not say, in sentences like those of descriptive captions; `companion` is one of `SIDES`."""
     patterns = [
         _opening(missing, language, draw),
-        draw.choice(beside) if companion else "",
+        draw.choice(_BESIDE[language, companion]) if companion != "none" else "",
         "{camera}" if "camera" in missing else "",
     ]
     filled = [words.fill(pattern)[0] for pattern in patterns if pattern]
@@ -133,10 +137,10 @@ def expand(prompt: str, generator: torch.Generator, language: str | None = None)
     missing = set(ATTRIBUTES) - set(known.mentions)
     if "subject" in missing and not set(_VAGUE.split()).issuperset(known.other_words):
         missing -= {"subject", "colour", "second_subject", "second_colour"}
-    companion = attributes.second_subject != "none" and "second_subject" in missing
+    companion = attributes.second_side if "second_subject" in missing else "none"
     text = _with_colours(known, attributes, draw)
     words = Words(attributes, draw, lexicon.load(language))
-    added = _sentences(words, missing, language, draw, companion=companion)
+    added = _sentences(words, missing, language, draw, companion)
     if text and not _SENTENCE_END.search(text):
         text = text.rstrip(",;:，；：、") + ("。" if language == "zh" else ".")
     if language == "zh":

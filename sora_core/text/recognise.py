@@ -255,7 +255,8 @@ def known_words() -> frozenset[str]:
     known = {word for key in _phrases() for word in key}
     for language in lexicon.LANGUAGES:
         words = lexicon.load(language)
-        patterns = [*words.relations, *words.adjectives, *words.aspects, *words.requests, *words.fillers]
+        patterns = [*words.adjectives, *words.aspects, *words.requests, *words.fillers]
+        patterns += [relation for relations in words.relations.values() for relation in relations]
         patterns += [template for templates in words.templates.values() for template in templates]
         phrases = [phrase for values in words.phrases.values() for options in values.values() for phrase in options]
         known.update(word for phrase in phrases for part in (phrase.lead, phrase.tail) for word in pieces(part))

@@ -19,13 +19,14 @@ from ..diffusion.process import loss_weight
 from ..dit import DiT
 from ..dit.block import RowContext
 from ..dit.rope import rotations
-from ..patches import patchify, positions, still_tokens
+from ..patches import patchify, positions, still_tokens, unpatchify
 from ..pipeline import Sora
 from ..randomness import generator
 from ..shapes import VideoShape
 from ..text.encoder import TextEncoder
 from ..vae import VideoVAE
 from . import parallel
+from .critic import Critic, perceived_difference
 from .noising import draw_levels
 from .pictures import contact_sheet
 from .precision import mixed
@@ -49,6 +50,10 @@ that it was hardly learnt, and frames that are wrong each in its own way jump.
 """
 READING_WEIGHT = 0.05
 """How much it counts that the text tokens tell what the captions name."""
+PERCEIVED_WEIGHT = 0.01
+"""How much it counts what a critic sees: about as much as the error of clips, where gradients enter the transformer."""
+UNSEEN, SEEN = 0.95, 0.8
+"""Noise levels from which on predictions are means of much that could be there, and below which they should not be."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,9 @@ class Sequence:
     text: str
     labels: tuple[int, ...]
     """What its text names, as `reading_labels`."""
+    cells: tuple[int, int, int]
+    """Latent frames, height and width of the whole sample."""
+    loop: bool
     earlier: Tensor
     """`n`: which patch is at the same place one latent frame earlier, or the patch itself where there is none."""
 
@@ -81,10 +89,16 @@ def change_loss(error: Tensor, sigma: Tensor, earlier: Tensor) -> Tensor:
     return (loss_weight(level) * changes * pairs).sum() / pairs.sum().clamp(min=1)
 
 
+def relevance(sigma: Tensor) -> Tensor:
+    """How much it matters what predictions from these noise levels look like."""
+    return ((UNSEEN - sigma) / (UNSEEN - SEEN)).clamp(0, 1)
+
+
 class DiTTask:
     """Velocity-weighted squared error of the clean prediction, over the patches that are to be generated.
 
-    Beside it a reader, which is not exported, sees to it that the text tokens keep every attribute that is named.
+    Beside it a reader, which is not exported, sees to it that the text tokens keep every attribute that is named, and
+    a `critic` that predicted clips look to it as the clean ones do, see `perceived_difference`.
     """
 
     def __init__(
@@ -101,6 +115,7 @@ class DiTTask:
         compile: bool = True,
         device: torch.device | str = "cpu",
         shard: bool = False,
+        critic: Critic | None = None,
     ):
         self.config, self.shards, self.seed, self.tokens = config, shards, seed, tokens
         self.pictures, self.device = pictures, torch.device(device)
@@ -115,6 +130,7 @@ class DiTTask:
         self.reader = AttributeReader(config.dit.width, generator(seed, "reader"))
         self.module = nn.ModuleDict({"dit": self.dit, "reader": self.reader}).to(self.device)
         self.trunk = torch.compile(self.dit.trunk, dynamic=True) if compile else self.dit.trunk
+        self.critic = None if critic is None else critic.to(self.device).eval().requires_grad_(False)
         self.weights = shard_weights(shards, shares or {})
         self.clip_weights = [clip_weights(shard) for shard in shards]
 
@@ -172,7 +188,7 @@ class DiTTask:
         still = still_tokens(cells, patch, circular=circular)
         tokens = patchify(latent[None], patch)[0]
         earlier = earlier_patches(len(tokens), t // patch[0], circular=circular)
-        return Sequence(tokens, sigma, cos, sin, still, text, labels, earlier)
+        return Sequence(tokens, sigma, cos, sin, still, text, labels, cells, circular, earlier)
 
     def row(self, step: int) -> tuple[list[Sequence], torch.Generator]:
         """Samples that fill about `tokens` tokens, text included; equal lengths lie together for attention."""
@@ -194,7 +210,8 @@ class DiTTask:
         noisy = (1 - sigma[:, None]) * clean + sigma[:, None] * noise
         words = self.text_tokens([s.text for s in sequences])
         generated = sigma > 0
-        error = (self.predict(noisy, sigma, sequences, words) - clean) * generated[:, None]
+        predicted = torch.where(generated[:, None], self.predict(noisy, sigma, sequences, words), clean)
+        error = predicted - clean
         squares = error.square().mean(1)
         loss = (loss_weight(sigma) * squares)[generated].mean()
         starts = torch.tensor([0, *(len(s.sigma) for s in sequences[:-1])]).cumsum(0)
@@ -209,7 +226,32 @@ class DiTTask:
             "change": float(change.detach()),
             "reading": float(reading.detach()),
         }
-        return loss + CHANGE_WEIGHT * change + READING_WEIGHT * reading, figures, len(sequences)
+        loss = loss + CHANGE_WEIGHT * change + READING_WEIGHT * reading
+        if self.critic is not None:
+            perceived = self.perceived(sequences, clean, predicted, draws)
+            figures["perceived"] = float(perceived.detach())
+            loss = loss + PERCEIVED_WEIGHT * perceived
+        return loss, figures, len(sequences)
+
+    def perceived(self, sequences: list[Sequence], clean: Tensor, predicted: Tensor, draws: torch.Generator) -> Tensor:
+        """`perceived_difference` of the samples of a row that a critic can read, a mean over them."""
+        assert self.critic is not None
+        alike: dict[tuple[int, int, int], list[tuple[Tensor, Tensor, Sequence]]] = {}
+        lengths = [len(s.sigma) for s in sequences]
+        for sequence, x, y in zip(sequences, clean.split(lengths), predicted.split(lengths), strict=True):
+            if sequence.labels[0] != UNKNOWN[0] and not sequence.loop and relevance(sequence.sigma.max()) > 0:
+                alike.setdefault(sequence.cells, []).append((x, y, sequence))
+        total, count, patch = clean.new_zeros(()), 0, self.config.dit.patch
+        for cells, samples in alike.items():
+            grid = (cells[0] // patch[0], cells[1] // patch[1], cells[2] // patch[2])
+            clips, predictions, described = zip(*samples, strict=True)
+            real, made = (unpatchify(torch.stack(tokens), grid, patch) for tokens in (clips, predictions))
+            asked = torch.tensor([s.labels for s in described], device=self.device) > 0
+            weights = relevance(torch.stack([s.sigma.max() for s in described])).to(self.device)
+            with mixed(self.device):
+                total = total + (weights * perceived_difference(self.critic, real, made, asked, draws)).sum()
+            count += len(samples)
+        return total / max(1, count)
 
     def text_tokens(self, texts: Iterable[str]) -> Tensor:
         """What the transformer reads of some texts, `s k width`, in mixed precision; the encoder learns nothing."""

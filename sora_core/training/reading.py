@@ -13,15 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data.worlds.attributes import ATTRIBUTES, Attributes
+from ..data.worlds.attributes import SHEET, Attributes
 
-UNKNOWN = (-100,) * len(ATTRIBUTES)
+UNKNOWN = (-100,) * len(SHEET)
 """The labels of words that are about no sandbox clip: they are not asked."""
 
 
 def reading_labels(attributes: Attributes, mentioned: Collection[str]) -> tuple[int, ...]:
     """What the reader should answer about a caption that mentions these attributes: 0 is "unnamed"."""
-    named = zip(ATTRIBUTES, attributes.indices(), strict=True)
+    named = zip(SHEET, attributes.indices(), strict=True)
     return tuple(index + 1 if name in mentioned else 0 for name, index in named)
 
 
@@ -30,8 +30,8 @@ class AttributeReader(nn.Module):
 
     def __init__(self, width: int, generator: torch.Generator):
         super().__init__()
-        self.question_embed = nn.Parameter(torch.zeros(len(ATTRIBUTES), width))
-        self.heads = nn.ModuleList(nn.Linear(width, 1 + len(values)) for values in ATTRIBUTES.values())
+        self.question_embed = nn.Parameter(torch.zeros(len(SHEET), width))
+        self.heads = nn.ModuleList(nn.Linear(width, 1 + len(values)) for values in SHEET.values())
         for parameter in self.heads.parameters():
             nn.init.uniform_(parameter, -(width**-0.5), width**-0.5, generator=generator)
 

@@ -114,7 +114,7 @@ class Words:
             also = words.also.get(name.removeprefix("second_"), {}).get(getattr(attributes, name), ())
             if also and draw.chance(0.5):
                 self._chosen[name] = replace(self._chosen[name], key=draw.choice(also), tail="")
-        self._relation = choose(words.relations)
+        self._relation = choose(words.relations[attributes.second_side])
         self._shot = draw.phrase(words.shots[attributes.camera]).text
 
     def fill(self, template: str, skip: frozenset[str] = frozenset()) -> tuple[str, frozenset[str]]:
@@ -315,12 +315,16 @@ def compose(attributes: Attributes, generator: torch.Generator, language: str = 
         raise ValueError(f'style is {style!r}; it must be "short", "descriptive", "loose" or "still"')
     words = lexicon.load(language)
     draw = Draw(generator)
+    if attributes.second_side != "none" and style in ("short", LOOSE) and draw.chance(0.5):
+        attributes = replace(attributes, second_side="none")
     if style == "short":
         text, mentioned = _compose_short(attributes, draw, words)
     elif style == LOOSE:
         text, mentioned = _compose_loose(attributes, draw, words)
     else:
         text, mentioned = _compose_descriptive(attributes, draw, words, style)
+    if attributes.second_side != "none" and "second_subject" in mentioned:
+        mentioned |= {"second_side"}
     return Caption(_punctuated(text, draw, language, style), mentioned)
 
 

@@ -42,7 +42,8 @@ class Lexicon:
     """All phrases of one language; the first phrase of a value is its canonical one.
 
     `phrases[attribute][value]` serve captions; English motions and cameras are verbs in their plain form.
-    `shots[value]` are camera moves as nouns, `relations` place the second subject (`{}`) beside the first,
+    `shots[value]` are camera moves as nouns, `relations[side]` place the second subject (`{}`) beside the first, on
+    one of `SIDES`,
     `adjectives`, `aspects` (of a verb: "keeps {doing}"), `requests` ("show me {}") and `fillers`, which may stand
     anywhere, say nothing about attributes,
     `also[attribute][value]` are further words that prompts and loose captions use, `templates[style]` are the
@@ -52,7 +53,7 @@ class Lexicon:
     language: str
     phrases: dict[str, dict[str, tuple[Phrase, ...]]]
     shots: dict[str, tuple[Phrase, ...]]
-    relations: tuple[str, ...]
+    relations: dict[str, tuple[str, ...]]
     adjectives: tuple[str, ...]
     aspects: tuple[str, ...]
     requests: tuple[str, ...]
@@ -87,7 +88,7 @@ def load(language: str) -> Lexicon:
         language=language,
         phrases=phrases,
         shots=_table(data["shot"]),
-        relations=tuple(data["relation"]),
+        relations={side: tuple(patterns) for side, patterns in data["relation"].items()},
         adjectives=tuple(data["adjective"]),
         aspects=tuple(data["aspect"]),
         requests=tuple(data["request"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -77,7 +77,9 @@ def sample_scene(
     a = attributes or sample_attributes(generator, held_out, mix)
     draws = _Draws(generator)
     between = draws.between
-    side = draws.sign()
+    side = {"none": draws.sign(), "left": -1.0, "right": 1.0}[a.second_side]
+    if a.second_subject != "none":
+        a = replace(a, second_side="left" if side < 0 else "right")
     tempo = _tempo(a.motion, between(1.7, 2.3), seconds, period)
     layout = _layout(a, draws, side)
     yaw = _heading(a, draws)

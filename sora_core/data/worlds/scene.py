@@ -117,4 +117,5 @@ def sample_attributes(generator: torch.Generator, held_out: bool | None = None, 
         second_subject=second_subject,
         second_colour=second_colour,
         occluder="wall" if occluded else "none",
+        second_side="none" if not paired else "left" if u[9] < mix.pairs / 2 else "right",
     )

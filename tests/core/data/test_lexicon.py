@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sora_core.data.worlds import lexicon
-from sora_core.data.worlds.attributes import ATTRIBUTES, CAMERAS
+from sora_core.data.worlds.attributes import ATTRIBUTES, CAMERAS, SIDES
 from sora_core.text.tokenizer import pieces
 
 
@@ -25,8 +25,10 @@ def test_camera_shots_and_relations_have_ten_phrases(language):
     words = lexicon.load(language)
     assert set(words.shots) == set(CAMERAS)
     assert all(len(set(phrases)) >= 10 for phrases in words.shots.values())
-    assert len(set(words.relations)) >= 10
-    assert all(relation.count("{}") == 1 for relation in words.relations)
+    assert set(words.relations) == set(SIDES)
+    for relations in words.relations.values():
+        assert len(set(relations)) >= 10
+        assert all(relation.count("{}") == 1 for relation in relations)
 
 
 @pytest.mark.parametrize("language", lexicon.LANGUAGES)

@@ -5,7 +5,7 @@ import torch
 
 from sora_core.data.latents import LatentShard, encode_store
 from sora_core.data.store import ClipStore
-from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
+from sora_core.data.worlds.attributes import SHEET, Attributes
 from sora_core.pipeline import Sora
 from sora_core.training.dit import DiTTask
 from sora_core.training.optimizer import build_optimizer
@@ -14,17 +14,18 @@ from sora_core.training.reading import UNKNOWN, Reading, reading_labels, reading
 
 def test_labels_say_what_is_named_and_which_value():
     car = Attributes(subject="car", colour="red", environment="snow", time="day", motion="left", camera="static")
-    labels = dict(zip(ATTRIBUTES, reading_labels(car, {"subject", "motion", "occluder"}), strict=True))
+    labels = dict(zip(SHEET, reading_labels(car, {"subject", "motion", "occluder"}), strict=True))
     assert labels == {
         "subject": 1 + 4, "motion": 1 + 1, "occluder": 1 + 0,
         "colour": 0, "environment": 0, "time": 0, "camera": 0, "second_subject": 0, "second_colour": 0,
+        "second_side": 0,
     }  # fmt: skip
 
 
 def test_words_about_other_worlds_are_not_asked():
     draws = torch.Generator().manual_seed(0)
-    answers = [torch.randn(3, 1 + len(v), generator=draws, requires_grad=True) for v in ATTRIBUTES.values()]
-    labels = torch.tensor([[1] * 9, UNKNOWN, [0] * 9])
+    answers = [torch.randn(3, 1 + len(v), generator=draws, requires_grad=True) for v in SHEET.values()]
+    labels = torch.tensor([[1] * len(SHEET), UNKNOWN, [0] * len(SHEET)])
     with_others = reading_loss(answers, labels)
     assert with_others.item() == pytest.approx(reading_loss([a[::2] for a in answers], labels[::2]).item())
     none = reading_loss(answers, torch.tensor([UNKNOWN] * 3))

@@ -256,6 +256,39 @@ def test_resampling_keeps_what_is_given(native, run, stock_sample):
         assert kept(latent, stock_sample(*fitted, sampler=sampler)) < 1e-5
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_sampling_in_two_parts_keeps_what_is_given(native, run, edited):
+    """The second part goes on from the noise of the first, as one sampling would, whatever the mask holds back."""
+    clip, model = native.clip(33), native.model
+    sigmas = run("BasicScheduler", model=native.model, scheduler="simple", steps=4, denoise=1.0)[0]
+    if edited:
+        model, latent, sigmas = run(
+            "SoraEditVideo", model=model, vae=native.vae, video=clip, strength_start=0.0, strength_end=0.9,
+            steps=4, fps=8.0,
+        )  # fmt: skip
+    else:
+        (latent,) = run(
+            "SoraPlaceFrames", vae=native.vae, latent=native.grid(run, 33), frames=clip[:25], strength=0.9
+        )  # fmt: skip
+        (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=latent, frames=clip[:9])
+    model, positive, negative, latent = run(
+        "SoraFitModel", model=model, positive=native.prompt(0), negative=native.prompt(1), latent=latent
+    )
+
+    def sampled(latent, sigmas, **changes):
+        return run(
+            "SoraSampler", model=model, positive=positive, negative=negative, latent=latent, sigmas=sigmas,
+            sampler="euler", guidance=1.5, seed=3, **changes,
+        )[0]  # fmt: skip
+
+    whole = sampled(latent, sigmas)
+    half = sampled(latent, sigmas[:3])
+    found = sampled(half, sigmas[2:], add_noise=False)
+    assert kept(latent, found) < 1e-4
+    torch.testing.assert_close(found["samples"], whole["samples"], atol=1e-3, rtol=1e-3)
+    assert found.keys() == whole.keys() == latent.keys()
+
+
 def test_long_given_parts_get_a_soft_border_only_where_the_model_needs_it(native, run, stock_sample):
     latent, *_ = run("SoraExtendVideo", vae=native.vae, video=native.clip(65), seconds=1.0, fps=8.0)
     model, positive, negative, fitted = run(

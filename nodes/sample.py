@@ -10,7 +10,7 @@ import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
-from comfy.model_sampling import ModelSamplingDiscreteFlow
+from comfy.model_sampling import ModelSamplingDiscreteFlow, ModelSamplingFlux
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -43,6 +43,8 @@ def noise_levels(model: Any, samples: Tensor, steps: int, start: float = 1.0, sh
     patched = model.object_patches.get("model_sampling")
     if not shift and isinstance(patched, ModelSamplingDiscreteFlow):
         shift = float(patched.shift)
+    elif not shift and isinstance(patched, ModelSamplingFlux):
+        shift = math.exp(patched.shift)
     lowest = getattr(model.model, "lowest_sigma", LOWEST_SIGMA)
     return schedule(steps, count_tokens(model, samples), start=start, shift_factor=shift or None, lowest=lowest)
 

@@ -334,6 +334,45 @@ def test_windows_of_a_long_video_show_models_with_image_inputs_what_they_take_ov
     assert not torch.equal(positive[0][1]["concat_mask"], mask)
 
 
+@pytest.mark.parametrize("native", ["vace"], indirect=True)
+@pytest.mark.parametrize("block", ["SoraSeamlessLoop", "SoraTileModel", "SoraLongVideoSampler"])
+def test_wan_vace_follows_the_part_of_its_control_video_that_it_sees(native, run, stock_sample, block):
+    """Its control has a dimension more than the latent; here it is told from place to place by its own latent."""
+    seen = []
+
+    def watch(apply, call):
+        seen.append((call["input"].shape[2:], call["c"]["vace_context"][:, 0, :16]))
+        return apply(call["input"], call["timestep"], **call["c"])
+
+    model = native.model.clone()
+    model.set_model_unet_function_wrapper(watch)
+    size = {"width": 96, "height": 64} if block == "SoraTileModel" else {"width": 32, "height": 32}
+    grid = run("SoraNoiseGrid", vae=native.vae, **size, seconds=33 / 8, fps=8.0)[0]
+    control = torch.randn(1, 16, *grid["samples"].shape[2:], generator=torch.Generator().manual_seed(0))
+    about = {"vace_frames": [control.repeat(1, 2, 1, 1, 1)], "vace_mask": [torch.ones(1, 64, *control.shape[2:])]}
+    prompts = [[[states, {**options, **about}]] for ((states, options),) in (native.prompt(0), native.prompt(1))]
+    shown = native.model.model.process_latent_in(control)
+    if block == "SoraLongVideoSampler":
+        (out,) = run(
+            block, model=model, vae=native.vae, positive=prompts[0], negative=prompts[1], latent=grid, steps=1,
+            guidance=1.0, sampler="euler", window=2.1, overlap=0.5, anchor=False,
+        )  # fmt: skip
+        expected = [shown[:, :, :5], shown[:, :, 4:]]
+    elif block == "SoraTileModel":
+        (model,) = run(block, model=model, vae=native.vae, tile=64)
+        out = stock_sample(model, *prompts, grid, steps=1)
+        expected = [shown[..., :8], shown[..., 4:]]
+    else:
+        model, _ = run(block, model=model, latent=grid)
+        out = stock_sample(model, *prompts, grid, steps=2)
+        expected = [shown, shown.roll(-1, 2)]
+    assert torch.isfinite(out["samples"]).all()
+    assert len(seen) == 2
+    for (cells, found), part in zip(seen, expected, strict=True):
+        assert found.shape[2:] == part.shape[2:] == cells
+        torch.testing.assert_close(found[:1], part)
+
+
 class Words:
     """A text encoder of a family member: a prompt for each text."""
 

@@ -8,7 +8,6 @@ import comfy.sample
 import comfy.samplers
 import comfy.utils
 import latent_preview
-import torch
 from torch import Tensor
 
 from sora_core.diffusion.conditioning import Known
@@ -16,6 +15,7 @@ from sora_core.editing.long import SampleWindow, Window
 from sora_core.randomness import generator
 
 from .comfy_model.transformer import PART
+from .editing_fit import image_inputs
 from .editing_wrap import CELLS
 from .guider import IntervalGuider
 
@@ -46,13 +46,8 @@ def showing(conditioning: Any, known: Known) -> Any:
     """Conditions of a window that tell models with image inputs what the window takes over, too."""
     shown = []
     for states, options in conditioning:
-        changed = dict(options)
-        if "concat_mask" in options and "concat_latent_image" in options:
-            changed["concat_mask"] = known.mask
-            changed["concat_latent_image"] = torch.where(
-                known.mask < 1, known.clean, options["concat_latent_image"].to(known.clean)
-            )
-        shown.append([states, changed])
+        seen = "concat_mask" in options and "concat_latent_image" in options
+        shown.append([states, {**options, **(image_inputs(options, known) if seen else {})}])
     return shown
 
 

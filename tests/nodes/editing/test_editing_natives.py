@@ -373,6 +373,40 @@ def test_wan_vace_follows_the_part_of_its_control_video_that_it_sees(native, run
         torch.testing.assert_close(found[:1], part)
 
 
+@pytest.mark.parametrize("native", ["wan21_i2v"], indirect=True)
+def test_images_that_a_prompt_shows_already_stay(native, run, pack):
+    """A start image of Wan's own block and a last one of ours; a control goes before them."""
+    grid, image = native.grid(run, 33), native.clip(1)
+    height, width = (8 * size for size in grid["samples"].shape[3:])
+    stock, negative, _ = run(
+        "WanImageToVideo", vae=native.vae, width=width, height=height, length=33, start_image=image,
+        positive=native.prompt(0), negative=native.prompt(1),
+    )  # fmt: skip
+    (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=grid, frames=native.clip(1, seed=2), at=-0.01)
+    inputs = {"model": native.model, "negative": negative, "latent": latent}
+    _, positive, *_ = run("SoraFitModel", positive=stock, vae=native.vae, **inputs)
+    ours, theirs = (given[0][1] for given in (positive, stock))
+    assert ours["concat_mask"][0, 0, :, 0, 0].tolist() == [0, 1, 1, 1, 1, 1, 1, 1, 0]
+    assert torch.equal(ours["concat_latent_image"][:, :, :-1], theirs["concat_latent_image"][:, :, :-1])
+    assert torch.equal(ours["concat_latent_image"][:, :, -1], latent["samples"][:, :, -1])
+
+    control = torch.randn(1, 32, *grid["samples"].shape[2:], generator=torch.Generator().manual_seed(0))
+    about = {"concat_latent_image": control, "concat_mask": theirs["concat_mask"].expand(-1, 4, -1, -1, -1)}
+    both = [[states, {**options, **about}] for states, options in native.prompt(0)]
+    _, ((_, ours), *_), *_ = run("SoraFitModel", positive=both, **inputs)
+    assert torch.equal(ours["concat_latent_image"][:, :16], control[:, :16])
+    assert torch.equal(ours["concat_latent_image"][:, 16:, :-1], control[:, 16:, :-1])
+    assert torch.equal(ours["concat_latent_image"][:, 16:, -1], latent["samples"][:, :, -1])
+    assert ours["concat_mask"].shape[1] == 4
+
+    showing = sys.modules[f"{pack.__name__}.nodes.windows"].showing
+    nothing = Known(torch.zeros_like(latent["samples"]), torch.ones_like(latent["noise_mask"]))
+    for prompt in (stock, both):
+        ((_, shown),) = showing(prompt, nothing)
+        for name in about:
+            assert torch.equal(shown[name], prompt[0][1][name])
+
+
 class Words:
     """A text encoder of a family member: a prompt for each text."""
 

@@ -68,6 +68,7 @@ def execute(arguments: argparse.Namespace) -> None:
     with tqdm(desc="sampling", unit="step", leave=False) as bar:
         frames = final_video(
             sora, reader, arguments.prompt, shape, arguments.seed, strength=arguments.strength, window=arguments.window,
+            overlap=min(0.5, arguments.window / 4),
             tile=arguments.tile and max(1, arguments.tile // step) * sora.config.dit.patch[1],
             sampling=Sampling(
                 steps=arguments.steps, guidance=arguments.guidance, sampler=arguments.sampler,

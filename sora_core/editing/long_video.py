@@ -39,6 +39,11 @@ def window_cells(geometry: Geometry, fps: float, seconds: float, overlap: float)
     return geometry.latent_frames(max(1, round(seconds * fps))), max(1, past_cells(geometry, fps, overlap))
 
 
+def usual_overlap(window: float) -> float:
+    """The seconds that windows of so many seconds share where nothing else is asked for."""
+    return min(0.5, window / 4)
+
+
 def planned(
     geometry: Geometry, fps: float, latent_frames: int, window: float, overlap: float, *, anchor: bool = True,
     loop: bool = False,

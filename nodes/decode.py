@@ -32,6 +32,20 @@ def one_video(samples: Tensor, index: int) -> Tensor:
     return samples[index : index + 1]
 
 
+def decodable(vae: Any, latent: Latent) -> Latent:
+    """A LATENT as its VAE wants it: an image as a video of one frame where the VAE knows video.
+
+    Raises ValueError when its channels are not the VAE's.
+    """
+    samples = samples_of(latent)
+    if samples.shape[1] != vae.latent_channels:
+        raise ValueError(
+            f"the latent has {samples.shape[1]} channels; this VAE decodes {vae.latent_channels}: connect the VAE of"
+            " the model that made the latent"
+        )
+    return {**latent, "samples": samples.unsqueeze(2)} if vae.latent_dim == 3 and samples.ndim == 4 else latent
+
+
 def given_frames(latent: Latent, index: int) -> list[bool]:
     """Which latent frames of a video of a batch its noise mask gives whole."""
     known = known_of(latent)
@@ -168,6 +182,7 @@ class SoraDecodeVideo(io.ComfyNode):
         crf: int = 16, pixel_format: str = "yuv420p",
     ) -> io.NodeOutput:  # fmt: skip
         cells = compression(vae)
+        latent = decodable(vae, latent)
         size = fitting_size(latent, cells)
         rate = frame_rate(fps, size_of(latent))
         video = one_video(samples_of(latent), batch_index)

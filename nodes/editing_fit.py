@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import comfy.samplers
-import node_helpers
+import comfy.utils
 import torch
 from comfy_api.latest import io
 from torch import Tensor
@@ -44,15 +44,30 @@ def grey_cells(vae: Any, latent_frames: int) -> Tensor:
     return torch.cat([middle, middle[:, :, -1:].expand(-1, -1, latent_frames - few, -1, -1)], dim=2)
 
 
-def with_images(known: Known, *prompts: Any, empty: Tensor | float = 0.0) -> tuple[Any, ...]:
-    """Encoded prompts that also show models with image inputs what is given.
+def image_inputs(about: dict[str, Any], known: Known, empty: Tensor | float = 0.0) -> dict[str, Tensor]:
+    """What models with image inputs are shown: the given cells, and elsewhere what a prompt shows already, or `empty`.
 
-    They see the given cells, and `empty` elsewhere; the mask has one channel, as some models mistake one of all
-    channels for more.
+    A control before the image, as Wan's Fun models have it, stays. The mask has one channel unless the prompt's has
+    more, as some models mistake one of all channels for more.
     """
-    image = torch.where(known.mask < 1, known.clean, torch.as_tensor(empty).to(known.clean))
-    given = {"concat_latent_image": image, "concat_mask": known.mask}
-    return tuple(node_helpers.conditioning_set_values(prompt, given) for prompt in prompts)
+    b, c, *size = known.clean.shape
+    control, image = known.clean[:, :0], torch.as_tensor(empty).to(known.clean)
+    before, mask = (about.get(name) for name in ("concat_latent_image", "concat_mask"))
+    if before is not None and list(before.shape[2:]) == size:
+        before = comfy.utils.repeat_to_batch_size(before.to(known.clean), b)
+        control, image = before[:, :-c], before[:, -c:]
+    shown = torch.cat([control, torch.where(known.mask < 1, known.clean, image)], dim=1)
+    if mask is None or list(mask.shape[2:]) != size:
+        return {"concat_latent_image": shown, "concat_mask": known.mask}
+    mask = comfy.utils.repeat_to_batch_size(mask.to(known.mask), b)
+    return {"concat_latent_image": shown, "concat_mask": mask.minimum(known.mask)}
+
+
+def with_images(known: Known, *prompts: Any, empty: Tensor | float = 0.0) -> tuple[Any, ...]:
+    """Encoded prompts that also show models with image inputs what is given, as `image_inputs` does."""
+    return tuple(
+        [[states, {**about, **image_inputs(about, known, empty)}] for states, about in prompt] for prompt in prompts
+    )
 
 
 class SoraFitModel(io.ComfyNode):

@@ -29,6 +29,8 @@ LOOPED = "sora_looped"
 """Key of the transformer options, true for a model that makes whatever it samples a loop."""
 SHARES = "sora_shares"
 """Key of the transformer options, true while each cell is at a share of the global noise level."""
+LEFT = "sora_left"
+"""Key of the transformer options, true while a split sampling goes on from the noise that its first part left."""
 WHOLE = 1 - 1e-4
 """Relative strengths from here on are the highest."""
 
@@ -53,6 +55,14 @@ def with_circular_time(model: Any) -> Any:
     clone = model.clone()
     options = clone.model_options.get("transformer_options", {})
     clone.model_options["transformer_options"] = {**options, CIRCULAR: True, LOOPED: True}
+    return clone
+
+
+def with_noise_left(model: Any) -> Any:
+    """A clone of the model that is sampled from noise which already is at each cell's own level."""
+    clone = model.clone()
+    options = clone.model_options.get("transformer_options", {})
+    clone.model_options["transformer_options"] = {**options, LEFT: True}
     return clone
 
 
@@ -121,7 +131,8 @@ def with_strengths(model: Any, highest: float, level: Callable[[float], float]) 
     ) -> Tensor:  # fmt: skip
         if denoise_mask is not None and keeps_levels(executor.class_obj):
             share = shares(denoise_mask)
-            if noise.count_nonzero():  # without, the second part of a split sampling goes on from its own noise
+            left = extra_args["model_options"].get("transformer_options", {}).get(LEFT, False)
+            if noise.count_nonzero() and not left:  # else it is the second part of a split sampling
                 noise = share * noise + (1 - share) * latent_image
             denoise_mask = (share > 0).to(share)
             options = {k: v for k, v in extra_args["model_options"].items() if k != "denoise_mask_function"}

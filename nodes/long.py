@@ -11,9 +11,9 @@ import comfy.model_management
 from comfy_api.latest import io
 from torch import Tensor
 
-from sora_core.editing.long import plan, sample_long
+from sora_core.editing.long import sample_long
 from sora_core.editing.long_state import LongState, fingerprint
-from sora_core.editing.long_video import fused_cells, window_cells
+from sora_core.editing.long_video import fused_cells, planned
 from sora_core.randomness import generator
 from sora_core.shapes import LatentShape
 
@@ -155,11 +155,7 @@ class SoraLongVideoSampler(io.ComfyNode):
         latent = {**latent, "samples": fitting_latent(model, samples_of(latent))}
         shape, given = shape_of(latent, geometry, 0.0), known_of(latent)
         b, c, t, h, w = given.clean.shape
-        try:
-            windows = plan(t, *window_cells(geometry, shape.fps, window, overlap), anchor=anchor, loop=loop)
-        except ValueError as error:
-            each = (geometry.num_frames(3) - geometry.num_frames(2)) / shape.fps
-            raise ValueError(f"{error}; a latent frame is {each:g} s here") from None
+        windows = planned(geometry, shape.fps, t, window, overlap, anchor=anchor, loop=loop)
         if len(windows) > 1 and model.model_options.get("transformer_options", {}).get(LOOPED):
             raise ValueError(
                 "Sora Seamless Loop's model would make a loop of every window: connect the model from before it, and"

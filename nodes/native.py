@@ -59,7 +59,8 @@ def compression(vae: Any) -> NativeCompression:
 def patch_of(model: Any) -> tuple[int, int, int]:
     """The patch of a model's transformer along `t h w`."""
     network = model.get_model_object("diffusion_model")
-    patch = getattr(network, "patch_size", PATCH)
+    # LTX-Video cuts patches in a part of its own.
+    patch = getattr(network, "patch_size", None) or getattr(getattr(network, "patchifier", None), "patch_size", PATCH)
     if isinstance(patch, int):
         return 1, patch, patch
     sizes = tuple(int(size) for size in patch)

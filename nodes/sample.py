@@ -10,7 +10,7 @@ import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
-from comfy.model_sampling import ModelSamplingDiscreteFlow
+from comfy.model_sampling import ModelSamplingDiscreteFlow, ModelSamplingFlux
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -18,10 +18,14 @@ from sora_core.diffusion.process import LOWEST_SIGMA
 from sora_core.diffusion.schedules import schedule
 
 from .compat import fitting_latent, to_intermediate
+from .editing_wrap import with_noise_left
 from .guider import IntervalGuider, with_rescaled_guidance
 from .native import Latent, count_tokens, samples_of, size_of
 from .sampling_inputs import guidance_input, sampler_input, seed_input, sigmas_input, steps_input
 from .schema import advanced, schema
+
+BEFORE = "sora_before"
+"""Key of a LATENT with noise left in it: its samples, and those that the first part of its sampling was given."""
 
 
 def noise_levels(model: Any, samples: Tensor, steps: int, start: float = 1.0, shift: float = 0.0) -> Tensor:
@@ -39,6 +43,8 @@ def noise_levels(model: Any, samples: Tensor, steps: int, start: float = 1.0, sh
     patched = model.object_patches.get("model_sampling")
     if not shift and isinstance(patched, ModelSamplingDiscreteFlow):
         shift = float(patched.shift)
+    elif not shift and isinstance(patched, ModelSamplingFlux):
+        shift = math.exp(patched.shift)
     lowest = getattr(model.model, "lowest_sigma", LOWEST_SIGMA)
     return schedule(steps, count_tokens(model, samples), start=start, shift_factor=shift or None, lowest=lowest)
 
@@ -49,6 +55,24 @@ def at_frame_rate(latent: Latent, *prompts: Any) -> tuple[Any, ...]:
     if size is None:
         return prompts
     return tuple([[states, {"frame_rate": size.fps, **about}] for states, about in prompt] for prompt in prompts)
+
+
+def given_before(latent: Latent, samples: Tensor) -> Tensor | None:
+    """What a LATENT with noise left in it was given before that, unless another block has changed it since."""
+    made, given = latent.get(BEFORE, (None, None))
+    return given if made is not None and torch.equal(made, samples) else None
+
+
+def noise_left(model: Any, samples: Tensor, given: Tensor, sigma: Tensor) -> Tensor:
+    """The noise with which `given` begins at the noise level `sigma` as `samples`, which have it in them, go on."""
+    levels = model.get_model_object("model_sampling")
+
+    def begun(noise: Tensor, image: Tensor) -> Tensor:
+        inside = model.model.process_latent_in(image) if image.count_nonzero() else image
+        return levels.noise_scaling(sigma, noise, inside)
+
+    none = torch.zeros_like(samples)
+    return (begun(none, samples) - begun(none, given)) / begun(torch.ones_like(samples), none)
 
 
 class SoraSchedule(io.ComfyNode):
@@ -170,11 +194,18 @@ class SoraSampler(io.ComfyNode):
         positive, negative = at_frame_rate(latent, positive, negative)
         if guidance_rescale:
             model = with_rescaled_guidance(model, guidance_rescale)
+        given = None if add_noise or not sigmas[:1].any() else given_before(latent, samples)
+        if add_noise:
+            noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
+        elif given is None:
+            noise = torch.zeros_like(samples)
+        else:  # masks keep what was given, not its noise
+            noise, samples = noise_left(model, samples, given, sigmas[0]), given
+            model = with_noise_left(model)
         guider = IntervalGuider(model, guidance, (guidance_to, guidance_from))
         guider.set_conds(positive, negative)
-        noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
         result = guider.sample(
-            noise if add_noise else torch.zeros_like(noise),
+            noise,
             samples,
             comfy.samplers.sampler_object(sampler),
             sigmas,
@@ -183,4 +214,8 @@ class SoraSampler(io.ComfyNode):
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,
         )
-        return io.NodeOutput({**latent, "samples": to_intermediate(result)})
+        made = {**latent, "samples": to_intermediate(result)}
+        made.pop(BEFORE, None)
+        if "noise_mask" in latent and sigmas[-1:].any():
+            made[BEFORE] = made["samples"], samples
+        return io.NodeOutput(made)

@@ -8,7 +8,6 @@ import comfy.sample
 import comfy.samplers
 import comfy.utils
 import latent_preview
-import torch
 from torch import Tensor
 
 from sora_core.diffusion.conditioning import Known
@@ -16,6 +15,7 @@ from sora_core.editing.long import SampleWindow, Window
 from sora_core.randomness import generator
 
 from .comfy_model.transformer import PART
+from .editing_fit import image_inputs
 from .editing_wrap import CELLS
 from .guider import IntervalGuider
 
@@ -24,29 +24,30 @@ def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
     """Conditions of the whole video for one window: what is per latent frame is cut, prompts of other times go."""
     kept = []
     for states, options in conditioning:
-        mask, changed = options.get("mask"), dict(options)
+        mask = options.get("mask")
+        changed = {name: in_window(value, window, latent_frames) for name, value in options.items()}
         if isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[1] == latent_frames:
             changed["mask"] = mask[:, window.prompt_cells]
             if not changed["mask"].any():
                 continue
-        for name, value in options.items():
-            if isinstance(value, Tensor) and value.ndim == 5 and value.shape[2] == latent_frames:
-                changed[name] = value[:, :, window.cells]
         kept.append([states, changed])
     return kept
+
+
+def in_window(value: Any, window: Window, latent_frames: int) -> Any:
+    """A tensor `b c t h w` of the whole video, or a list of them, for one window; anything else as it is."""
+    if isinstance(value, list):
+        return [in_window(part, window, latent_frames) for part in value]
+    whole = isinstance(value, Tensor) and value.ndim == 5 and value.shape[2] == latent_frames
+    return value[:, :, window.cells] if whole else value
 
 
 def showing(conditioning: Any, known: Known) -> Any:
     """Conditions of a window that tell models with image inputs what the window takes over, too."""
     shown = []
     for states, options in conditioning:
-        changed = dict(options)
-        if "concat_mask" in options and "concat_latent_image" in options:
-            changed["concat_mask"] = known.mask
-            changed["concat_latent_image"] = torch.where(
-                known.mask < 1, known.clean, options["concat_latent_image"].to(known.clean)
-            )
-        shown.append([states, changed])
+        seen = "concat_mask" in options and "concat_latent_image" in options
+        shown.append([states, {**options, **(image_inputs(options, known) if seen else {})}])
     return shown
 
 

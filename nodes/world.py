@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy_api.latest import InputImpl, io
@@ -19,6 +19,9 @@ from .describe import LANGUAGES
 from .movie import played, temporary_file, write
 from .sampling_inputs import seed_input
 from .schema import advanced, schema
+
+if TYPE_CHECKING:
+    from sora_core.text.recognise import Reading
 
 TOYS = "toys"
 WORLDS = {TOYS: "sandbox", "painter": "painter", "arcade": "arcade"}
@@ -50,21 +53,21 @@ def shape_for(width: int, height: int, seconds: float, fps: float, loop: bool) -
     return shape
 
 
-def named(world: str, prompt: str) -> dict[str, str]:
+def named(world: str, prompt: str) -> Reading:
     """What a prompt names of the toys' world. Raises ValueError if that is nothing, and for a prompt of another world.
 
     An empty prompt names nothing and is always right.
     """
     from sora_core.data.worlds.attributes import SUBJECTS
-    from sora_core.text.recognise import recognise
+    from sora_core.text.recognise import read
 
-    if not prompt.strip():
-        return {}
+    known = read(prompt)
+    if not known.text:
+        return known
     said = " ".join(prompt.split())[:60]
     if world != TOYS:
         raise ValueError(f'only the seed draws the {world} world; empty the prompt "{said}", or choose toys')
-    known = recognise(prompt)
-    if not known:
+    if not (known.mentions or known.refused):
         raise ValueError(
             f'the prompt "{said}" names no toy, colour, place, light, motion or camera move that this world has; name a'
             f" toy ({', '.join(SUBJECTS)}), or leave the prompt empty"
@@ -147,7 +150,10 @@ class SoraWorldClips(io.ComfyNode):
         shape = shape_for(width, height, seconds, fps, loop)
         size = shape.num_frames, height, width
         kind = WORLDS[world]
-        attributes = completed(known, Draw(generator(seed, "world", "shown"))) if world == TOYS else None
+        attributes = None
+        if world == TOYS:
+            shown = Draw(generator(seed, "world", "shown"))
+            attributes = completed(known.attributes, shown, known.refused)
         draws = generator(seed, "world", kind)
         scene = scene_for(kind, draws, attributes, seconds=shape.num_frames / fps, loop=loop)
         mask, nearness = torch.zeros(size), torch.zeros(size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -242,6 +243,18 @@ def _go(container: av.container.InputContainer, stream: av.VideoStream, place: i
         container.seek(place, stream=stream, backward=False)
 
 
+def _go_back(container: av.container.InputContainer) -> None:
+    """Go to the first packet again. Raises ValueError for a bare stream, whose packets have no times to go by."""
+    try:
+        container.seek(0)
+    except av.FFmpegError as error:
+        name = Path(container.name).name
+        raise ValueError(
+            f"{name} holds a video without a container, which says nothing of times ({reason(error)}); put it into one,"
+            f" for instance with: ffmpeg -i {shlex.quote(name)} {shlex.quote(Path(name).stem + '.mkv')}"
+        ) from None
+
+
 def reason(error: Exception) -> str:
     """FFmpeg's own words for an error."""
     return getattr(error, "strerror", None) or str(error)
@@ -267,7 +280,7 @@ def _even(container: av.container.InputContainer, stream: av.VideoStream, rate: 
     """Whether the times of frames fit a rate, some left out perhaps, as far as the first packets tell, undecoded."""
     packets = (packet.pts for packet in container.demux(stream) if packet.pts is not None)
     times = sorted(islice(packets, LOOKED_AT))
-    container.seek(0)
+    _go_back(container)
     # Those that are shown last may wait for others that were not looked at.
     steps = [(b - a) * (stream.time_base or 0) * rate for a, b in pairwise(times[: LOOKED_AT - 32])]
     return all(step > 0.75 and abs(step - round(step)) < 0.25 for step in steps)
@@ -276,7 +289,7 @@ def _even(container: av.container.InputContainer, stream: av.VideoStream, rate: 
 def _counted_rate(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
     """The mean rate of a stream whose file does not say it, from when its packets are shown."""
     times = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
-    container.seek(0)
+    _go_back(container)
     if len(times) < 2 or stream.time_base is None or times[-1] == times[0]:
         return None
     rate = (len(times) - 1) / ((times[-1] - times[0]) * stream.time_base)

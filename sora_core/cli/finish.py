@@ -44,6 +44,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..editing.final import final_video
+    from ..editing.long_video import usual_overlap
     from ..editing.regenerate import Sampling
     from ..pipeline import Sora
     from ..shapes import VideoShape
@@ -68,6 +69,7 @@ def execute(arguments: argparse.Namespace) -> None:
     with tqdm(desc="sampling", unit="step", leave=False) as bar:
         frames = final_video(
             sora, reader, arguments.prompt, shape, arguments.seed, strength=arguments.strength, window=arguments.window,
+            overlap=usual_overlap(arguments.window),
             tile=arguments.tile and max(1, arguments.tile // step) * sora.config.dit.patch[1],
             sampling=Sampling(
                 steps=arguments.steps, guidance=arguments.guidance, sampler=arguments.sampler,

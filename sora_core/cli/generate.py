@@ -147,14 +147,14 @@ def sample(sora: Sora, shape: VideoShape, arguments: argparse.Namespace, kept: P
     """Put the latent `1 c t h w` on disk, with a progress bar; what an earlier run left there is taken up."""
     from tqdm import tqdm
 
-    from ..editing.long_video import long_video
+    from ..editing.long_video import long_video, usual_overlap
     from ..editing.regenerate import Sampling
 
     least = 12 / shape.fps
     seconds = arguments.window or max(2.0 if shape.seconds > WHOLE else shape.seconds, least)
     with tqdm(desc="sampling", unit="step", leave=False) as bar:
         long_video(
-            sora, arguments.prompt, shape, arguments.seed, window=seconds, overlap=min(0.5, seconds / 4), state=kept,
+            sora, arguments.prompt, shape, arguments.seed, window=seconds, overlap=usual_overlap(seconds), state=kept,
             sampling=Sampling(
                 steps=arguments.steps, guidance=arguments.guidance, negative=arguments.negative,
                 sampler=arguments.sampler, callback=lambda _: bar.update(),

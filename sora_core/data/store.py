@@ -105,6 +105,12 @@ class ClipStore:
         raise AssertionError("unreachable: row is below the number of clips")
 
 
+def _write_pin(pin: Path, about: dict[str, int] | list[str]) -> None:
+    """Write what a run begins with: a run that was killed meanwhile finds nothing, rather than half of it."""
+    with whole_or_absent(pin) as temporary:
+        temporary.write_text(json.dumps(about), encoding="utf-8")
+
+
 def pin_captions(store: ClipStore, run: Path) -> None:
     """Remember which captions a run begins with, so that a resumed run says the same of the same clips.
 
@@ -113,7 +119,7 @@ def pin_captions(store: ClipStore, run: Path) -> None:
     found = {shard.path.name: zlib.crc32(repr(shard.captions()).encode()) for shard in store.shards}
     pin = run / "captions.json"
     if not pin.exists():
-        pin.write_text(json.dumps(found), encoding="utf-8")
+        _write_pin(pin, found)
     for name, told in json.loads(pin.read_text(encoding="utf-8")).items():
         if found[name] != told:
             raise ValueError(f"the captions of {name} are not those that this run began with; begin another run")
@@ -123,7 +129,5 @@ def pinned_store(folder: Path, run: Path) -> ClipStore:
     """The store as it was when the run began, so that a resumed run draws the same clips."""
     pin = run / "data.json"
     if not pin.exists():
-        names = [shard.path.name for shard in ClipStore(folder).shards]
-        run.mkdir(parents=True, exist_ok=True)
-        pin.write_text(json.dumps(names), encoding="utf-8")
+        _write_pin(pin, [shard.path.name for shard in ClipStore(folder).shards])
     return ClipStore(folder, json.loads(pin.read_text(encoding="utf-8")))

@@ -17,9 +17,9 @@ from ..text.timeline import Segment
 from ..vae.chunks import whole_cells
 from ..vae.streaming import decode_parts, encode_stream
 from .geometry import Geometry
-from .long import SampleWindow, Window, plan
+from .long import SampleWindow, Window
 from .long_state import LongState, weights_fingerprint
-from .long_video import identity, sora_sampler, window_cells
+from .long_video import identity, planned, sora_sampler, window_cells
 from .preview import enlarge
 from .regenerate import DEFAULT, Sampling
 from .tiles import fitting_tile
@@ -49,8 +49,8 @@ def final_video(
         raise ValueError(f"strength is {strength}; it must be between 0 (only enlarged) and 1 (made anew)")
     latent = shape.latent(sora.config.vae.compression, sora.config.vae.channels, sora.config.dit.patch, 10**12)
     geometry = Geometry.of(sora.config.vae.compression, latent.channels)
-    seen, shared = window_cells(geometry, shape.fps, window, overlap)
-    windows = plan(latent.frames, seen, shared, anchor=False)
+    windows = planned(geometry, shape.fps, latent.frames, window, overlap, anchor=False)
+    seen, _ = window_cells(geometry, shape.fps, window, overlap)
     tile = tile or fitting_tile(latent, max(len(w.cells) for w in windows), sora.config.dit.patch)
     sample = sora_sampler(sora, [Segment(0, math.inf, prompt)], latent, shape.fps, seed, 0.0, sampling, tile)
     digests: list[bytes] = []

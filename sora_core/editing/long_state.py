@@ -96,4 +96,4 @@ class LongState:
         try:
             save_atomically({"latent_tensor": made}, path, about)
         except OSError as error:
-            raise ValueError(f"{path} cannot be written: {error}; make room there and run again") from None
+            raise ValueError(f"{path} cannot be written: {error}; make room there, or allow writing") from None

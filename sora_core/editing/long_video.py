@@ -39,6 +39,24 @@ def window_cells(geometry: Geometry, fps: float, seconds: float, overlap: float)
     return geometry.latent_frames(max(1, round(seconds * fps))), max(1, past_cells(geometry, fps, overlap))
 
 
+def usual_overlap(window: float) -> float:
+    """The seconds that windows of so many seconds share where nothing else is asked for."""
+    return min(0.5, window / 4)
+
+
+def planned(
+    geometry: Geometry, fps: float, latent_frames: int, window: float, overlap: float, *, anchor: bool = True,
+    loop: bool = False,
+) -> list[Window]:  # fmt: skip
+    """`plan` of a `window` and an `overlap` in seconds; what it raises then says how long a latent frame is."""
+    cells = window_cells(geometry, fps, window, overlap)
+    try:
+        return plan(latent_frames, *cells, anchor=anchor, loop=loop)
+    except ValueError as error:
+        each = (geometry.num_frames(3) - geometry.num_frames(2)) / fps
+        raise ValueError(f"{error}; a latent frame is {each:g} s here") from None
+
+
 def past_cells(geometry: Geometry, fps: float, seconds: float) -> int:
     """Latent frames of the last `seconds` of a video, none of which is its first."""
     return geometry.latent_frames(round(seconds * fps) + 1) - 1
@@ -71,7 +89,7 @@ def long_video(
     """
     latent = sora.latent_shape(shape)
     geometry = Geometry.of(sora.config.vae.compression, latent.channels)
-    windows = plan(latent.frames, *window_cells(geometry, shape.fps, window, overlap), anchor=anchor, loop=loop)
+    windows = planned(geometry, shape.fps, latent.frames, window, overlap, anchor=anchor, loop=loop)
     again = fused_cells(geometry, shape.fps, fusion)
     segments = [Segment(0, math.inf, prompt)] if isinstance(prompt, str) else prompt
     file = None

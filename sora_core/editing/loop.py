@@ -40,10 +40,10 @@ def rolled(model: Denoiser, sigmas: Tensor, stride: int = 1) -> Denoiser:
 
 
 def roll_conditions(conditions: Any, latent_frames: int, shift: int) -> Any:
-    """Roll every tensor `b c t h w` with that many latent frames, in nested dicts and lists; the rest is untouched."""
+    """Roll every tensor `b ... c t h w` with that many latent frames, in nested dicts and lists; no others."""
     if isinstance(conditions, Tensor):
-        along_time = conditions.ndim == 5 and conditions.shape[2] == latent_frames
-        return conditions.roll(shift, dims=2) if along_time else conditions
+        along_time = conditions.ndim >= 5 and conditions.shape[-3] == latent_frames
+        return conditions.roll(shift, dims=-3) if along_time else conditions
     if isinstance(conditions, dict):
         return {key: roll_conditions(value, latent_frames, shift) for key, value in conditions.items()}
     if isinstance(conditions, list):

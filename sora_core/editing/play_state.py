@@ -105,7 +105,7 @@ class Play:
             aside = self._set_aside(after)
             os.replace(self.folder / NEXT, self.file(after + 1))
         except OSError as error:
-            raise ValueError(f"{self.folder} cannot be written: {error}; make room there and run again") from None
+            raise ValueError(f"{self.folder} cannot be written: {error}; make room there, or allow writing") from None
         return aside
 
     def _set_aside(self, after: int) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import torch
 
@@ -35,18 +36,21 @@ very really simple animation cinematic realistic next over under into near there
 """Words that do not name a thing of their own, so that a subject may be drawn beside them."""
 
 
-def completed(known: dict[str, str], draw: Draw) -> Attributes:
+def completed(known: dict[str, str], draw: Draw, refused: Collection[tuple[str, str]] = frozenset()) -> Attributes:
     """What a prompt names (`recognise`) completed at random: never with a wall, now and then with a second subject.
 
-    What is known is drawn all the same and put aside, so that one more word of a prompt changes little else.
+    Nothing that is `refused` (`Reading.refused`) is drawn. What is known is drawn all the same and put aside, so that
+    one more word of a prompt changes little else.
     """
     chosen = dict(known)
     for name, values in ATTRIBUTES.items():
         if name.startswith("second_") or name == "occluder":
             continue
-        value = draw.choice(values)
-        chosen.setdefault(name, value)
+        start = values.index(draw.choice(values))
+        left = [value for value in (*values[start:], *values[:start]) if (name, value) not in refused]
+        chosen.setdefault(name, (left or values)[0])
     others = [value for value in ATTRIBUTES["second_subject"] if value not in ("none", chosen["subject"])]
+    others = [value for value in others if ("subject", value) not in refused] or others
     colours = [value for value in ATTRIBUTES["second_colour"] if value not in ("none", chosen["colour"])]
     companion, colour, side = draw.choice(others), draw.choice(colours), draw.choice(SIDES[1:])
     if chosen.get("second_subject", "none") != "none":
@@ -133,7 +137,7 @@ def expand(prompt: str, generator: torch.Generator, language: str | None = None)
     if language is None:
         language = "zh" if _CHINESE.search(prompt) else "en"
     known, draw = read(prompt), Draw(generator)
-    attributes = completed(known.attributes, draw)
+    attributes = completed(known.attributes, draw, known.refused)
     missing = set(ATTRIBUTES) - set(known.mentions)
     if "subject" in missing and not set(_VAGUE.split()).issuperset(known.other_words):
         missing -= {"subject", "colour", "second_subject", "second_colour"}

@@ -15,7 +15,19 @@ _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff_]+|[,.;:!?，。；：！
 _CAMERA = frozenset({"camera", "cameras", "shot", "view", "lens", "镜头", "机位", "相机", "影机", "像机", "运镜"})
 _CLAUSE_END = frozenset({"as", "while", "of", "that", "where", "showing"})
 _COPULAS = frozenset({"is", "are", "was", "looks", "coloured", "colored", "painted", "是", "为", "呈"})
-_NEGATIONS = frozenset({"no", "without", "没", "无"})
+_NEGATIONS = frozenset({"no", "not", "without", "never", "neither", "nor", "cannot", "没", "无", "不", "别", "勿"})
+_SHORTENED = frozenset({"don", "doesn", "didn", "isn", "aren", "wasn", "won", "can", "shouldn", "mustn"})
+_BEFORE_BIE = frozenset("请也就可但都万你")
+_LIGHT = """
+a an any the in on at by of to from with behind under during in front be being is have has show put add include use want
+need see pass passes passing go goes going move moves let make hidden blocked covered it there
+有 要 用 需 想 许 准 能 会 在 被 带 加 含 是 放 让 出 现 看 到 见 任 何 一 个 堵 面 块 道 扇 条 只 辆 座 枚 朵 艘 颗
+间 栋 架 前 后 方 做 往 向 从 那 这 些
+"""
+_BETWEEN = frozenset(_LIGHT.split())
+"""Words that may stand between a negation and what it refuses: any other one is what it speaks of instead."""
+_LETS = frozenset({"the", "let", "make", "让"})
+_ALSO = frozenset({"or", "nor", "或", "和", "、"})
 _IGNORED = "ignore"
 
 
@@ -37,12 +49,13 @@ class Reading:
     """A prompt as it was understood.
 
     `text` is the prompt without the space around it, `mentions` are the phrases that count, by attribute,
-    and `other_words` are the words that belong to no phrase.
+    `other_words` are the words that belong to no phrase, and `refused` are the (attribute, value) that are not to be.
     """
 
     text: str
     mentions: dict[str, Mention]
     other_words: tuple[str, ...]
+    refused: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -218,27 +231,89 @@ def _bind_subjects(words: list[_Word], mentions: list[Mention]) -> dict[str, Men
     return chosen
 
 
+def _negates(words: list[_Word], i: int) -> bool:
+    """Whether a word refuses what comes after it; "能不能", "有没有", "特别" and "believe it or not" do not."""
+    text, before = words[i].text, words[i - 1] if i else None
+    after = words[i + 1].text if i + 1 < len(words) else ""
+    if text == "t":
+        return before is not None and before.text in _SHORTENED
+    if text not in _NEGATIONS or before is None or before.separates:
+        return text in _NEGATIONS
+    if text == "别":
+        return before.text in _BEFORE_BIE
+    return before.text != after if text in ("不", "没") else before.text not in ("or", "why", "if")
+
+
+def _refused(words: list[_Word], mentions: list[Mention]) -> set[Mention]:
+    """The mentions that are named only to be left out: "without a wall", "not a red ball but ...", "不要墙"."""
+    starts = {mention.first_word: number for number, mention in enumerate(mentions)}
+    inside = {i for mention in mentions for i in range(mention.first_word, mention.last_word + 1)}
+    refused: set[Mention] = set()
+    for i in range(len(words)):
+        if i in inside or not _negates(words, i):
+            continue
+        place = i + 1
+        while place not in starts and place < len(words) and words[place].text in _BETWEEN:
+            if words[place].text == "只" and words[place - 1].text not in ("一", "何"):
+                break
+            place += 1
+        if place not in starts:
+            continue
+        number = starts[place]
+        if words[i].text not in ("no", "without") and _LETS & {word.text for word in words[i + 1 : place]}:
+            # "do not let the ball bounce" is about the ball, and refuses what it does
+            while number < len(mentions) and mentions[number].attribute in ("colour", "subject"):
+                number += 1
+            if number == len(mentions) or any(word.separates for word in words[i : mentions[number].first_word]):
+                continue
+        refused.update(_together(words, mentions[number:], i))
+    return refused
+
+
+def _together(words: list[_Word], mentions: list[Mention], negation: int) -> list[Mention]:
+    """The first of some mentions, and those that the negation before it refuses as well."""
+    first, *rest = mentions
+    before = [word.text for word in words[max(0, negation - 2) : negation]]
+    describes = bool(before) and (before[-1] in {"a", "an", "the"} or "一" in before)
+    found = [first]
+    if first.attribute == "colour" and rest and rest[0].attribute == "subject" and not describes:
+        found += rest[:1] if first.last_word < rest[0].first_word and _binds(words, first, rest[0]) else []
+    for mention in rest[len(found) - 1 :]:
+        between = [word.text for word in words[found[-1].last_word + 1 : mention.first_word]]
+        if mention.attribute != found[-1].attribute or not between or between[0] not in _ALSO:
+            break
+        if not _BETWEEN.issuperset(between[1:]):
+            break
+        found.append(mention)
+    return found
+
+
 def read(prompt: str) -> Reading:
     """The prompt with the phrases that name attributes of a clip.
 
-    A wall after "no" and the like names nothing; of several motions, cameras, times or places the longest phrase that
-    is not a mere hint counts, and among equals the first.
+    What "no", "not" and the like refuse is not named; of several motions, cameras, times or places the longest phrase
+    that is not a mere hint counts, and among equals the first.
     """
     text = prompt.strip()
     words = _words(text)
-    mentions = [
-        mention
-        for mention in _all_mentions(words)
-        if not (mention.first_word and words[mention.first_word - 1].text in _NEGATIONS)
-    ]
+    all_mentions = _all_mentions(words)
+    refused = _refused(words, all_mentions)
+    mentions = [mention for mention in all_mentions if mention not in refused]
     chosen = _bind_subjects(words, mentions)
     ranked = sorted(mentions, key=lambda m: (m.weak, m.first_word - m.last_word, m.first_word))
     for mention in ranked:
         if mention.attribute not in ("subject", "colour", _IGNORED):
             chosen.setdefault(mention.attribute, mention)
-    taken = {i for mention in mentions for i in range(mention.first_word, mention.last_word + 1)}
+    taken = {i for mention in all_mentions for i in range(mention.first_word, mention.last_word + 1)}
     rest = tuple(word.text for i, word in enumerate(words) if i not in taken and not word.separates)
-    return Reading(text, {name: chosen[name] for name in ATTRIBUTES if name in chosen}, rest)
+    # "No red ball" has nothing against other things that are red.
+    things = {mention.last_word for mention in refused if mention.attribute == "subject"}
+    values = {
+        (mention.attribute, mention.value)
+        for mention in refused
+        if mention.attribute != "colour" or not any(0 < thing - mention.last_word <= 4 for thing in things)
+    }
+    return Reading(text, {name: chosen[name] for name in ATTRIBUTES if name in chosen}, rest, frozenset(values))
 
 
 def recognise(prompt: str) -> dict[str, str]:

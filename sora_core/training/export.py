@@ -57,7 +57,13 @@ def trained_parts(
             weights = averaged_weights(path, inner)[0]
         else:
             path = base or BUNDLED
-            weights = read_checkpoint(path).parts[part]
+            found = read_checkpoint(path)
+            if getattr(found.config, part) != getattr(config, part):
+                raise ValueError(
+                    f"the preset {config.name} has another {part} network than {path.name}; train one and give its run"
+                    f" with --{part}"
+                )
+            weights = found.parts[part]
         check_weights(str(path), inner, modules[part].state_dict(), weights)
         modules[part].load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
     vae, text = modules["vae"], modules["text"]

@@ -392,6 +392,36 @@ def test_ruler_of_frames_goes_by_the_rate_at_each_block(tab, workflow):
     assert tab.panel(first) == "0s"
 
 
+def press_bypass(tab, node):
+    """Bypass a node, or no longer, as a person does: with Ctrl+B."""
+    tab.run("id => { app.canvas.deselectAll(); app.canvas.select(app.graph.getNodeById(id)); }", node)
+    tab.page.locator("#graph-canvas").focus()
+    tab.page.keyboard.press("Control+b")
+    tab.until("id => [0, 4].includes(app.graph.getNodeById(id).mode)", node)
+
+
+def test_bypassed_blocks_count_for_nothing(tab, workflow):
+    first, last = 11, 12
+    given = f"() => app.graph.getNodeById({last}).widgets.at(-1).element.querySelectorAll('[data-kind]').length"
+    tab.open(workflow("first_last_keyframes"))
+    tab.until(f"() => ({given})() === 2")
+    press_bypass(tab, first)
+    tab.until(f"() => ({given})() === 1")
+    press_bypass(tab, first)
+    tab.until(f"() => ({given})() === 2")
+
+
+def test_muted_blocks_hand_nothing_on(tab, workflow):
+    tab.open(workflow("text_to_video"))
+    tab.run("() => localStorage.setItem('Sora.SecondsPerWork', 1e-3)")
+    tab.set(GRID, "seconds", 1.0)
+    assert "about" in tab.panel(GRID)
+    tab.run("() => { app.graph.getNodeById(4).mode = 2; }")
+    tab.set(GRID, "seconds", 2.0)
+    assert "about" not in tab.panel(GRID)
+    tab.run("() => localStorage.removeItem('Sora.SecondsPerWork')")
+
+
 def test_timeline_lasts_as_long_as_the_block_takes_it_for(tab, workflow):
     """The 16 frames of this grid are held by cells of 17, so its last prompt may begin at 2 seconds."""
     tab.open(workflow("prompt_timeline"))

@@ -343,3 +343,10 @@ def test_a_container_that_begins_before_its_first_picture_loses_no_frame(tmp_pat
     found = brightness(reader)
     assert reader.num_frames == len(found) == 12
     assert all(abs(value - 20 * i) < 8 for i, value in enumerate(found)), found
+
+
+def test_a_bare_stream_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "raw 1.h264"
+    make(path, [grey(8 * i) for i in range(12)])
+    with pytest.raises(ValueError, match=r"raw 1\.h264 holds a video without a container.*'raw 1\.mkv'"):
+        VideoReader(path)

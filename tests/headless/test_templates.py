@@ -13,6 +13,8 @@ from sora_core.headless.comfy_program import to_api
 from sora_core.headless.runner import run_prompt
 from sora_core.headless.thumbnails import HEIGHT, WIDTH
 from sora_core.headless.workflow import read_workflow
+from sora_core.text.recognise import recognise
+from sora_core.text.timeline import parse
 from sora_core.video import VideoWriter
 
 FOLDER = Path(__file__).resolve().parents[2] / "workflows"
@@ -151,6 +153,15 @@ def test_template_explains_itself_and_names_its_packs(name):
         if node is not note:
             pack = "sora-video" if node["type"].startswith("Sora") else "comfy-core"
             assert node["properties"]["cnr_id"] == pack, node["type"]
+
+
+def test_long_video_asks_for_nothing_that_later_windows_cannot_change():
+    """Sora Mini goes on from what it sees: place and light stay, whatever the prompts say; motion and camera follow."""
+    (block,) = [node for node in graph_of("long_video")["nodes"] if node["type"] == "SoraPromptTimeline"]
+    asked = [recognise(segment.prompt) for segment in parse(block["widgets_values"][0])]
+    for attribute in ("subject", "colour", "environment", "time"):
+        assert len({known[attribute] for known in asked}) == 1, attribute
+    assert len({(known["motion"], known.get("camera")) for known in asked}) == len(asked)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

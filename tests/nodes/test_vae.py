@@ -180,6 +180,23 @@ def test_grid_of_a_foreign_video_vae_holds_every_frame(run, wan, frames_of, fram
     assert images.shape == (frames, 24, 40, 3)
 
 
+def test_a_latent_of_another_vae_gets_one_sentence(run, wan):
+    other = {"samples": torch.zeros(1, 48, 3, 4, 4)}
+    with pytest.raises(ValueError, match="has 48 channels; this VAE decodes 16: connect the VAE of the model that"):
+        run("SoraDecodeVideo", vae=wan, latent=other, fps=8.0)
+
+
+def test_the_latent_of_an_image_is_a_video_of_one_frame(run, nano, wan, frames_of):
+    for vae in (nano[2], wan):
+        samples = torch.randn(2, 16, 4, 6, generator=torch.Generator().manual_seed(0))
+        made = [
+            frames_of(run("SoraDecodeVideo", vae=vae, latent={"samples": one}, fps=8.0, batch_index=1)[0])[0]
+            for one in (samples, samples.unsqueeze(2))
+        ]
+        assert made[0].shape == (1, 32, 48, 3)
+        assert torch.equal(*made)
+
+
 def test_image_vae_gives_an_image_grid_and_refuses_video(run, image_vae, frames_of):
     latent = run("SoraNoiseGrid", vae=image_vae, width=10, height=6, seconds=0.0)[0]
     assert latent["samples"].shape == (1, 3, 6, 10)

@@ -1,5 +1,7 @@
 """Stock blocks wired around ours in ways that users try: each does what it does with any other model."""
 
+import math
+
 import pytest
 import torch
 
@@ -77,6 +79,16 @@ def test_a_shift_that_a_model_was_patched_with_holds(run, nano, grid):
     ]
     assert torch.equal(schedules[0], schedules[1])
     assert not torch.equal(schedules[0], schedules[2])
+
+
+@pytest.mark.parametrize("block", ["ModelSamplingFlux", "ModelSamplingLTXV"])
+def test_a_shift_that_is_told_as_its_logarithm_holds_too(run, nano, grid, block):
+    size = {"width": 512, "height": 512} if block == "ModelSamplingFlux" else {}
+    patched = run(block, model=nano[0], max_shift=2.0, base_shift=2.0, **size)[0]
+    expected = run("SoraSchedule", model=nano[0], latent=grid(), steps=4, shift=math.exp(2))[0]
+    torch.testing.assert_close(run("SoraSchedule", model=patched, latent=grid(), steps=4)[0], expected)
+    chosen = run("SoraSchedule", model=patched, latent=grid(), steps=4, shift=3.0)[0]
+    assert torch.equal(chosen, run("SoraSchedule", model=nano[0], latent=grid(), steps=4, shift=3.0)[0])
 
 
 def test_the_model_of_a_loop_makes_no_long_video(run, nano, prompts, grid):

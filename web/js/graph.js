@@ -36,12 +36,22 @@ export function widgetOf(node, name) {
   return node.widgets?.find((widget) => widget.name === name);
 }
 
-/** The node connected to an input, behind any reroutes. */
+/** LiteGraph's modes of nodes that are left out of a run, and of those that hand on what they are given. */
+const [MUTED, BYPASSED] = [2, 4];
+
+/** The node that an input gets its value from in a run, behind reroutes and bypassed nodes. */
 export function upstream(node, name) {
-  const slot = node.inputs?.findIndex((input) => input.name === name) ?? -1;
-  let source = slot < 0 ? null : node.getInputNode(slot);
-  for (let i = 0; source?.type === "Reroute" && i < 64; i++) source = source.getInputNode(0);
-  return source;
+  let slot = node.inputs?.findIndex((input) => input.name === name) ?? -1;
+  const type = node.inputs?.[slot]?.type;
+  for (let i = 0; slot >= 0 && i < 64; i++) {
+    const source = node.getInputNode(slot);
+    if (source?.mode === MUTED) return null;
+    if (source?.type === "Reroute") slot = 0;
+    else if (source?.mode === BYPASSED) slot = source.inputs?.findIndex((input) => input.type === type) ?? -1;
+    else return source;
+    node = source;
+  }
+  return null;
 }
 
 /** The value that an input will have; undefined when a connected node only knows it once it runs. */
@@ -70,7 +80,8 @@ export function setValue(node, name, value) {
 export function samplerOf(node) {
   let waiting = [node];
   for (let i = 0; waiting.length && i < 64; i++) {
-    const found = waiting.find((here) => widgetOf(here, "steps"));
+    waiting = waiting.filter(({ mode }) => mode !== MUTED);
+    const found = waiting.find((here) => here.mode !== BYPASSED && widgetOf(here, "steps"));
     if (found) return found;
     waiting = waiting.flatMap((here) => {
       const slot = here.outputs?.findIndex((output) => output.type === "LATENT") ?? -1;

@@ -107,6 +107,8 @@ app.registerExtension({
   setup() {
     app.ui?.settings?.addEventListener?.("Comfy.Locale.change", () => setTimeout(refresh));
     api.addEventListener("graphCleared", refreshSoon);
+    // A node that is bypassed or muted is told nothing of it.
+    api.addEventListener("graphChanged", refreshSoon);
     api.addEventListener("executed", refreshSoon);
     api.addEventListener("progress", ({ detail }) => measure(detail, sizeOf) && refreshSoon());
   },

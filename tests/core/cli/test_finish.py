@@ -48,3 +48,9 @@ def test_a_run_that_failed_goes_on_from_its_windows(nano_file, preview, tmp_path
 def test_the_file_is_written_as_asked_for(nano_file, preview, tmp_path):
     assert finish(nano_file, preview, tmp_path / "a.mkv", "--codec", "vp9", "--crf", 50) == DONE
     assert VideoReader(tmp_path / "a.mkv").num_frames == 17
+
+
+def test_a_short_window_hands_over_less(nano_file, tmp_path):
+    with VideoWriter(tmp_path / "fast.mp4", 48, 32, 24) as writer:
+        writer.write(torch.zeros(17, 32, 48, 3))
+    assert finish(nano_file, tmp_path / "fast.mp4", tmp_path / "out.mp4", "--window", 0.3) == DONE

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from sora_core.cli import main
 from sora_core.data.generate import generate_shards
 from sora_core.data.latents import LatentShard, encode_store
 from sora_core.data.mixture import DIRECTED_WEIGHT, clip_weights, shard_weights
-from sora_core.data.store import ClipStore
+from sora_core.data.store import ClipStore, pin_captions, pinned_store
 from sora_core.data.worlds.attributes import Attributes
 from sora_core.data.worlds.catalogue import WORLDS, mirrors, shown
 from sora_core.text.recognise import recognise
@@ -155,3 +157,17 @@ def test_shards_of_other_clips_are_not_taken_for_those_asked_for(tmp_path):
     for change in ({"clips": 2}, {"seed": 1}):
         with pytest.raises(ValueError, match="is there with 1 clips of seed 0, not"):
             generate_shards(tmp_path, shards=1, num_frames=2, **({"clips": 1} | change))
+
+
+def test_a_run_that_ended_while_it_noted_its_clips_can_begin_again(folder, tmp_path, monkeypatch):
+    def half(path, text, **options):
+        path.write_bytes(text[: len(text) // 2].encode())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for pin in (lambda: pinned_store(folder, tmp_path), lambda: pin_captions(ClipStore(folder), tmp_path)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "write_text", half)
+            with pytest.raises(OSError, match="No space left"):
+                pin()
+        pin()
+    assert {path.name for path in tmp_path.iterdir()} == {"data.json", "captions.json"}

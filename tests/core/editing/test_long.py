@@ -9,7 +9,7 @@ import torch
 from sora_core.diffusion.conditioning import Known
 from sora_core.editing.long import Window, known_in, match_statistics, plan, sample_long, statistics
 from sora_core.editing.long_state import LongState
-from sora_core.editing.long_video import long_video, window_cells
+from sora_core.editing.long_video import long_video, planned, window_cells
 from sora_core.shapes import LatentShape, VideoShape
 from sora_core.stored_latent import StoredLatent
 from sora_core.text.timeline import parse
@@ -81,6 +81,12 @@ def test_window_and_overlap_are_rounded_to_latent_frames(geometry):
     assert window_cells(geometry, 8, 2.0, 1.0) == (5, 2)
     with pytest.raises(ValueError, match="overlap is 0 seconds"):
         window_cells(geometry, 8, 2.0, 0)
+
+
+def test_a_window_that_is_too_short_is_refused_in_seconds(geometry):
+    assert planned(geometry, 8, 20, 2.0, 0.5) == plan(20, 5, 1)
+    with pytest.raises(ValueError, match=r"window is 2 latent frames; .* 3; a latent frame is 0\.5 s here"):
+        planned(geometry, 8, 20, 0.5, 0.1)
 
 
 def test_the_past_is_handed_over_as_it_is():

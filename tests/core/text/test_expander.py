@@ -103,3 +103,13 @@ def test_a_thing_that_is_alone_stays_alone(prompt):
         found = expand(prompt, torch.Generator().manual_seed(seed))
         assert set(pieces(prompt)) <= set(pieces(found)) | {"a"}
         assert recognise(found).get("second_subject", "none") == "none"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "attribute", "value"),
+    [("a red ball, not at night", "time", "night"), ("一个红色的球，不要在沙漠里", "environment", "desert")],
+)
+def test_what_the_user_refuses_is_not_drawn(prompt, attribute, value):
+    found = {recognise(_expand(prompt, seed))[attribute] for seed in range(30)}
+    assert len(found) > 1
+    assert value not in found

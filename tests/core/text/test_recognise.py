@@ -43,6 +43,45 @@ def test_prompts_are_understood(prompt, expected):
     assert recognise(prompt) == expected
 
 
+BALL = {"subject": "ball", "colour": "red"}
+CUBE = {"subject": "cube", "colour": "blue"}
+_REFUSALS = [
+    ("a red ball without a wall", BALL, {("occluder", "wall")}),
+    ("a red ball that isn't behind a brick wall", BALL, {("occluder", "wall")}),
+    ("a red ball, don't put a fence or a wall in front", BALL, {("occluder", "wall")}),
+    ("a red ball, never passes behind a wall", BALL, {("occluder", "wall")}),
+    ("一个红色的球，不要墙", BALL, {("occluder", "wall")}),
+    ("一个红色的球，别让墙挡住它", BALL, {("occluder", "wall")}),
+    ("一个红色的球，前面没有一堵墙", BALL, {("occluder", "wall")}),
+    ("一个红色的球，没有被墙挡住", BALL, {("occluder", "wall")}),
+    ("a red ball without a blue cube", BALL, {("subject", "cube")}),
+    ("not a red ball but a blue cube", CUBE, {("subject", "ball")}),
+    ("不要红色的球，要蓝色的立方体", CUBE, {("subject", "ball")}),
+    ("a ball that is not red but blue", {"subject": "ball", "colour": "blue"}, {("colour", "red")}),
+    ("一个不是红色的球", {"subject": "ball"}, {("colour", "red")}),
+    ("a red ball that doesn't bounce, not at night", BALL, {("motion", "bounce"), ("time", "night")}),
+    ("don't let the red ball bounce", BALL, {("motion", "bounce")}),
+    ("一个红色的球，别让球跳", BALL, {("motion", "bounce")}),
+    ("一个红色的球，镜头不要推近，不在沙漠里", BALL, {("camera", "push_in"), ("environment", "desert")}),
+    ("no text, a red ball", BALL, set()),
+    ("believe it or not a red ball", BALL, set()),
+    ("without sound a red ball", BALL, set()),
+    ("能不能做一个红色的球", BALL, set()),
+    ("有没有一个红色的球", BALL, set()),
+    ("特别红的球", BALL, set()),
+    ("不过有一个红色的球", BALL, set()),
+    ("不只有一个红色的球", BALL, set()),
+    ("一个红色的球不停地绕圈", BALL | {"motion": "circle"}, set()),
+    ("a red ball does not move", BALL | {"motion": "still"}, set()),
+]
+
+
+@pytest.mark.parametrize(("prompt", "named", "refused"), _REFUSALS, ids=[prompt for prompt, *_ in _REFUSALS])
+def test_what_a_prompt_refuses_is_not_named(prompt, named, refused):
+    found = read(prompt)
+    assert (found.attributes, found.refused) == (named, refused)
+
+
 @pytest.mark.parametrize("language", lexicon.LANGUAGES)
 @pytest.mark.parametrize("style", STYLES)
 def test_captions_are_read_back(language, style):

@@ -143,3 +143,9 @@ def test_training_goes_on_from_a_model_of_a_shape_that_no_preset_has(clips, tmp_
     assert main(["train", "dit", "--data", str(clips), "--init", str(start), "--out", str(run), "--steps", "1"]) == 0
     assert main(["export", "--base", str(start), "--dit", str(run), "--out", str(out)]) == 0
     assert read_checkpoint(out).config == config
+
+
+def test_a_preset_that_the_bundled_parts_do_not_fit_asks_for_runs_of_its_own():
+    with pytest.raises(ValueError, match=r"preset nano has another vae network than sora-mini\.safetensors; .*--vae"):
+        trained_parts(preset("nano"), None, None)
+    trained_parts(preset("mini"), None, None)

@@ -149,6 +149,11 @@ def wan21_i2v() -> Native:
     return Native("wan21_i2v", built("WAN21_I2V", unet), cell_vae(16, 4, 8), 32)
 
 
+def vace() -> Native:
+    unet = {**WAN, "model_type": "vace", "in_dim": 16, "out_dim": 16, "vace_layers": 1, "vace_in_dim": 96}
+    return Native("vace", built("WAN21_Vace", unet), cell_vae(16, 4, 8), 32)
+
+
 def wan22() -> Native:
     unet = {**WAN, "model_type": "t2v", "in_dim": 48, "out_dim": 48}
     return Native("wan22", built("WAN22_T2V", unet), cell_vae(48, 4, 16), 32)
@@ -215,13 +220,15 @@ FAMILIES = {
     make.__name__: make
     for make in (wan21, ltx, hunyuan, wan22, wan21_i2v, hunyuan15, mochi, cosmos, cosmos2)
 }  # fmt: skip
+GUIDED = {"vace": vace}
+"""Members that want more than a prompt, for tests that give it."""
 
 
 @pytest.fixture(scope="session", params=["nano", *FAMILIES])
 def native(request, nano, comfy) -> Native:
     """Every kind of model in turn."""
     if request.param != "nano":
-        return FAMILIES[request.param]()
+        return {**FAMILIES, **GUIDED}[request.param]()
     model, _, vae = nano
     return Native("nano", model, vae, model.model.diffusion_model.config.text_width)
 

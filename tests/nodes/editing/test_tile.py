@@ -43,6 +43,13 @@ def test_a_wide_frame_is_seen_in_tiles_and_what_is_given_stays(native, run, stoc
     assert out["samples"][~given].std() > 0.1
 
 
+@pytest.mark.parametrize("native", ["ltx"], indirect=True)
+def test_tokens_are_those_that_the_network_makes(native, run, pack):
+    latent, _ = wide(native, run)
+    tokens, _ = native.model.model.diffusion_model.patchifier.patchify(latent["samples"])
+    assert pack.nodes.native.count_tokens(native.model, latent["samples"]) == tokens.shape[1] == 2 * 8 * 12
+
+
 def test_a_frame_of_one_tile_is_left_alone(run, nano, even_grid, sample):
     (model,) = run("SoraTileModel", model=nano[0], vae=nano[2])
     assert torch.equal(sample(even_grid, model=model), sample(even_grid))

@@ -10,6 +10,9 @@ examples:
   sora train text --init my-model.safetensors --out runs/words --steps 600        (more words for its text encoder)
   sora train judge --data data/sandbox --out runs/judge --steps 7000    (what `sora evaluate` scores with)
   sora train captioner --data data/sandbox --out runs/captioner --steps 1800      (what `sora caption` describes with)
+  sora train critic --data data/sandbox --out runs/critic --steps 1000            (reads latents; for the next line)
+  sora train dit  --data data/sandbox --init my-model.safetensors --critic runs/critic/critic.safetensors \
+      --out runs/dit --steps 100000                                (small things count as much as can be told of them)
   torchrun --standalone --nproc-per-node 2 -m sora_core train dit --data data/sandbox --out runs/dit --steps 100000 \
       --slots 2                                                         (the same run as one process with --slots 2;
                                                                          a process for each core is the fastest)
@@ -34,14 +37,14 @@ if TYPE_CHECKING:
     from ..data.store import ClipStore
     from ..training.loop import Task
 
-RATES = {"vae": 1e-3, "text": 1e-3, "dit": 1e-3, "judge": 1e-3, "captioner": 1e-3}
+RATES = {"vae": 1e-3, "text": 1e-3, "dit": 1e-3, "judge": 1e-3, "captioner": 1e-3, "critic": 2e-3}
 """Peak learning rates that worked for the shipped models."""
 PICTURES = 0.3
 """Share of single frames among the samples of the transformer, where nothing is said."""
 KNOWN = {
-    "data": ("vae", "dit", "judge", "captioner"), "vae": ("dit", "judge"), "text": ("dit",), "share": ("dit",),
-    "pictures": ("dit",), "regenerate": ("vae",), "compile": ("vae", "dit"),
-    "shard": ("dit",),
+    "data": ("vae", "dit", "judge", "captioner", "critic"), "vae": ("dit", "judge", "critic"), "text": ("dit",),
+    "share": ("dit",), "pictures": ("dit",), "regenerate": ("vae",), "compile": ("vae", "dit"), "shard": ("dit",),
+    "critic": ("dit",),
 }  # fmt: skip
 """The parts that an option is for; those that are not here are for all."""
 
@@ -51,12 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "part",
         choices=tuple(RATES),
-        help="compression network, text encoder, transformer, judge or captioner",
+        help="compression network, text encoder, transformer, judge, captioner or critic",
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="shards of clips, as `sora worlds` makes them")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run: state, log, contact sheets")
     parser.add_argument("--steps", type=int, required=True, metavar="N", help="length of the whole run")
-    parser.add_argument("--vae", type=Path, metavar="RUN", help="for dit and judge: folder of the vae training")
+    parser.add_argument("--vae", type=Path, metavar="RUN", help="for dit, judge and critic: folder of the vae training")
     parser.add_argument("--text", type=Path, metavar="RUN", help="for dit: folder of the text training")
     parser.add_argument("--init", type=Path, metavar="FILE", help="model file to start from (default: fresh weights)")
     parser.add_argument(
@@ -71,6 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--regenerate", type=Path, metavar="FILE",
         help="for vae: model file whose transformer noises and denoises every other batch of latents, so that the"
         " decoder learns to smooth over what generated latents get wrong",
+    )  # fmt: skip
+    parser.add_argument(
+        "--critic", type=Path, metavar="FILE",
+        help="for dit: predictions shall look to this critic as the clips do, too: small things are learnt sooner",
     )  # fmt: skip
     parser.add_argument(
         "--preset", metavar="NAME", help="nano, mini, S, B, L, XL, XXL (default: that of --init, or mini)"
@@ -136,6 +143,8 @@ def execute(arguments: argparse.Namespace) -> None:
             finish_judge(task, ema, arguments.out / "judge.safetensors", arguments.steps)
         if arguments.part == "captioner" and parallel.rank() == 0:
             finish_captioner(task, ema, arguments.out / "captioner.safetensors", arguments.steps)
+        if arguments.part == "critic" and parallel.rank() == 0:
+            finish_critic(task, ema, arguments.out / "critic.safetensors", arguments.steps)
 
 
 def finish_judge(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:
@@ -170,6 +179,23 @@ def finish_captioner(task: Task, ema: dict[str, Tensor], path: Path, steps: int)
     print(path)
 
 
+def finish_critic(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:
+    """Write the averaged critic and print how often it is right about held-out clips under noise."""
+    from ..training.critic import CriticTask, save_critic
+    from ..training.loop import averaged
+    from . import say
+
+    assert isinstance(task, CriticTask)
+    with averaged(task.module, ema):
+        accuracy = task.accuracy()
+        save_critic(path, task.module, {"steps": steps, "accuracy": accuracy})
+    for name, share in accuracy.items():
+        say(f"{name:<16} {share:.3f}")
+    if not accuracy:
+        say("no shard is kept away from training (every eleventh would be, from the eighth on): nothing is measured")
+    print(path)
+
+
 def start_from(task: Task, part: str, path: Path) -> None:
     """Give the task's network the weights of a model file. Raises ValueError naming the first tensor that differs."""
     from ..checkpoint import check_weights, read_checkpoint
@@ -187,6 +213,12 @@ def start_from(task: Task, part: str, path: Path) -> None:
         weights = load_captioner(path).state_dict()
         check_weights(str(path), "", task.module.state_dict(), weights)
         task.module.load_state_dict(weights)
+        return
+    if part == "critic":
+        from ..training.critic import Critic, load_critic
+
+        assert isinstance(task.module, Critic)
+        task.module.load_state_dict(load_critic(path, task.module.channels).state_dict())
         return
     inner = {"text": "encoder", "dit": "dit"}.get(part)
     module = task.module if inner is None else task.module[inner]  # type: ignore[index]
@@ -232,8 +264,8 @@ def build_task(arguments: argparse.Namespace, device: torch.device | str = "cpu"
 
     with parallel.process_0_first():
         store = pinned_store(arguments.data, arguments.out)
-    if arguments.part == "dit":
-        return dit_task(arguments, model, store, device)
+    if arguments.part in ("dit", "critic"):
+        return latent_task(arguments, model, store, device)
     if arguments.part == "captioner":
         from ..text.captioner import load_captioner
         from ..training.captioner import CaptionerTask
@@ -262,27 +294,37 @@ def build_task(arguments: argparse.Namespace, device: torch.device | str = "cpu"
     )  # fmt: skip
 
 
-def dit_task(arguments: argparse.Namespace, model: SoraConfig, store: ClipStore, device: torch.device | str) -> Task:
+def latent_task(
+    arguments: argparse.Namespace, model: SoraConfig, store: ClipStore, device: torch.device | str
+) -> Task:  # fmt: skip
     """Encode the clips with the trained VAE, once, and train on their latents."""
     from ..data.latents import LatentShard, encode_store
     from ..data.store import pin_captions
     from ..training import parallel
+    from ..training.critic import CriticTask, load_critic
     from ..training.dit import DiTTask
     from ..training.export import trained_parts
+    from ..training.judge import is_held_out
 
     with parallel.process_0_first():
         pin_captions(store, arguments.out)  # refused before the clips are encoded
-    vae, text = trained_parts(model, arguments.vae, arguments.text, arguments.init)
+    critic = None if arguments.critic is None else load_critic(arguments.critic, model.vae.channels)
+    starts = arguments.init if arguments.part == "dit" else None
+    vae, text = trained_parts(model, arguments.vae, arguments.text, starts)
     # Latents of another encoder must never be taken for this one's.
     latents = arguments.out / f"latents_{fingerprint(vae.encoder)}"
     encode_store(vae.to(device), store, latents, first=parallel.rank(), stride=parallel.world())
     parallel.wait_for_all()
     shards = [LatentShard.load(latents / shard.path.name, shard.captions()) for shard in store.shards]
+    if arguments.part == "critic":
+        held_out = [is_held_out(shard) for shard in store.shards]
+        trained, kept = ([s for s, out in zip(shards, held_out, strict=True) if out is part] for part in (False, True))
+        return CriticTask(trained, kept, channels=model.vae.channels, seed=arguments.seed, device=device)
     return DiTTask(
         model, shards, text, vae, seed=arguments.seed,
         pictures=PICTURES if arguments.pictures is None else arguments.pictures,
         shares=world_shares(arguments.share or []), compile=arguments.compile, device=device,
-        shard=arguments.shard,
+        shard=arguments.shard, critic=critic,
     )  # fmt: skip
 
 

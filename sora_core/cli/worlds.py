@@ -2,6 +2,7 @@
 
 examples:
   sora worlds --out data/sandbox --shards 40
+  sora worlds --out data/sandbox --frames 1 --clips 512 --shards 60 --first 1000 --pairs 0.75       (stills of two toys)
   sora worlds --out data --world painter --shards 8
   sora worlds --out data/sandbox --shards 20 --first 1 --stride 2     (the odd half, on a second machine)
   sora worlds --out data/real --from-videos FOLDER                    (unlabelled clips, for `sora train vae`)
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first", type=int, default=0, metavar="I", help="number of the first (default: 0)")
     parser.add_argument("--stride", type=int, default=1, metavar="I", help="from one number to the next (default: 1)")
     parser.add_argument("--clips", type=int, default=96, metavar="N", help="clips in a file (default: 96)")
-    parser.add_argument("--frames", type=int, default=17, metavar="N", help="frames of a clip (default: 17)")
+    parser.add_argument("--frames", type=int, default=17, metavar="N", help="frames of a clip; 1: stills (default: 17)")
     parser.add_argument(
         "--pairs", type=float, metavar="SHARE", help="share of sandbox scenes with a second toy (default: 0.3)"
     )
@@ -43,7 +44,9 @@ def execute(arguments: argparse.Namespace) -> None:
     from ..data.generate import generate_shards
     from ..data.worlds.scene import Mix
 
-    for name, least in (("shards", 1), ("first", 0), ("stride", 1), ("clips", 1), ("frames", 2)):
+    stills = arguments.world == "sandbox" and arguments.from_videos is None
+    leasts = {"shards": 1, "first": 0, "stride": 1, "clips": 1, "frames": 1 if stills else 2}
+    for name, least in leasts.items():
         if getattr(arguments, name) < least:
             raise ValueError(f"--{name} is {getattr(arguments, name)}; it must be at least {least}")
     shares = {}

@@ -10,8 +10,8 @@ import torch
 
 from ..randomness import generator
 from .store import Shard, write_shard
-from .worlds.catalogue import WORLDS, film_sandbox
-from .worlds.scene import Mix
+from .worlds.catalogue import WORLDS, film_sandbox, film_stills
+from .worlds.scene import USUAL, Mix
 
 SIZES = (
     (64, 64), (64, 96), (96, 64), (64, 64), (80, 80), (64, 112), (64, 64), (96, 96), (112, 64), (64, 64),
@@ -29,20 +29,23 @@ def generate_shards(
     """Render shards `first`, `first + stride`, ... below `first + shards * stride`, skipping those that exist.
 
     Scenes avoid the held-out combinations; where a world has loops, one shard in ten has them, as long as the clip.
-    `mix` says how many of the sandbox's scenes have a second subject or something in front.
-    Raises ValueError for a world that there is not, for a mix of another world than the sandbox, and for a shard that
-    exists with another seed or number of clips.
+    `mix` says how many of the sandbox's scenes have a second subject or something in front; with one frame they are
+    stills, none of which are loops.
+    Raises ValueError for a world that there is not, for one frame or a mix of another world than the sandbox, and for a
+    shard that exists with another seed or number of clips.
     """
     if world not in WORLDS:
         raise ValueError(f"there is no world {world!r}; choose from {', '.join(WORLDS)}")
     if mix is not None and world != "sandbox":
         raise ValueError(f"a share of pairs or walls was given, but only the sandbox has them, not {world}")
+    if num_frames == 1 and world != "sandbox":
+        raise ValueError(f"one frame was asked for, but only the sandbox has stills, not {world}")
     film = WORLDS[world].film if mix is None else partial(film_sandbox, mix=mix)
     out.mkdir(parents=True, exist_ok=True)
     for index in range(first, first + shards * stride, stride):
         height, width = SIZES[index % len(SIZES)]
         fps = RATES[index % len(RATES)]
-        periodic = WORLDS[world].loops and index % 10 == 9
+        periodic = WORLDS[world].loops and index % 10 == 9 and num_frames > 1
         path = out / f"{world}_{index:05d}_{num_frames}x{height}x{width}.safetensors"
         if path.exists():
             shard = Shard.open(path)
@@ -57,7 +60,10 @@ def generate_shards(
         # A loop of whole latent cells has one frame less than a clip that starts with a still.
         length = num_frames - 1 if periodic else num_frames
         loop = length / fps if periodic else None
-        drawn = [film(draws, length, height, width, fps, loop) for _ in range(clips)]
+        if num_frames == 1:
+            drawn = film_stills(draws, clips, height, width, mix or USUAL)
+        else:
+            drawn = [film(draws, length, height, width, fps, loop) for _ in range(clips)]
         labels = torch.tensor([indices for _, indices in drawn], dtype=torch.uint8)
         about = {"fps": fps, "world": world, "periodic": periodic, "seed": seed}
         write_shard(path, torch.stack([frames for frames, _ in drawn]), labels, about)

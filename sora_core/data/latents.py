@@ -27,9 +27,9 @@ def encode_circular(vae: VideoVAE, video: Tensor) -> Tensor:
 def encode_clips(vae: VideoVAE, frames: Tensor, *, loop: bool = False) -> tuple[Tensor, Tensor]:
     """`LatentShard.clips` and `LatentShard.pictures` of clips `n t h w 3` (uint8, t whole cells).
 
-    Pictures are two of the later frames.
+    Pictures are two of the later frames, or the only one.
     """
-    moments = [frames.shape[1] // 2, frames.shape[1] - 1]
+    moments = sorted({frames.shape[1] // 2, frames.shape[1] - 1})
     video = frames.permute(0, 4, 1, 2, 3).float().div(255).to(next(vae.parameters()).device)
     both = torch.stack([video, video.flip(-1)], dim=1)  # n mirrored 3 t h w
     with mixed(video.device):

@@ -26,14 +26,15 @@ from .judge import BUNDLED as BUNDLED_JUDGE
 from .judge import Judge, load_judge
 from .metrics import roughness
 from .objects import object_report
+from .pairs import pair_report
 from .prompts import OUTSIDE, Prompt, described, paraphrases
 from .reconstruction import real_clips, reconstruction
 from .rules import FLAT, world_report
 from .score import Tally, scored
 from .summary import summary, table
 
-PARTS = ("vae", "text", "paraphrases", "aspects", "durations", "steps", "loss", "worlds", "objects", "geometry",
-         "speed", "outside", "captions")  # fmt: skip
+PARTS = ("vae", "text", "paraphrases", "aspects", "durations", "steps", "loss", "worlds", "objects", "pairs",
+         "geometry", "speed", "outside", "captions")  # fmt: skip
 """What can be measured, in the order of the report."""
 SENTENCES = Path(__file__).parent
 """Folder of the held-out sentences, `paraphrases_en.txt` and `paraphrases_zh.txt`."""
@@ -143,6 +144,10 @@ class Evaluation:
     def objects(self) -> dict[str, Any]:
         """Whether things stay what they are, also behind a wall, and how many come out of nowhere."""
         return object_report(self.model, self.judge, self.clips, self.settings)
+
+    def pairs(self) -> dict[str, Any]:
+        """Whether a second toy is there once, and on the side that was asked for."""
+        return pair_report(self.model, self.clips, self.settings)
 
     def geometry(self) -> dict[str, Any]:
         """Whether a still scene stays one while the camera moves about it."""

@@ -165,7 +165,7 @@ def table(report: dict[str, Any]) -> str:
     for where, losses in report.get("loss", {}).items():
         lines.append(f"denoising loss, {where}: " + ", ".join(f"{name} {value:.4f}" for name, value in losses.items()))
     lines += _beside(report.get("worlds", {}))
-    lines += _beside({part: report[part] for part in ("objects", "geometry") if part in report})
+    lines += _beside({part: report[part] for part in ("objects", "pairs", "geometry") if part in report})
     for name, row in report.get("captions", {}).items():
         lines.append(f"captions, {name}: recall {row['recall']:.3f}, precision {row['precision']:.3f}")
     if "first_seconds" in report.get("speed", {}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -70,7 +71,7 @@ class CaptionerTask:
         rows = []
         for i, row in enumerate(labels.tolist()):
             language = ("en", "zh")[i % 2]
-            attributes = Attributes.from_indices(tuple(row))
+            attributes = replace(Attributes.from_indices(tuple(row)), second_side="none")  # the eyes were not asked
             text = compose(attributes, draws, language, STILL if still else "descriptive").text
             start = SPECIAL.index(f"<{language} still>" if still else f"<{language}>")
             words = [self.number.get(word, UNKNOWN) for word in words_of(text)][: MOST_WORDS - 1]

@@ -66,7 +66,7 @@ class JudgeTask:
             frames = shard.frames(row, start, start + 1) if still else shard.frames(row)
             video = frames.permute(3, 0, 1, 2).float().div(255)
             videos.append(video if rebuilt or still else self._sampled(video, first.about["fps"], most, draws))
-            labels.append(shard.labels(row))
+            labels.append(Attributes.from_indices(shard.labels(row)).indices())
         video = torch.stack(videos)
         if rebuilt:
             video = self._rebuilt(video, draws)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import arcade, arcade_captions, captions, painter, painter_captions, render, sample_scene
+from . import arcade, arcade_captions, captions, painter, painter_captions, render, render_images, sample_scene
 from .attributes import Attributes
 from .captions import Caption
 from .scene import USUAL, Mix
@@ -26,6 +26,16 @@ def film_sandbox(
     scene = sample_scene(draws, periodic=loop, held_out=False, mix=mix, seconds=num_frames / fps)
     clip = render(scene, num_frames, height, width, fps, want_truth=False)
     return clip.frames, clip.attributes.indices()
+
+
+def film_stills(
+    draws: torch.Generator, count: int, height: int, width: int, mix: Mix = USUAL
+) -> list[tuple[Tensor, tuple[int, ...]]]:
+    """One frame each of as many scenes of the sandbox: together they are drawn much faster than one by one."""
+    scenes = [sample_scene(draws, held_out=False, mix=mix) for _ in range(count)]
+    moments = (2 * torch.rand(count, generator=draws)).tolist()
+    frames = render_images(scenes, moments, height, width)
+    return [(frame[None], scene.attributes.indices()) for frame, scene in zip(frames, scenes, strict=True)]
 
 
 def _film_flat(world: Any) -> Film:

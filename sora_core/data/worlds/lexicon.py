@@ -42,8 +42,7 @@ class Lexicon:
     """All phrases of one language; the first phrase of a value is its canonical one.
 
     `phrases[attribute][value]` serve captions; English motions and cameras are verbs in their plain form.
-    `shots[value]` are camera moves as nouns, `relations[side]` place the second subject (`{}`) beside the first, on
-    one of `SIDES`,
+    `shots[value]` are camera moves as nouns, `relations[side]` place the second subject (`{}`) beside the first,
     `adjectives`, `aspects` (of a verb: "keeps {doing}"), `requests` ("show me {}") and `fillers`, which may stand
     anywhere, say nothing about attributes,
     `also[attribute][value]` are further words that prompts and loose captions use, `templates[style]` are the

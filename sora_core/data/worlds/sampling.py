@@ -77,7 +77,8 @@ def sample_scene(
     a = attributes or sample_attributes(generator, held_out, mix)
     draws = _Draws(generator)
     between = draws.between
-    side = {"none": draws.sign(), "left": -1.0, "right": 1.0}[a.second_side]
+    either = draws.sign()
+    side = {"none": either, "left": -1.0, "right": 1.0}[a.second_side]
     if a.second_subject != "none":
         a = replace(a, second_side="left" if side < 0 else "right")
     tempo = _tempo(a.motion, between(1.7, 2.3), seconds, period)

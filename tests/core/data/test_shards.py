@@ -142,6 +142,23 @@ def test_pairs_and_walls_are_the_share_that_was_asked_for(tmp_path, capsys):
     assert "--walls is 0.5; it must be a share from 0 to 0.34" in capsys.readouterr().err
 
 
+def test_stills_are_drawn_together_and_have_one_picture(tmp_path, nano, capsys):
+    command = ["worlds", "--out", str(tmp_path), "--shards", "1", "--first", "9", "--clips", "4", "--frames", "1"]
+    assert main([*command, "--pairs", "1"]) == 0
+    store = ClipStore(tmp_path)
+    (shard,) = store.shards
+    assert shard.shape == (1, 64, 64)
+    assert not shard.about["periodic"]
+    assert len({shard.labels(row) for row in range(4)}) > 1
+    assert len({int(shard.frames(row).sum()) for row in range(4)}) == 4
+    encode_store(nano.vae, store, tmp_path / "latents")
+    latents = LatentShard.load(tmp_path / "latents" / shard.path.name)
+    assert latents.clips.shape[:4] == (4, 2, 16, 1)
+    assert torch.equal(latents.pictures[:, :, 0], latents.clips)
+    assert main([*command, "--world", "arcade"]) == 2
+    assert "--frames is 1; it must be at least 2" in capsys.readouterr().err
+
+
 def test_damaged_shards_are_named(tmp_path):
     path = tmp_path / "sandbox_00000_5x32x32.safetensors"
     path.write_bytes(b"\x10" * 100)

@@ -28,7 +28,8 @@ def cut_videos(
     """Write shards of up to `clips` clips from every video of a folder; shards and captions that exist are kept.
 
     Every `num_frames` frames give `crops` clips at random places. What a .txt file of the same name says of a video is
-    the caption of all its clips; where they have another by now, `say` is told so, and of each video that gives none.
+    the caption of all its clips; where they have another by now, `say` is told so, and of each video that gives none
+    or cannot be read to its end.
     Raises ValueError when no video has at least 128 pixels a side and `num_frames` frames, and for a shard that exists
     with another number of clips.
     """
@@ -36,12 +37,17 @@ def cut_videos(
     written = 0
     for path in paths:
         rows: list[Tensor] = []
-        with VideoReader(path, chunk=num_frames) as reader:
+        try:
+            reader = VideoReader(path, chunk=num_frames)
+        except ValueError as error:  # damaged, or HDR
+            say(f"left out: {error}")
+            continue
+        with reader:
             fps = float(reader.fps)
             draws = generator(seed, "footage", path.name)
             about = {"fps": fps, "world": "footage", "periodic": False, "source": path.name}
             part, caption = 0, caption_of(path)
-            for clip in _cut(reader, num_frames, crops, draws):
+            for clip in _while_readable(_cut(reader, num_frames, crops, draws), say):
                 rows.append(clip)
                 if len(rows) == clips:
                     written += _write(out, part, rows, about, caption, say)
@@ -82,6 +88,14 @@ def _cut(reader: VideoReader, num_frames: int, crops: int, draws: torch.Generato
         for _ in range(crops):
             y, x0 = (int(torch.randint(room - CROP + 1, (), generator=draws)) for room in (h, w))
             yield frames[:, y : y + CROP, x0 : x0 + CROP].clone()
+
+
+def _while_readable(clips: Iterator[Tensor], say: Callable[[str], None]) -> Iterator[Tensor]:
+    """The clips before the place where a video is damaged: one bad file should not end the work on a thousand."""
+    try:
+        yield from clips
+    except ValueError as error:
+        say(f"only what comes before is cut: {error}")
 
 
 def caption_of(video: Path) -> str:

@@ -31,7 +31,7 @@ _SEEN = 12 / (64 * 64)
 
 
 def coloured(frame: Tensor, colour: str) -> Tensor:
-    """Which pixels of a frame `3 h w` in [0, 1] have the hue of one of the palette's colours, and are no grey: `h w`."""
+    """Which pixels `h w` of a frame `3 h w` in [0, 1] have the hue of a colour of the palette, and are no grey."""
     most, least = frame.amax(0), frame.amin(0)
     spread = (most - least).clamp(min=1e-6)
     red, green, blue = frame

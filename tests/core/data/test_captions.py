@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 from sora_core.data.worlds import lexicon
-from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
+from sora_core.data.worlds.attributes import ATTRIBUTES, SIDES, Attributes
 from sora_core.data.worlds.captions import LOOSE, SHORT_LENGTH, STYLES, caption, compose
 from sora_core.text.recognise import recognise
 
@@ -63,6 +64,26 @@ def test_descriptive_captions_name_everything_that_is_there(language):
         mentioned = compose(clip, generator, language, "descriptive").mentioned
         there = {name for name in ATTRIBUTES if getattr(clip, name) != "none"}
         assert there <= mentioned
+
+
+@pytest.mark.parametrize("language", lexicon.LANGUAGES)
+@pytest.mark.parametrize("style", STYLES)
+def test_captions_tell_the_side_of_a_second_toy_where_they_say_that_they_do(language, style):
+    words, generator = lexicon.load(language), torch.Generator().manual_seed(4)
+    told = 0
+    for clip in _clips(60)[::2]:
+        for side in SIDES[1:]:
+            written = compose(replace(clip, second_side=side, motion="still"), generator, language, style)
+            spoken = any(
+                part in written.text.casefold()
+                for relation in words.relations[side]
+                for part in [max(relation.split("{}"), key=len).strip(" ,")]
+            )
+            assert spoken or "second_side" not in written.mentioned, written
+            told += "second_side" in written.mentioned
+    assert told > 15
+    if style == "descriptive":
+        assert told == 60
 
 
 @pytest.mark.parametrize("language", lexicon.LANGUAGES)

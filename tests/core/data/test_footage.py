@@ -68,6 +68,21 @@ def test_videos_that_give_no_clips_are_named(tmp_path, capsys):
     assert "a.mp4: left out" not in said
 
 
+def test_damaged_videos_are_named_and_do_not_keep_others_from_being_cut(tmp_path, capsys):
+    film(tmp_path / "a.mp4", 40, 128, 128)
+    whole = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "b.mp4").write_bytes(whole[:40])
+    film(tmp_path / "c.mkv", 300, 128, 128)
+    film_of_c = (tmp_path / "c.mkv").read_bytes()
+    (tmp_path / "c.mkv").write_bytes(film_of_c[: len(film_of_c) // 2])
+    film(tmp_path / "d.mp4", 5, 128, 128)
+    assert main(["worlds", "--out", str(tmp_path / "s"), "--from-videos", str(tmp_path), "--frames", "5"]) == 0
+    said = capsys.readouterr().out
+    assert "left out: b.mp4 is damaged or not a video" in said
+    assert "only what comes before is cut: c.mkv is damaged" in said
+    assert {s.about["source"] for s in ClipStore(tmp_path / "s").shards} == {"a.mp4", "c.mkv", "d.mp4"}
+
+
 def test_hidden_files_are_no_videos(tmp_path):
     film(tmp_path / "a.mp4", 5, 128, 128)
     (tmp_path / "._a.mp4").write_bytes(b"\0\5\x16\7Mac OS X")

@@ -16,6 +16,14 @@ _EXAMPLES = [
         "a red ball next to a blue cube",
         {"subject": "ball", "colour": "red", "second_subject": "cube", "second_colour": "blue"},
     ),
+    (
+        "a red ball to the left of a blue cube",
+        {"subject": "ball", "colour": "red", "second_subject": "cube", "second_colour": "blue"},
+    ),
+    (
+        "a car drives to the right with a duck standing on its left",
+        {"subject": "car", "motion": "right", "second_subject": "duck"},
+    ),
     ("红球和蓝方块", {"subject": "ball", "colour": "red", "second_subject": "cube", "second_colour": "blue"}),
     ("A CRIMSON SPHERE HOPS", {"subject": "ball", "colour": "red", "motion": "bounce"}),
     ("the ball is red and spins", {"subject": "ball", "colour": "red", "motion": "spin"}),

@@ -1,0 +1,35 @@
+"""A second toy is counted by the sides of a frame on which its colour is."""
+
+import torch
+
+from sora_core.evaluation.evaluate import PARTS
+from sora_core.evaluation.fidelity import SamplerSettings
+from sora_core.evaluation.pairs import beside_another, pair_report, sides_of
+from sora_core.evaluation.summary import table
+
+
+def test_a_colour_is_on_the_sides_where_enough_of_it_is():
+    frame = torch.full((3, 64, 64), 0.5)
+    assert sides_of(frame, "blue") == set()
+    blue = torch.tensor([0.1, 0.2, 0.95])[:, None, None]
+    frame[:, 40:44, 4:8] = blue
+    assert sides_of(frame, "blue") == {"left"}
+    assert sides_of(frame, "cyan") == set()
+    frame[:, 40:44, 56:60] = blue
+    assert sides_of(frame, "blue") == {"left", "right"}
+    frame[:, 40:44, :20] = 0.5
+    assert sides_of(frame, "blue") == {"right"}
+    frame[:, 40:44, 56:59] = 0.5  # four pixels are no toy
+    assert sides_of(frame, "blue") == set()
+
+
+def test_prompts_name_the_side_and_rendered_stills_keep_to_it(nano):
+    words = {"left": ("left", "左"), "right": ("right", "右")}
+    for prompt in beside_another(6):
+        assert any(word in prompt.text for side in words.values() for word in side)
+    report = pair_report(nano, 6, SamplerSettings(steps=1))
+    assert report["one side"]["rendered"] >= 5 / 6
+    assert report["both sides"]["rendered"] == 0
+    assert report["as asked"]["rendered"] == 1
+    assert "pairs" in PARTS
+    assert any(line.startswith("pairs, both sides: ") for line in table({"pairs": report, "summary": []}).splitlines())

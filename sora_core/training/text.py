@@ -21,7 +21,7 @@ from ..pipeline import Sora
 from ..randomness import generator
 from ..text.encoder import TextEncoder
 from .precision import mixed
-from .reading import AttributeReader, reading_labels, reading_loss
+from .reading import UNKNOWN, AttributeReader, reading_labels, reading_loss
 
 CAPTIONS = ("short", LOOSE, "descriptive", LOOSE)
 """Styles of the captions, in turn: people write as no template does."""
@@ -34,6 +34,8 @@ WORDINGS = (
 """Worlds and styles, in turn, of the captions that are reworded or, in the other worlds, kept as they are."""
 REWORDED = Mix(pairs=0.45, walls=0.15)
 """What they are about in the sandbox: more second toys and walls than usual, whose words are learnt last."""
+READING_WEIGHT = 0.02
+"""How much it counts beside rewording that the states tell what captions name, in words that the model did not know."""
 
 
 class TextTask:
@@ -76,51 +78,77 @@ class RewordTask:
 
     The transformer reads what its refiner makes of the encoder's states. That is to become, for a caption in any words,
     what it was for the one that says the same in the words the transformer knows best (distillation: Hinton et al.,
-    2015). What it was for those, and for what is said of the other worlds, is kept.
+    2015). What it was for those, and for what is said of the other worlds, is kept. Beside it a reader, which is not
+    exported, asks the states for every attribute, also for one that was in no caption when the model was trained: the
+    transformer can learn it afterwards.
     """
 
     def __init__(self, model: Sora, *, seed: int = 0, batch: int = 64):
         self.seed, self.batch_size, self.device = seed, batch, model.device
         self.teacher = model.text.eval().requires_grad_(False)
         self.refiner = model.dit.refiner.eval().requires_grad_(False)
-        self.module = nn.ModuleDict({"encoder": deepcopy(model.text).train().requires_grad_(True)})
+        self.reader = AttributeReader(model.config.text.width, generator(seed, "reader")).to(self.device)
+        self.module = nn.ModuleDict(
+            {"encoder": deepcopy(model.text).train().requires_grad_(True), "reader": self.reader}
+        )
         self.tokenizer = model.text.tokenizer()
 
-    def batch(self, step: int) -> tuple[list[str], list[str], torch.Generator]:
-        """One step's captions, the plainest that say the same, and where further draws come from."""
+    def batch(self, step: int) -> tuple[list[str], list[str], Tensor, torch.Generator]:
+        """One step's captions, the plainest that say the same, labels `b attributes`, and where more draws come from.
+
+        Labels are `reading_labels`, or `UNKNOWN` for what is said of the other worlds.
+        """
         draws = generator(self.seed, "rewording", step)
-        texts, plain = [], []
+        texts, plain, labels = [], [], []
         for i in range(self.batch_size):
             language, (world, style) = ("en", "zh")[i % 2], WORDINGS[i // 2 % len(WORDINGS)]
             if world == "sandbox":
                 attributes = sample_attributes(draws, held_out=False, mix=REWORDED)
                 said = compose(attributes, draws, language, style)
                 plain.append(plainest(attributes, said.mentioned, language))
+                labels.append(reading_labels(attributes, said.mentioned))
             else:
                 said = WORLDS[world].compose(scene_for(world, draws, seconds=2.0).attributes, draws, language, style)
                 plain.append(said.text)
+                labels.append(UNKNOWN)
             texts.append(said.text)
-        return texts, plain, draws
+        return texts, plain, torch.tensor(labels), draws
 
-    def refined(self, encoder: nn.Module, texts: list[str], draws: torch.Generator | None = None) -> Tensor:
-        """What the transformer reads of texts, `b k width`; with `draws` some parts of their words are missing."""
+    def states(
+        self, encoder: nn.Module, texts: list[str], draws: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """An encoder's states of texts `b l d` and their mask; with `draws` some parts of their words are missing."""
         ids, mask = self.tokenizer.encode(texts)
         longest = int(mask.sum(1).max())
-        ids, mask = ids[:, :longest], mask[:, :longest]
+        ids, mask = ids[:, :longest], mask[:, :longest].to(self.device)
         if draws is not None:
             ids = without_some_parts(ids, draws)
-        ids, mask = ids.to(self.device), mask.to(self.device)
-        with mixed(ids.device):
-            return self.refiner(encoder(ids, mask), mask).float()
+        return encoder(ids.to(self.device), mask), mask
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
-        texts, plain, draws = self.batch(step)
+        texts, plain, labels, draws = self.batch(step)
         encoder = self.module["encoder"]
-        with torch.no_grad():
-            wanted = self.refined(self.teacher, plain)
-        reworded = F.mse_loss(self.refined(encoder, texts, draws), wanted)
-        kept = F.mse_loss(self.refined(encoder, plain), wanted)
-        return reworded + kept, {"reworded": float(reworded.detach()), "kept": float(kept.detach())}, len(texts)
+        with mixed(self.device):
+            with torch.no_grad():
+                wanted = self.refiner(*self.states(self.teacher, plain)).float()
+            states, mask = self.states(encoder, texts, draws)
+            reworded = F.mse_loss(self.refiner(states, mask).float(), wanted)
+            kept = F.mse_loss(self.refiner(*self.states(encoder, plain)).float(), wanted)
+            reading = reading_loss(self.reader(states, mask), labels.to(self.device))
+        figures = {
+            name: float(x.detach()) for name, x in (("reworded", reworded), ("kept", kept), ("reading", reading))
+        }
+        return reworded + kept + READING_WEIGHT * reading, figures, len(texts)
+
+    def fit_reader(self, batches: int = 24) -> float:
+        """Teaches the reader what the encoder's states say by now; returns its loss."""
+        kept = []
+        for number in range(batches):
+            texts, _, labels, _ = self.batch(-1 - number)
+            with torch.no_grad():
+                states, mask = self.states(self.module["encoder"], texts)
+            kept.append((states.float(), mask, labels.to(self.device)))
+        return self.reader.fit(kept)
 
     def sheet(self, path: Path) -> None:
         """Text has no picture."""

@@ -333,6 +333,8 @@ def plainest(attributes: Attributes, mentioned: Collection[str], language: str) 
     words = lexicon.load(language)
     template = words.templates["descriptive"][0]
     skip = frozenset(slot for name, slot in _PLAIN_SLOTS.items() if name not in mentioned)
+    if "second_side" not in mentioned:
+        attributes = replace(attributes, second_side="none")
     text = clean(Words(attributes, Plain(), words).fill(template, skip)[0], language).rstrip(".。 ")
     return f"{text}。" if language == "zh" else re.sub(r"(^|[.] )([a-z])", lambda m: m[1] + m[2].upper(), text) + "."
 

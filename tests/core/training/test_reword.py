@@ -1,5 +1,7 @@
 """More words for a trained text encoder: what it knows is kept, and other words come to say the same."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from sora_core.cli.train import build_task, start_from
 from sora_core.data.worlds.attributes import Attributes
 from sora_core.data.worlds.captions import plainest
 from sora_core.training.optimizer import build_optimizer
+from sora_core.training.reading import UNKNOWN
 from sora_core.training.text import RewordTask
 
 PAIR = Attributes(
@@ -21,10 +24,14 @@ def test_the_plainest_caption_states_what_is_mentioned_and_no_more():
     assert plainest(PAIR, {"subject", "colour", "time"}, "zh") == "一辆红色的汽车，白天。"
     said = {"subject", "colour", "environment", "motion", "second_subject", "second_colour"}
     assert plainest(PAIR, said, "en") == "A red car moves left in the snow, next to a cyan duck."
+    beside = replace(PAIR, second_side="right")
+    assert plainest(beside, said, "en") == "A red car moves left in the snow, next to a cyan duck."
+    told = plainest(beside, said | {"second_side"}, "en")
+    assert told == "A red car moves left in the snow, with a cyan duck to its right."
 
 
 def test_what_is_said_of_other_worlds_stays_as_it_is(nano):
-    texts, plain, _ = RewordTask(nano, batch=32).batch(0)
+    texts, plain, _, _ = RewordTask(nano, batch=32).batch(0)
     kept = [text for text, words in zip(texts, plain, strict=True) if text == words]
     assert sum(text.lower().startswith("a game of") for text in kept) == 2
     assert len(kept) >= 8
@@ -37,6 +44,20 @@ def test_a_training_begins_with_what_the_model_says(nano):
     assert figures["kept"] < 1e-9
     assert texts == 8
     assert figures["reworded"] > 0
+
+
+def test_the_states_tell_more_of_what_captions_name(nano):
+    task = RewordTask(nano, batch=32)
+    first = task.fit_reader(batches=2)
+    optimizer = build_optimizer(task.module.named_parameters(), 2e-3)
+    for step in range(12):
+        _, _, labels, _ = task.batch(step % 2)
+        loss = task.loss(step % 2)[0]
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert (labels == UNKNOWN[0]).any(1).sum() == 8
+    assert task.loss(0)[1]["reading"] < first
 
 
 def test_the_command_goes_on_from_a_model_by_rewording(nano, nano_file, tmp_path):

@@ -47,17 +47,16 @@ def test_a_training_begins_with_what_the_model_says(nano):
 
 
 def test_the_states_tell_more_of_what_captions_name(nano):
-    task = RewordTask(nano, batch=32)
-    first = task.fit_reader(batches=2)
+    task = RewordTask(nano, batch=16)
+    task.fit_reader(batches=2)
+    before = task.loss(0)[1]["reading"]
     optimizer = build_optimizer(task.module.named_parameters(), 2e-3)
-    for step in range(12):
-        _, _, labels, _ = task.batch(step % 2)
-        loss = task.loss(step % 2)[0]
-        loss.backward()
+    for _ in range(12):
+        task.loss(0)[0].backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert (labels == UNKNOWN[0]).any(1).sum() == 8
-    assert task.loss(0)[1]["reading"] < first
+    assert task.loss(0)[1]["reading"] < 0.97 * before
+    assert (task.batch(0)[2] == UNKNOWN[0]).any(1).sum() == 4
 
 
 def test_the_command_goes_on_from_a_model_by_rewording(nano, nano_file, tmp_path):

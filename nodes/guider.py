@@ -11,6 +11,16 @@ from torch import Tensor
 from sora_core.diffusion.guidance import rescaled
 
 
+def guided_levels(model: Any, sigmas: Tensor, *, goes_on: bool = False) -> tuple[float, float]:
+    """The noise levels that guidance acts on where nobody says otherwise, see `Sora.guided_levels`.
+
+    A sampling that `goes_on` where another stopped is taken for the rest of one from noise.
+    """
+    highest = float(model.get_model_object("model_sampling").sigma_max)
+    from_noise = goes_on or bool(len(sigmas)) and float(sigmas[0]) >= highest
+    return (getattr(model.model, "guided_above", 0.0) if from_noise else 0.0, 1.0)
+
+
 class IntervalGuider(comfy.samplers.CFGGuider):
     """`CFGGuider` that outside the interval asks for the prompt alone, which costs half; up to 1 is without end."""
 

@@ -19,7 +19,7 @@ from sora_core.diffusion.schedules import schedule
 
 from .compat import fitting_latent, to_intermediate
 from .editing_wrap import with_noise_left
-from .guider import IntervalGuider, with_rescaled_guidance
+from .guider import IntervalGuider, guided_levels, with_rescaled_guidance
 from .native import Latent, count_tokens, samples_of, size_of
 from .sampling_inputs import guidance_input, sampler_input, seed_input, sigmas_input, steps_input
 from .schema import advanced, schema
@@ -151,7 +151,8 @@ class SoraSampler(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Lowest noise level that is guided; below it the prompt alone decides, at half the cost.",
+                    tooltip="Lowest noise level that is guided; below it the prompt alone decides, at half the cost."
+                    " 0 leaves it to the model: Sora Mini's is 0.7 where sampling begins with noise.",
                 ),
                 advanced(
                     io.Float,
@@ -202,7 +203,8 @@ class SoraSampler(io.ComfyNode):
         else:  # masks keep what was given, not its noise
             noise, samples = noise_left(model, samples, given, sigmas[0]), given
             model = with_noise_left(model)
-        guider = IntervalGuider(model, guidance, (guidance_to, guidance_from))
+        lowest = guidance_to or guided_levels(model, sigmas, goes_on=not add_noise)[0]
+        guider = IntervalGuider(model, guidance, (lowest, guidance_from))
         guider.set_conds(positive, negative)
         result = guider.sample(
             noise,

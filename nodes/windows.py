@@ -17,7 +17,7 @@ from sora_core.randomness import generator
 from .comfy_model.transformer import PART
 from .editing_fit import image_inputs
 from .editing_wrap import CELLS
-from .guider import IntervalGuider
+from .guider import IntervalGuider, guided_levels
 
 
 def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
@@ -69,7 +69,7 @@ def window_sampler(
         part = model.clone()
         part.model_options["transformer_options"][PART] = (start(window), window.continued)
         part.model_options["transformer_options"][CELLS] = window.cells
-        guider = IntervalGuider(part, guidance, (0.0, 1.0))
+        guider = IntervalGuider(part, guidance, guided_levels(part, sigmas))
         guider.set_conds(*(showing(conditions_in(p, window, latent_frames), known) for p in (positive, negative)))
         seed_here = window_seed(seed, window.number)
 

@@ -81,6 +81,9 @@ class DiTConfig:
     lowest_sigma: float = 0.05
     """The noise level, above 0 and below 1, from which sampling takes the clean prediction as it is: a small model
     knows no more of what is decided below than how it looks on average, and would make it up patch by patch."""
+    guided_above: float = 0.0
+    """The noise level, below 1, down to which guidance helps a sampling from noise. What a small model has left of
+    things that it decided against, guidance makes visible below: a second toy on the wrong side, too."""
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -92,6 +95,8 @@ class DiTConfig:
             )
         if not 0 < self.lowest_sigma < 1:
             raise ValueError(f"lowest_sigma is {self.lowest_sigma}; it must be above 0 and below 1")
+        if not 0 <= self.guided_above < 1:
+            raise ValueError(f"guided_above is {self.guided_above}; it must be at least 0 and below 1")
 
     @property
     def head_dim(self) -> int:
@@ -145,6 +150,7 @@ def _scaled(name: str, vae: VAEConfig, width: int, depth: int, heads: int, text:
     dit = DiTConfig(
         channels=vae.channels, width=width, depth=depth, heads=heads, hidden=hidden, text_width=text.width,
         text_tokens=8 if width <= 256 else 256, lowest_sigma=0.5 if width <= 256 else 0.05,
+        guided_above=0.7 if width <= 256 else 0.0,
     )  # fmt: skip
     return SoraConfig(name=name, vae=vae, text=text, dit=dit)
 

@@ -105,7 +105,7 @@ class Sora:
         steps: int = DEFAULT_STEPS,
         guidance: float = DEFAULT_GUIDANCE,
         rescale: float = 0.0,
-        interval: tuple[float, float] = (0.0, 1.0),
+        interval: tuple[float, float] | None = None,
         sampler: str = "dpmpp_2m",
         known: Known | None = None,
         circular: bool = False,
@@ -113,6 +113,7 @@ class Sora:
     ) -> Tensor:
         """A latent `b c t h w` for prompts and seeds (one each per sample); `known` holds given frames.
 
+        Guidance acts in the `interval` of noise levels, or in those of `guided_levels`.
         Raises ValueError for an unknown sampler, no steps, or prompts and seeds of different number.
         """
         if len(prompts) != len(seeds):
@@ -126,11 +127,15 @@ class Sora:
         t, h, w = latent.grid(patch)
         conditional = self.denoiser(prompts, fps=shape.fps, circular=circular)
         unconditional = self.denoiser([negative] * len(prompts), fps=shape.fps, circular=circular)
-        model = guide(conditional, unconditional, guidance, interval=interval, rescale=rescale)
+        model = guide(conditional, unconditional, guidance, interval=interval or self.guided_levels(), rescale=rescale)
         if known is not None:
             model = with_known(model, known, patch)
         sigmas = self.schedule(steps, t * h * w)
         return SAMPLERS[sampler](model, draw_noise(latent, seeds), sigmas, callback)
+
+    def guided_levels(self, start: float = 1.0) -> tuple[float, float]:
+        """The noise levels that guidance acts on: all of them where something is changed that is there already."""
+        return (self.config.dit.guided_above if start == 1 else 0.0, 1.0)
 
     def schedule(self, steps: int, tokens: int, *, start: float = 1.0) -> Tensor:
         """The noise levels to sample along with this model: `steps + 1`, see `schedules.schedule`."""

@@ -45,6 +45,8 @@ class SoraModel(comfy.model_base.BaseModel):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=ComfyDiT)
         self.lowest_sigma: float = model_config.sora.dit.lowest_sigma
         """Where the pack's schedule ends."""
+        self.guided_above: float = model_config.sora.dit.guided_above
+        """Where the pack's guidance ends."""
         self.model_sampling = Levels(model_config)
 
     def _apply_model(

@@ -99,7 +99,12 @@ def long_video(
         file = LongState(
             state,
             identity(
-                shape, seed, windows, segments, [correction, history, again, blend, weights, known, tile], sampling
+                shape,
+                seed,
+                windows,
+                segments,
+                [correction, history, again, blend, weights, known, tile],
+                replace(sampling, interval=sampling.interval or sora.guided_levels()),
             ),
         )
     sample = sora_sampler(sora, segments, latent, shape.fps, seed, blend, sampling, tile)

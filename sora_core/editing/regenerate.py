@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,7 +27,8 @@ class Sampling:
     guidance: float = DEFAULT_GUIDANCE
     negative: str | Denoiser = ""
     rescale: float = 0.0
-    interval: tuple[float, float] = (0.0, 1.0)
+    interval: tuple[float, float] | None = None
+    """Noise levels that guidance acts on; without it those of `Sora.guided_levels`."""
     sampler: str = "dpmpp_2m"
     callback: Callback | None = None
 
@@ -62,7 +63,8 @@ def guided(sora: Sora, prompt: str | Denoiser, count: int, fps: float, sampling:
     positive, negative = (
         conditional(sora, text, count, fps, circular=circular) for text in (prompt, sampling.negative)
     )
-    model = guide(positive, negative, sampling.guidance, interval=sampling.interval, rescale=sampling.rescale)
+    interval = sampling.interval or (0.0, 1.0)
+    model = guide(positive, negative, sampling.guidance, interval=interval, rescale=sampling.rescale)
     return model if known is None else with_shares(model, known, sora.config.dit.patch)
 
 
@@ -101,7 +103,8 @@ def regenerate(
     grid = shape.grid(sora.config.dit.patch)
     sigmas = sora.schedule(sampling.steps, grid[0] * grid[1] * grid[2], start=highest)
     x = add_noise(known.clean, noise.to(known.clean), sigmas[0].to(known.clean) * share.mask)
-    model = guided(sora, prompt, b, fps, sampling, circular=circular, known=share)
+    settings = replace(sampling, interval=sampling.interval or sora.guided_levels(highest))
+    model = guided(sora, prompt, b, fps, settings, circular=circular, known=share)
     if lead is not None:
         model = then(model, lead)
     return SAMPLERS[sampling.sampler](model, x, sigmas, sampling.callback)

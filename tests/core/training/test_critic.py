@@ -11,11 +11,12 @@ from sora_core.training.dit import DiTTask
 
 
 def shard(clips: int = 6, frames: int = 3) -> LatentShard:
-    """Latents in which the second channel is the colour and nothing else is said."""
+    """Latents in which the signs of three channels are the colour and nothing else is said."""
     labels = torch.zeros(clips, len(ATTRIBUTES), dtype=torch.uint8)
     labels[:, 1] = torch.arange(clips)
     latents = torch.zeros(clips, 2, 4, frames, 4, 6)
-    latents[:, :, 1] = 2 * labels[:, 1].view(-1, 1, 1, 1, 1) - clips
+    for bit in range(3):
+        latents[:, :, bit] = 2.0 * (labels[:, 1] >> bit & 1).view(-1, 1, 1, 1, 1) - 1
     return LatentShard(latents.half(), latents[:, :, None, :, :1].half(), labels, fps=8.0, periodic=False)
 
 
@@ -23,7 +24,7 @@ def test_it_learns_what_latents_show():
     task = CriticTask([shard()], [shard()], channels=4, cells=600)
     before = task.accuracy(batches=4)["colour"]
     optimizer = torch.optim.Adam(task.module.parameters(), lr=3e-3)
-    for number in range(20):
+    for number in range(40):
         loss, _, samples = task.loss(number)
         assert samples > 1
         optimizer.zero_grad()

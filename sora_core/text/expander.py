@@ -26,6 +26,14 @@ _BESIDE = {
     ("zh", "right"): ("它的右边有{second}", "{second}在它右边"),
 }
 
+_SIDE = re.compile(r"\b(left|right)\b|[左右]", re.IGNORECASE)
+_STANDS = {
+    ("en", "left"): "The {} is on its left",
+    ("en", "right"): "The {} is on its right",
+    ("zh", "left"): "{}在它左边",
+    ("zh", "right"): "{}在它右边",
+}
+
 _VAGUE = """
 a an the some one this that it its of in on at with and to for is are by from as i me we you my make show create please
 generate want would like something anything thing object scene video clip movie film short nice cool beautiful pretty
@@ -39,6 +47,7 @@ very really simple animation cinematic realistic next over under into near there
 def completed(known: dict[str, str], draw: Draw, refused: Collection[tuple[str, str]] = frozenset()) -> Attributes:
     """What a prompt names (`recognise`) completed at random: never with a wall, now and then with a second subject.
 
+    The side of a second subject is drawn for one that is drawn itself.
     Nothing that is `refused` (`Reading.refused`) is drawn. What is known is drawn all the same and put aside, so that
     one more word of a prompt changes little else.
     """
@@ -58,6 +67,20 @@ def completed(known: dict[str, str], draw: Draw, refused: Collection[tuple[str, 
     elif "second_subject" not in chosen and draw.chance(_COMPANION):
         chosen |= {"second_subject": companion, "second_colour": colour, "second_side": side}
     return Attributes(**chosen)
+
+
+def _side_of_named(reading: Reading, draw: Draw) -> str:
+    """A sentence on which side the second subject of a prompt stands, in its own words; nothing if the prompt says it.
+
+    A model that is left the choice may take both.
+    """
+    second, side = reading.mentions.get("second_subject"), draw.choice(SIDES[1:])
+    spans = [reading.mentions[name] for name in ("motion", "camera") if name in reading.mentions]
+    rest = "".join(c for i, c in enumerate(reading.text) if not any(m.start <= i < m.end for m in spans))
+    if second is None or _SIDE.search(rest):
+        return ""
+    noun = reading.text[second.start : second.end]
+    return _STANDS["zh" if _CHINESE.match(noun) else "en", side].format(noun)
 
 
 def _with_colours(reading: Reading, attributes: Attributes, draw: Draw) -> str:
@@ -144,7 +167,8 @@ def expand(prompt: str, generator: torch.Generator, language: str | None = None)
     companion = attributes.second_side if "second_subject" in missing else "none"
     text = _with_colours(known, attributes, draw)
     words = Words(attributes, draw, lexicon.load(language))
-    added = _sentences(words, missing, language, draw, companion)
+    added = [*_sentences(words, missing, language, draw, companion), _side_of_named(known, draw)]
+    added = [sentence for sentence in added if sentence]
     if text and not _SENTENCE_END.search(text):
         text = text.rstrip(",;:，；：、") + ("。" if language == "zh" else ".")
     if language == "zh":

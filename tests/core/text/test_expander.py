@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -74,6 +75,15 @@ def test_a_complete_prompt_is_only_closed():
     texts = {_expand(prompt, seed) for seed in range(20)}
     assert prompt + "." in texts
     assert all(text.startswith(prompt + ".") for text in texts)
+
+
+def test_the_side_of_a_second_thing_is_said_once():
+    for seed in range(10):
+        assert re.search(r"\. The cube is on its (left|right)\.", _expand("a ball next to a cube moves left", seed))
+        assert re.search(r"。方块在它[左右]边。", _expand("一个红球挨着一个方块", seed))
+        for told in ("a ball with a cube on its left", "球的左边有一个方块", "a ball"):
+            assert "cube is on" not in _expand(told, seed)
+            assert "方块在它" not in _expand(told, seed)
 
 
 def test_articles_suit_the_inserted_colour():

@@ -68,6 +68,7 @@ def test_an_unknown_preset_is_answered_with_the_family():
         ("dit", {"heads": 3}, "width 128 is not divisible by 3 heads"),
         ("dit", {"heads": 4}, "32 dims a head; it must be 64 or 128"),
         ("dit", {"lowest_sigma": 1.5}, "lowest_sigma is 1.5; it must be above 0 and below 1"),
+        ("dit", {"guided_above": 1.0}, "guided_above is 1.0; it must be at least 0 and below 1"),
         ("dit", {"channels": 8}, "16 latent channels but the transformer 8"),
         ("vae", {"encoder_depth": [-1, 2]}, "VAEConfig.encoder_depth is -1"),
         ("vae", {"wavelet": [2, 3, 3]}, "each size must be a power of two"),

@@ -1,5 +1,7 @@
 """The whole system on the nano model: exact sizes, repeatable videos, streamed decoding, refused requests."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -47,6 +49,19 @@ def test_the_same_seed_is_the_same_video_with_any_number_of_threads(nano):
     finally:
         torch.set_num_threads(threads)
     assert (videos[0] - videos[1]).abs().max() < 1e-4
+
+
+def test_guidance_ends_where_the_model_says_unless_something_is_there_already(nano):
+    config = replace(nano.config, dit=replace(nano.config.dit, guided_above=0.7))
+    model = Sora(config, nano.dit, nano.vae, nano.text)
+    assert model.guided_levels() == (0.7, 1.0)
+    assert model.guided_levels(0.8) == (0.0, 1.0)
+    shape = VideoShape(num_frames=5, height=32, width=32, fps=8)
+    ended, told, full = (
+        model.sample(["snow"], shape, [1], steps=4, interval=interval) for interval in (None, (0.7, 1.0), (0.0, 1.0))
+    )
+    assert torch.equal(ended, told)
+    assert not torch.equal(ended, full)
 
 
 @pytest.mark.parametrize("change", [{"seeds": [6]}, {"prompts": ["snow"]}, {"guidance": 1.0}, {"negative": "night"}])

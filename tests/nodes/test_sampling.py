@@ -43,6 +43,26 @@ def test_limited_and_rescaled_guidance_equals_the_library(sample, grid, core, to
     assert (sample(guidance=6.0) - expected).abs().max() > 0.1
 
 
+def test_guidance_ends_where_the_model_says_unless_sampling_begins_below_or_the_block_says_otherwise(
+    sample, grid, core, tokens, nano, monkeypatch
+):  # fmt: skip
+    prompts = [core.denoiser([text], fps=12.0) for text in (PROMPT, NEGATIVE)]
+    latent, levels = grid(), schedule(4, tokens)
+
+    def expected(lowest, sigmas):
+        x = sigmas[0] * noise_of(latent)
+        with torch.inference_mode():
+            return SAMPLERS["euler"](guide(*prompts, 6.0, interval=(lowest, 1.0)), x, sigmas)
+
+    full, ended = expected(0.0, levels), expected(0.7, levels)
+    assert (full - ended).abs().max() > 0.1
+    monkeypatch.setattr(nano[0].model, "guided_above", 0.7)
+    torch.testing.assert_close(sample(guidance=6.0), ended, atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(sample(guidance=6.0, guidance_to=0.01), full, atol=TOLERANCE, rtol=0)
+    below = schedule(4, tokens, start=0.9)
+    torch.testing.assert_close(sample(guidance=6.0, sigmas=below), expected(0.0, below), atol=TOLERANCE, rtol=0)
+
+
 def test_known_cells_equal_the_library_and_stay_exact(sample, grid, core, tokens):
     latent = grid()
     clean, mask = torch.randn_like(latent["samples"]), torch.ones_like(latent["samples"][:, :1])

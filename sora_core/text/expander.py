@@ -26,7 +26,6 @@ _BESIDE = {
     ("zh", "right"): ("它的右边有{second}", "{second}在它右边"),
 }
 
-_SIDE = re.compile(r"\b(left|right)\b|[左右]", re.IGNORECASE)
 _STANDS = {
     ("en", "left"): "The {} is on its left",
     ("en", "right"): "The {} is on its right",
@@ -75,9 +74,7 @@ def _side_of_named(reading: Reading, draw: Draw) -> str:
     A model that is left the choice may take both.
     """
     second, side = reading.mentions.get("second_subject"), draw.choice(SIDES[1:])
-    spans = [reading.mentions[name] for name in ("motion", "camera") if name in reading.mentions]
-    rest = "".join(c for i, c in enumerate(reading.text) if not any(m.start <= i < m.end for m in spans))
-    if second is None or _SIDE.search(rest):
+    if second is None or reading.second_side != "none":
         return ""
     noun = reading.text[second.start : second.end]
     return _STANDS["zh" if _CHINESE.match(noun) else "en", side].format(noun)

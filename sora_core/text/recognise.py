@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from sora_core.data.worlds import arcade_captions, lexicon, painter_captions
-from sora_core.data.worlds.attributes import ATTRIBUTES
+from sora_core.data.worlds.attributes import ATTRIBUTES, SIDES
 from sora_core.text.tokenizer import pieces
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff_]+|[,.;:!?，。；：！？、\n]")
@@ -28,6 +28,7 @@ _BETWEEN = frozenset(_LIGHT.split())
 """Words that may stand between a negation and what it refuses: any other one is what it speaks of instead."""
 _LETS = frozenset({"the", "let", "make", "让"})
 _ALSO = frozenset({"or", "nor", "或", "和", "、"})
+_DETERMINERS = frozenset({"a", "an", "the", "its", "one", *"一个只辆座枚朵艘颗间栋架的"})
 _IGNORED = "ignore"
 
 
@@ -49,17 +50,20 @@ class Reading:
     """A prompt as it was understood.
 
     `text` is the prompt without the space around it, `mentions` are the phrases that count, by attribute,
-    `other_words` are the words that belong to no phrase, and `refused` are the (attribute, value) that are not to be.
+    `other_words` are the words that belong to no phrase, `refused` are the (attribute, value) that are not to be, and
+    `second_side` is where the second subject stands, of `SIDES`.
     """
 
     text: str
     mentions: dict[str, Mention]
     other_words: tuple[str, ...]
     refused: frozenset[tuple[str, str]] = frozenset()
+    second_side: str = "none"
 
     @property
     def attributes(self) -> dict[str, str]:
-        return {name: mention.value for name, mention in self.mentions.items()}
+        found = {name: mention.value for name, mention in self.mentions.items()}
+        return found if self.second_side == "none" else {**found, "second_side": self.second_side}
 
 
 @dataclass(frozen=True)
@@ -313,7 +317,45 @@ def read(prompt: str) -> Reading:
         for mention in refused
         if mention.attribute != "colour" or not any(0 < thing - mention.last_word <= 4 for thing in things)
     }
-    return Reading(text, {name: chosen[name] for name in ATTRIBUTES if name in chosen}, rest, frozenset(values))
+    named = {name: chosen[name] for name in ATTRIBUTES if name in chosen}
+    return Reading(text, named, rest, frozenset(values), _side(words, chosen))
+
+
+@cache
+def _before_nouns() -> frozenset[str]:
+    """Words that may stand between what tells a side and the thing or its colour."""
+    adjectives = (word for language in lexicon.LANGUAGES for word in lexicon.load(language).adjectives)
+    return _DETERMINERS.union(*(pieces(adjective) for adjective in adjectives))
+
+
+@cache
+def _sides() -> list[tuple[tuple[str, ...], tuple[str, ...], str]]:
+    """What the lexicon says before and after a second subject to tell its side, the longest first."""
+    found = []
+    for language in lexicon.LANGUAGES:
+        for side in SIDES[1:]:
+            for relation in lexicon.load(language).relations[side]:
+                before, after = (tuple(pieces(part.strip(" ,"))) for part in relation.split("{}"))
+                found.append((before, after, side))
+    return sorted(found, key=lambda row: -len(row[0]) - len(row[1]))
+
+
+def _side(words: list[_Word], chosen: dict[str, Mention]) -> str:
+    """On which side the second subject stands, in the words of `_sides` right before and after it and its colour."""
+    second, colour = chosen.get("second_subject"), chosen.get("second_colour")
+    if second is None:
+        return "none"
+    first = second.first_word
+    if colour is not None and colour.last_word < first:
+        first = colour.first_word
+    while first and words[first - 1].text in _before_nouns():
+        first -= 1
+    before = [word.text for word in words[:first] if not word.separates]
+    after = [word.text for word in words[second.last_word + 1 :] if not word.separates]
+    for lead, tail, side in _sides():
+        if before[len(before) - len(lead) :] == list(lead) and after[: len(tail)] == list(tail):
+            return side
+    return "none"
 
 
 def recognise(prompt: str) -> dict[str, str]:

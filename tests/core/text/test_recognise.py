@@ -18,12 +18,21 @@ _EXAMPLES = [
     ),
     (
         "a red ball to the left of a blue cube",
-        {"subject": "ball", "colour": "red", "second_subject": "cube", "second_colour": "blue"},
+        {
+            "subject": "ball",
+            "colour": "red",
+            "second_subject": "cube",
+            "second_colour": "blue",
+            "second_side": "right",
+        },  # fmt: skip
     ),
     (
         "a car drives to the right with a duck standing on its left",
-        {"subject": "car", "motion": "right", "second_subject": "duck"},
+        {"subject": "car", "motion": "right", "second_subject": "duck", "second_side": "left"},
     ),
+    ("球的左边有一个小小的方块", {"subject": "ball", "second_subject": "cube", "second_side": "left"}),
+    ("球在方块左边", {"subject": "ball", "second_subject": "cube", "second_side": "right"}),
+    ("a ball beside a cube moves left", {"subject": "ball", "second_subject": "cube", "motion": "left"}),
     ("红球和蓝方块", {"subject": "ball", "colour": "red", "second_subject": "cube", "second_colour": "blue"}),
     ("A CRIMSON SPHERE HOPS", {"subject": "ball", "colour": "red", "motion": "bounce"}),
     ("the ball is red and spins", {"subject": "ball", "colour": "red", "motion": "spin"}),

@@ -11,20 +11,15 @@ from sora_core.data.worlds.captions import STYLES, compose
 from sora_core.text.recognise import known_words, read, recognise, unknown_note
 from sora_core.text.tokenizer import Tokenizer
 
+_CUBE = {"second_subject": "cube", "second_colour": "blue"}
 _EXAMPLES = [
     (
         "a red ball next to a blue cube",
-        {"subject": "ball", "colour": "red", "second_subject": "cube", "second_colour": "blue"},
+        {"subject": "ball", "colour": "red", **_CUBE},
     ),
     (
         "a red ball to the left of a blue cube",
-        {
-            "subject": "ball",
-            "colour": "red",
-            "second_subject": "cube",
-            "second_colour": "blue",
-            "second_side": "right",
-        },  # fmt: skip
+        {"subject": "ball", "colour": "red", **_CUBE, "second_side": "right"},
     ),
     (
         "a car drives to the right with a duck standing on its left",
@@ -33,7 +28,7 @@ _EXAMPLES = [
     ("球的左边有一个小小的方块", {"subject": "ball", "second_subject": "cube", "second_side": "left"}),
     ("球在方块左边", {"subject": "ball", "second_subject": "cube", "second_side": "right"}),
     ("a ball beside a cube moves left", {"subject": "ball", "second_subject": "cube", "motion": "left"}),
-    ("红球和蓝方块", {"subject": "ball", "colour": "red", "second_subject": "cube", "second_colour": "blue"}),
+    ("红球和蓝方块", {"subject": "ball", "colour": "red", **_CUBE}),
     ("A CRIMSON SPHERE HOPS", {"subject": "ball", "colour": "red", "motion": "bounce"}),
     ("the ball is red and spins", {"subject": "ball", "colour": "red", "motion": "spin"}),
     ("a red ball. The ball bounces", {"subject": "ball", "colour": "red", "motion": "bounce"}),

@@ -79,7 +79,7 @@ def test_damaged_videos_are_named_and_do_not_keep_others_from_being_cut(tmp_path
     assert main(["worlds", "--out", str(tmp_path / "s"), "--from-videos", str(tmp_path), "--frames", "5"]) == 0
     said = capsys.readouterr().out
     assert "left out: b.mp4 is damaged or not a video" in said
-    assert "only what comes before is cut: c.mkv is damaged" in said
+    assert "only what comes before is cut: c.mkv is cut off" in said
     assert {s.about["source"] for s in ClipStore(tmp_path / "s").shards} == {"a.mp4", "c.mkv", "d.mp4"}
 
 

@@ -30,7 +30,7 @@ def test_prompts_name_the_side_and_rendered_stills_keep_to_it(nano):
     assert all(found in (None, side) for found, side in read)
     report = pair_report(nano, 6, SamplerSettings(steps=1))
     assert report["one side"]["rendered"] > 0.8
-    assert report["both sides"]["rendered"] == 0
+    assert report["both sides"]["rendered"] < 0.2
     assert report["as asked"]["rendered"] == 1
     assert "pairs" in PARTS
     assert any(line.startswith("pairs, both sides: ") for line in table({"pairs": report, "summary": []}).splitlines())

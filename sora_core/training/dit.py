@@ -52,8 +52,10 @@ READING_WEIGHT = 0.05
 """How much it counts that the text tokens tell what the captions name."""
 PERCEIVED_WEIGHT = 0.01
 """How much it counts what a critic sees: about as much as the error of clips, where gradients enter the transformer."""
-UNSEEN, SEEN = 0.95, 0.8
-"""Noise levels from which on predictions are means of much that could be there, and below which they should not be."""
+UNSEEN, SEEN = 0.85, 0.7
+"""Noise levels from which on predictions are means of much that could be there, and below which they should not be.
+
+Where a critic looks above, a second toy that could be on either side is best seen on both."""
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,6 @@ _BESIDE = {
     ("zh", "right"): ("它的右边有{second}", "{second}在它右边"),
 }
 
-_STANDS = {
-    ("en", "left"): "The {} is on its left",
-    ("en", "right"): "The {} is on its right",
-    ("zh", "left"): "{}在它左边",
-    ("zh", "right"): "{}在它右边",
-}
-
 _VAGUE = """
 a an the some one this that it its of in on at with and to for is are by from as i me we you my make show create please
 generate want would like something anything thing object scene video clip movie film short nice cool beautiful pretty
@@ -77,7 +70,8 @@ def _side_of_named(reading: Reading, draw: Draw) -> str:
     if second is None or reading.second_side != "none":
         return ""
     noun = reading.text[second.start : second.end]
-    return _STANDS["zh" if _CHINESE.match(noun) else "en", side].format(noun)
+    sentence = lexicon.load("zh" if _CHINESE.match(noun) else "en").stands[side].format(noun)
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _with_colours(reading: Reading, attributes: Attributes, draw: Draw) -> str:

@@ -318,7 +318,7 @@ def read(prompt: str) -> Reading:
         if mention.attribute != "colour" or not any(0 < thing - mention.last_word <= 4 for thing in things)
     }
     named = {name: chosen[name] for name in ATTRIBUTES if name in chosen}
-    return Reading(text, named, rest, frozenset(values), _side(words, chosen))
+    return Reading(text, named, rest, frozenset(values), _side(words, mentions, chosen))
 
 
 @cache
@@ -333,29 +333,40 @@ def _sides() -> list[tuple[tuple[str, ...], tuple[str, ...], str]]:
     """What the lexicon says before and after a second subject to tell its side, the longest first."""
     found = []
     for language in lexicon.LANGUAGES:
+        words = lexicon.load(language)
         for side in SIDES[1:]:
-            for relation in lexicon.load(language).relations[side]:
-                before, after = (tuple(pieces(part.strip(" ,"))) for part in relation.split("{}"))
+            for pattern in (*words.relations[side], words.stands[side].removeprefix("the ")):
+                before, after = (tuple(pieces(part.strip(" ,"))) for part in pattern.split("{}"))
                 found.append((before, after, side))
     return sorted(found, key=lambda row: -len(row[0]) - len(row[1]))
 
 
-def _side(words: list[_Word], chosen: dict[str, Mention]) -> str:
-    """On which side the second subject stands, in the words of `_sides` right before and after it and its colour."""
-    second, colour = chosen.get("second_subject"), chosen.get("second_colour")
-    if second is None:
-        return "none"
-    first = second.first_word
-    if colour is not None and colour.last_word < first:
-        first = colour.first_word
+def _side_at(words: list[_Word], first: int, last: int) -> str:
+    """The side that the words of `_sides` tell right before and after a thing, which is the words `first` to `last`."""
     while first and words[first - 1].text in _before_nouns():
         first -= 1
     before = [word.text for word in words[:first] if not word.separates]
-    after = [word.text for word in words[second.last_word + 1 :] if not word.separates]
+    after = [word.text for word in words[last + 1 :] if not word.separates]
     for lead, tail, side in _sides():
         if before[len(before) - len(lead) :] == list(lead) and after[: len(tail)] == list(tail):
             return side
     return "none"
+
+
+def _side(words: list[_Word], mentions: list[Mention], chosen: dict[str, Mention]) -> str:
+    """On which side the second subject stands, told where it is named or named again ("The cube is on its left")."""
+    second, colour = chosen.get("second_subject"), chosen.get("second_colour")
+    if second is None:
+        return "none"
+    named = [second] if colour is None else [second, colour]
+    places = [(min(m.first_word for m in named), max(m.last_word for m in named))]
+    places += [
+        (mention.first_word, mention.last_word)
+        for mention in mentions
+        if mention.first_word > second.last_word and (mention.attribute, mention.value) == ("subject", second.value)
+    ]
+    told = (_side_at(words, *place) for place in places)
+    return next((side for side in told if side != "none"), "none")
 
 
 def recognise(prompt: str) -> dict[str, str]:

@@ -297,6 +297,14 @@ def _compose_loose(attributes: Attributes, draw: Draw, words: Lexicon) -> tuple[
     return clean(text, words.language).strip(" ,.，。"), frozenset(name for _, names in parts for name in names)
 
 
+def _with_side(text: str, attributes: Attributes, side: str, words: Lexicon) -> str:
+    """`text`, and then a sentence on which side its second subject stands, as the expander adds one."""
+    nouns = [phrase.key for phrase in words.phrases["second_subject"][attributes.second_subject]]
+    named = next((noun for noun in nouns if noun in text), nouns[0])
+    end = "。" if words.language == "zh" else ". "
+    return text.rstrip(" .。") + end + words.stands[side].format(named)
+
+
 def compose(attributes: Attributes, generator: torch.Generator, language: str = "en", style: str = "short") -> Caption:
     """A caption of a clip, with a note of which attributes it states.
 
@@ -304,7 +312,8 @@ def compose(attributes: Attributes, generator: torch.Generator, language: str = 
         attributes: what the clip shows.
         generator: decides the template and, per attribute, the canonical word (half of the time) or a synonym.
         language: "en" or "zh".
-        style: "short" is a few words on the subject and some of the rest; "descriptive" is one to three sentences on
+        style: "short" is a few words on the subject and some of the rest, now and then with a sentence on the side of a
+            second one; "descriptive" is one to three sentences on
             everything that is there (the absence of a second subject or a wall is stated one time in five), "loose" is
             some of it in any order, among words that mean nothing, and "still" is everything that one frame shows.
 
@@ -315,7 +324,8 @@ def compose(attributes: Attributes, generator: torch.Generator, language: str = 
         raise ValueError(f'style is {style!r}; it must be "short", "descriptive", "loose" or "still"')
     words = lexicon.load(language)
     draw = Draw(generator)
-    if attributes.second_side != "none" and style in ("short", LOOSE) and draw.chance(0.5):
+    side = attributes.second_side
+    if side != "none" and style in ("short", LOOSE) and draw.chance(0.5):
         attributes = replace(attributes, second_side="none")
     if style == "short":
         text, mentioned = _compose_short(attributes, draw, words)
@@ -323,8 +333,11 @@ def compose(attributes: Attributes, generator: torch.Generator, language: str = 
         text, mentioned = _compose_loose(attributes, draw, words)
     else:
         text, mentioned = _compose_descriptive(attributes, draw, words, style)
-    if attributes.second_side != "none" and "second_subject" in mentioned:
-        mentioned |= {"second_side"}
+    if side != "none" and "second_subject" in mentioned:
+        if attributes.second_side != "none":
+            mentioned |= {"second_side"}
+        elif draw.chance(0.5):
+            text, mentioned = _with_side(text, attributes, side, words), mentioned | {"second_side"}
     return Caption(_punctuated(text, draw, language, style), mentioned)
 
 

@@ -43,8 +43,8 @@ class Lexicon:
 
     `phrases[attribute][value]` serve captions; English motions and cameras are verbs in their plain form.
     `shots[value]` are camera moves as nouns, `relations[side]` place the second subject (`{}`) beside the first,
-    `adjectives`, `aspects` (of a verb: "keeps {doing}"), `requests` ("show me {}") and `fillers`, which may stand
-    anywhere, say nothing about attributes,
+    `stands[side]` is a sentence that does so for a noun named before, `adjectives`, `aspects` (of a verb: "keeps
+    {doing}"), `requests` ("show me {}") and `fillers`, which may stand anywhere, say nothing about attributes,
     `also[attribute][value]` are further words that prompts and loose captions use, `templates[style]` are the
     sentence patterns of captions, and `ignore` lists phrases that only look as if they named a value.
     """
@@ -53,6 +53,7 @@ class Lexicon:
     phrases: dict[str, dict[str, tuple[Phrase, ...]]]
     shots: dict[str, tuple[Phrase, ...]]
     relations: dict[str, tuple[str, ...]]
+    stands: dict[str, str]
     adjectives: tuple[str, ...]
     aspects: tuple[str, ...]
     requests: tuple[str, ...]
@@ -88,6 +89,7 @@ def load(language: str) -> Lexicon:
         phrases=phrases,
         shots=_table(data["shot"]),
         relations={side: tuple(patterns) for side, patterns in data["relation"].items()},
+        stands=data["stands"],
         adjectives=tuple(data["adjective"]),
         aspects=tuple(data["aspect"]),
         requests=tuple(data["request"]),

@@ -76,8 +76,8 @@ def test_captions_tell_the_side_of_a_second_toy_where_they_say_that_they_do(lang
             written = compose(replace(clip, second_side=side, motion="still"), generator, language, style)
             spoken = any(
                 part in written.text.casefold()
-                for relation in words.relations[side]
-                for part in [max(relation.split("{}"), key=len).strip(" ,")]
+                for pattern in (*words.relations[side], words.stands[side])
+                for part in [max(pattern.split("{}"), key=len).strip(" ,")]
             )
             assert spoken or "second_side" not in written.mentioned, written
             told += "second_side" in written.mentioned

@@ -27,6 +27,11 @@ _EXAMPLES = [
     ),
     ("球的左边有一个小小的方块", {"subject": "ball", "second_subject": "cube", "second_side": "left"}),
     ("球在方块左边", {"subject": "ball", "second_subject": "cube", "second_side": "right"}),
+    (
+        "a ball with a cube painted blue. The cube is on its left.",
+        {"subject": "ball", **_CUBE, "second_side": "left"},
+    ),
+    ("a ball with a cube painted blue on its left", {"subject": "ball", **_CUBE, "second_side": "left"}),
     ("a ball beside a cube moves left", {"subject": "ball", "second_subject": "cube", "motion": "left"}),
     ("红球和蓝方块", {"subject": "ball", "colour": "red", **_CUBE}),
     ("A CRIMSON SPHERE HOPS", {"subject": "ball", "colour": "red", "motion": "bounce"}),

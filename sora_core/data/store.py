@@ -14,12 +14,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..files import whole_or_absent
-from ..training.state import save_atomically
+from ..tensor_files import save_tensors
 
 
 def write_shard(path: Path, frames: Tensor, labels: Tensor, about: dict[str, Any]) -> None:
     """Write clips `n t h w 3` (uint8) and labels `n k` (uint8); `about` must hold fps and may hold more."""
-    save_atomically({"frames": frames, "labels": labels}, path, {"about": json.dumps(about, sort_keys=True)})
+    save_tensors({"frames": frames, "labels": labels}, path, {"about": json.dumps(about, sort_keys=True)})
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,9 @@ def test_saved_judges_come_back(judge, tmp_path):
     save_judge(path, {"a": torch.zeros(1)})
     with pytest.raises(ValueError, match="no judge of this version"):
         load_judge(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"judge\.safetensors is damaged"):
+        load_judge(path)
     with pytest.raises(FileNotFoundError, match="sora train judge"):
         load_judge(tmp_path / "none.safetensors")
 

@@ -32,7 +32,7 @@ class StoredLatent:
             self.kind, self.shape = _KINDS[about["dtype"]], torch.Size(about["shape"])
             self.offset = 8 + length + about["data_offsets"][0]
             whole = self.path.stat().st_size >= 8 + length + about["data_offsets"][1]
-        except (KeyError, ValueError, OverflowError, MemoryError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
             raise ValueError(f"{self.path.name} is damaged or holds no latent: {error}") from None
         if not whole or len(self.shape) != 5:
             raise ValueError(f"{self.path.name} is damaged or holds no latent: it has shape {tuple(self.shape)}")

@@ -118,7 +118,7 @@ def _refuse_foreign(arguments: argparse.Namespace) -> None:
     report = next((name for name in KNOWN if name and getattr(arguments, name)), "")
     for name in ("checkpoint", "checkpoints", "clips", "real", "parts", "long", "editing", "seeds", "sheets"):
         value = getattr(arguments, name)
-        if value not in (None, False) and name != report and name not in KNOWN[report]:
+        if value is not None and value is not False and name != report and name not in KNOWN[report]:
             where = f"with --{report}" if report else "without --editing"
             raise ValueError(f"--{name} does nothing {where}; leave it out")
 

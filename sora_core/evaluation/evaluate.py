@@ -15,7 +15,7 @@ from ..files import write_json
 from ..pipeline import DEFAULT_STEPS, Sora
 from ..shapes import VideoShape
 from ..text.captioner import describe, load_captioner
-from ..text.recognise import unknown_note
+from ..text.known_words import unknown_note
 from .captions import caption_score
 from .denoising import denoising_loss
 from .editing_bench import Bench

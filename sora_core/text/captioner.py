@@ -21,6 +21,7 @@ from ..data.worlds import lexicon
 from ..data.worlds.attributes import ATTRIBUTES
 from ..data.worlds.captions import clean
 from ..evaluation.judge import MOST_FRAMES, Judge, resized, stride_at, windows
+from ..pixels import to_floats
 from ..tensor_files import fits, read_tensors, save_tensors
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "captioner.safetensors"
@@ -163,7 +164,7 @@ def glimpses(chunks: Iterable[Tensor], fps: float) -> Iterator[Tensor]:
         begin += len(frames)
         if not kept.shape[2]:
             continue
-        small = resized(kept.float() / 255 if kept.dtype == torch.uint8 else kept.float())
+        small = resized(to_floats(kept))
         held = torch.cat([held, small], dim=2) if held.ndim == 5 else small
         while held.shape[2] >= MOST_FRAMES:
             last, held = held[:, :, :MOST_FRAMES], held[:, :, MOST_FRAMES:]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..data.worlds import lexicon
 from ..data.worlds.attributes import ATTRIBUTES
-from ..data.worlds.captions import clean
+from ..data.worlds.captions import capitalised, clean
 from ..evaluation.judge import MOST_FRAMES, Judge, resized, stride_at, windows
 from ..pixels import to_floats
 from ..tensor_files import fits, read_tensors, save_tensors
@@ -45,8 +45,7 @@ def text_of(words: list[str], language: str) -> str:
     """The inverse of `words_of`: a caption with capitals at the beginning of its sentences."""
     if language == "zh":
         return clean("".join(words), language)
-    text = clean(" ".join(words), language)
-    return re.sub(r"(^|[.] )([a-z])", lambda match: match[1] + match[2].upper(), text)
+    return capitalised(clean(" ".join(words), language))
 
 
 def vocabulary() -> tuple[str, ...]:

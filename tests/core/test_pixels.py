@@ -19,9 +19,8 @@ def test_floats_are_cut_off_at_their_ends():
 
 
 @pytest.mark.parametrize(
-    ("pixels", "sentence"),
-    [(torch.tensor([float("nan")]), "NaN or infinite pixels"), (torch.tensor([1]), r"frames are torch\.int64; give uint8")],
-)  # fmt: skip
+    ("pixels", "sentence"), [([float("nan")], "NaN or infinite pixels"), ([1], r"frames are torch\.int64; give uint8")]
+)
 def test_what_is_no_pixel_is_refused(pixels, sentence):
     with pytest.raises(ValueError, match=sentence):
-        to_bytes(pixels)
+        to_bytes(torch.tensor(pixels))

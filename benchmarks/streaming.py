@@ -26,10 +26,11 @@ def make(num_frames: int, size: int, path: Path) -> None:
     from sora_core.pipeline import Sora
     from sora_core.randomness import generator
     from sora_core.shapes import VideoShape
-    from sora_core.stored_latent import save_latent
+    from sora_core.stored_latent import NAME
+    from sora_core.tensor_files import save_tensors
 
     shape = Sora.load().latent_shape(VideoShape(num_frames=num_frames, height=size, width=size, fps=24))
-    save_latent(torch.randn(1, *shape.dims, generator=generator(0, "streaming")), path)
+    save_tensors({NAME: torch.randn(1, *shape.dims, generator=generator(0, "streaming"))}, path, {})
 
 
 def work(num_frames: int, size: int, chunk: int | None, folder: Path) -> None:

@@ -11,13 +11,14 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from sora_core.pixels import to_floats
 from sora_core.shapes import VideoShape
 from sora_core.vae.chunks import whole_cells
 
 from .comfy_model.vae import SoraVAE
 from .editing_media import fitted, geometry_of
 from .grid import LARGEST
-from .movie import HELD, as_pixels, frames_of, sound_in
+from .movie import HELD, frames_of, sound_in
 from .native import PATCH, with_size
 from .native_encode import encode_native
 from .schema import advanced, schema
@@ -68,7 +69,7 @@ class SoraEncodeVideo(io.ComfyNode):
                 size = height or clip.shape[3], width or clip.shape[4]
                 seen["height"], seen["width"] = size
                 if clip.shape[3:] != size:
-                    clip = fitted(as_pixels(clip), *size)
+                    clip = fitted(to_floats(clip), *size)
                 yield clip[0].movedim(0, -1)
 
         if isinstance(vae, SoraVAE):

@@ -16,6 +16,7 @@ import torch
 from comfy_api.latest import InputImpl
 from torch import Tensor
 
+from sora_core.pixels import to_floats
 from sora_core.video import VideoReader, VideoWriter
 
 from .compat import trimmed_part
@@ -71,11 +72,6 @@ def frames_of(video: Any, chunk: int, fps: float = 0.0) -> tuple[Iterator[Tensor
     return iter(components.images[..., :3].split(chunk)), float(components.frame_rate), len(components.images)
 
 
-def as_pixels(frames: Tensor) -> Tensor:
-    """Frames of whole numbers or of numbers in [0, 1] as the latter."""
-    return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
-
-
 def in_colour(images: Tensor) -> Tensor:
     """An IMAGE `t h w c` in three colours, whether it is grey or has transparency."""
     return images.expand(-1, -1, -1, 3) if images.shape[-1] == 1 else images[..., :3]
@@ -88,7 +84,7 @@ def all_frames(movie: Any) -> tuple[Tensor, float | None]:
         frames = in_colour(movie).float()
     else:
         chunks, rate, _ = frames_of(movie, 16)
-        frames = torch.cat([as_pixels(part) for part in chunks])
+        frames = torch.cat([to_floats(part) for part in chunks])
     return frames.movedim(-1, 0)[None], rate
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sora_core.editing.geometry import Geometry
 from sora_core.out_of_memory import is_out_of_memory
+from sora_core.pixels import to_floats
 
 from .editing_media import encoder
 from .native_decode import OVERLAP, next_tile, tiles
@@ -96,8 +97,7 @@ def encode_parts(vae: Any, geometry: Geometry, chunks: Iterator[Tensor], count: 
 
 def as_video(frames: Tensor, geometry: Geometry) -> Tensor:
     """Frames `t h w 3` as `1 3 t h w` in [0, 1], whole cells wide and high."""
-    video = frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
-    return geometry.pad(video.movedim(-1, 0)[None])
+    return geometry.pad(to_floats(frames).movedim(-1, 0)[None])
 
 
 def fitting_tile(vae: Any, geometry: Geometry, num_frames: int, cells: torch.Size) -> int | None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import folder_paths
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from sora_core.editing.long_state import fingerprint
-from sora_core.training.state import save_atomically
+from sora_core.stored_latent import NAME
+from sora_core.tensor_files import save_tensors
 
 
 def unfinished(name: str) -> Path:
@@ -27,8 +27,8 @@ def kept(latent: Tensor) -> Iterator[Path]:
     """A file that the stock Load Latent block reads holds `latent` until the block ends well; then it is deleted."""
     path = unfinished(f"{fingerprint([latent])}.latent")
     try:
-        save_atomically({"latent_tensor": latent, "latent_format_version_0": torch.tensor([])}, path, {})
-    except (OSError, SafetensorError) as error:
+        save_tensors({NAME: latent, "latent_format_version_0": torch.tensor([])}, path, {})
+    except OSError as error:
         # What is to be done with the latent may well succeed without a copy of it.
         logging.warning("Sora: the latent cannot be kept in %s: %s", path.parent, error)
     try:

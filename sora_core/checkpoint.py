@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .config import SoraConfig, from_json, to_json
-from .training.state import save_atomically
+from .tensor_files import read_tensors, save_tensors
 
 PREFIXES = {"dit": "model.diffusion_model.", "vae": "vae.", "text": "text_encoders.sora."}
 """Where the weights of each part are."""
@@ -78,7 +77,7 @@ def save_checkpoint(
     for part in ("dit", "vae"):
         tensors[PREFIXES[part] + CONFIG_BUFFER] = config_tensor(config)
     tensors |= {PREFIXES["dit"] + name: value for name, value in MARKERS.items()}
-    save_atomically(tensors, path, {"sora": to_json(config), "about": json.dumps(about or {}, sort_keys=True)})
+    save_tensors(tensors, path, {"sora": to_json(config), "about": json.dumps(about or {}, sort_keys=True)})
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -89,12 +88,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path.name} is damaged or not a safetensors file: {error}") from None
+    tensors, metadata = read_tensors(path)
     key = PREFIXES["dit"] + CONFIG_BUFFER
     if key not in tensors and "sora" not in metadata:
         raise ValueError(f"{path.name} is not a Sora checkpoint: it holds no {key}")

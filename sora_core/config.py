@@ -198,7 +198,7 @@ def from_json(cls: type[T], text: str | bytes) -> T:
     """Rebuild a configuration of class `cls`. Raises ValueError naming unknown keys or a value of the wrong kind."""
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"the {cls.__name__} in the file is not JSON: {error}") from None
     return _build(cls, values)
 

@@ -9,20 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
-
-from .files import whole_or_absent
 
 NAME = "latent_tensor"
 """The tensor's name in the file, the same as in the .latent files of ComfyUI."""
 _KINDS: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
-
-
-def save_latent(latent: Tensor, path: Path) -> None:
-    """Write `b c t h w` as a .safetensors file that is whole or absent."""
-    with whole_or_absent(path) as temporary:
-        save_file({NAME: latent.detach().float().contiguous().cpu()}, temporary)
 
 
 class StoredLatent:
@@ -41,7 +32,7 @@ class StoredLatent:
             self.kind, self.shape = _KINDS[about["dtype"]], torch.Size(about["shape"])
             self.offset = 8 + length + about["data_offsets"][0]
             whole = self.path.stat().st_size >= 8 + length + about["data_offsets"][1]
-        except (KeyError, ValueError, OverflowError, MemoryError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
             raise ValueError(f"{self.path.name} is damaged or holds no latent: {error}") from None
         if not whole or len(self.shape) != 5:
             raise ValueError(f"{self.path.name} is damaged or holds no latent: it has shape {tuple(self.shape)}")

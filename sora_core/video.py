@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .files import whole_or_absent
+from .pixels import in_range, to_bytes
 from .sound import Sound
 from .video_reader import VideoReader as VideoReader
 from .video_reader import reason
@@ -61,28 +62,11 @@ def is_image(path: Path) -> bool:
     return suffix in IMAGES
 
 
-def to_bytes(frames: Tensor) -> Tensor:
-    """Frames of any shape as uint8, from uint8 or from floats in [0, 1]. Raises ValueError for NaN and other kinds."""
-    if frames.dtype == torch.uint8:
-        return frames
-    return _in_range(frames).mul(255).round().byte()
-
-
-def _in_range(frames: Tensor) -> Tensor:
-    """Floats clamped to [0, 1]. Raises ValueError for NaN and for other kinds of numbers."""
-    if not frames.is_floating_point():
-        raise ValueError(f"frames are {frames.dtype}; give uint8 in 0..255 or floats in 0..1")
-    if not torch.isfinite(frames).all():
-        raise ValueError("frames hold NaN or infinite pixels; give finite values in 0..1")
-    return frames.float().clamp(0, 1)
-
-
 def _picture(frame: Tensor, deep: bool) -> av.VideoFrame:
     """One frame `h w 3`, uint8 or floats in [0, 1], as RGB of 8 bits, or of 16 if it is to be `deep`."""
     if not deep:
         return av.VideoFrame.from_ndarray(to_bytes(frame).cpu().contiguous().numpy(), format="rgb24")
-    values = frame.float() / 255 if frame.dtype == torch.uint8 else _in_range(frame)
-    words = values.mul(65535).round().to(torch.int32).cpu().contiguous().numpy().astype("uint16")
+    words = in_range(frame).mul(65535).round().to(torch.int32).cpu().contiguous().numpy().astype("uint16")
     return av.VideoFrame.from_ndarray(words, format="rgb48le")
 
 

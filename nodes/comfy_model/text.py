@@ -26,7 +26,7 @@ class SoraTokenizer:
         self.tokenizer = Tokenizer(config.max_tokens, config.buckets, config.ngrams)
 
     def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **options: Any) -> Tokens:
-        from sora_core.text.recognise import unknown_note  # reads all captions' words, which the start does not need
+        from sora_core.text.known_words import unknown_note  # reads all captions' words, which the start does not need
 
         lost = self.tokenizer.overflow(text)
         if lost:

@@ -20,7 +20,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files import writable
+from ..files import writable, write_json
 from .device import add_device_argument, chosen_device
 
 if TYPE_CHECKING:
@@ -80,15 +80,15 @@ def execute(arguments: argparse.Namespace) -> None:
         raise FileNotFoundError(f"there is no folder {arguments.real}")
 
     if arguments.long:
-        from ..evaluation.drift import STEPS, evaluate_drift, save
+        from ..evaluation.drift import STEPS, evaluate_drift
         from ..evaluation.seams import evaluate_seams
         from ..pipeline import Sora
         from . import say
 
         steps = STEPS if arguments.steps is None else arguments.steps
         seams = evaluate_seams(Sora.load(arguments.checkpoint, device=device), steps=steps, say=say)
-        report = evaluate_drift(arguments.checkpoint, steps=steps, device=device)
-        save(report | {"seams": seams}, arguments.out)
+        report = evaluate_drift(arguments.checkpoint, steps=steps, device=device, say=say)
+        write_json(arguments.out, report | {"seams": seams})
         print(arguments.out)
         return
 
@@ -118,7 +118,7 @@ def _refuse_foreign(arguments: argparse.Namespace) -> None:
     report = next((name for name in KNOWN if name and getattr(arguments, name)), "")
     for name in ("checkpoint", "checkpoints", "clips", "real", "parts", "long", "editing", "seeds", "sheets"):
         value = getattr(arguments, name)
-        if value not in (None, False) and name != report and name not in KNOWN[report]:
+        if value is not None and value is not False and name != report and name not in KNOWN[report]:
             where = f"with --{report}" if report else "without --editing"
             raise ValueError(f"--{name} does nothing {where}; leave it out")
 

@@ -129,7 +129,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
 def remark(sora: Sora, shape: VideoShape, *prompts: str) -> None:
     """Say what the model cannot take literally: sizes rounded underneath, words that are not read or not known."""
-    from ..text.recognise import unknown_note
+    from ..text.known_words import unknown_note
     from . import say
 
     note = shape.rounding_note(sora.config.vae.compression, sora.config.dit.patch)

@@ -106,7 +106,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> None:
     """Build the task and train it to the end. Raises ValueError for options that are for another part."""
     for name, parts in KNOWN.items():
-        if getattr(arguments, name) not in (None, False) and arguments.part not in parts:
+        value = getattr(arguments, name)
+        if value is not None and value is not False and arguments.part not in parts:
             raise ValueError(f"--{name} does nothing for the {arguments.part}; it is for {' and '.join(parts)}")
     for name in ("steps", "slots", "save_every", "report_every", "sheet_every"):
         if getattr(arguments, name) < 1:

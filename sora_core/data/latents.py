@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..tensor_files import save_tensors
 from ..training.precision import mixed
-from ..training.state import save_atomically
 from ..vae import VideoVAE
 from .store import ClipStore, Shard
 
@@ -52,7 +52,7 @@ def encode_shard(vae: VideoVAE, shard: Shard, path: Path, *, batch: int = 16) ->
         pictures.append(stills)
     labels = torch.tensor([shard.labels(row) for row in range(shard.clips)], dtype=torch.uint8)
     tensors = {"clips": torch.cat(clips), "pictures": torch.cat(pictures), "labels": labels}
-    save_atomically(tensors, path, {"about": json.dumps(shard.about)})
+    save_tensors(tensors, path, {"about": json.dumps(shard.about)})
 
 
 def encode_store(

@@ -13,13 +13,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..files import whole_or_absent
-from ..training.state import save_atomically
+from ..files import write_json
+from ..tensor_files import save_tensors
 
 
 def write_shard(path: Path, frames: Tensor, labels: Tensor, about: dict[str, Any]) -> None:
     """Write clips `n t h w 3` (uint8) and labels `n k` (uint8); `about` must hold fps and may hold more."""
-    save_atomically({"frames": frames, "labels": labels}, path, {"about": json.dumps(about, sort_keys=True)})
+    save_tensors({"frames": frames, "labels": labels}, path, {"about": json.dumps(about, sort_keys=True)})
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,7 @@ def captions_path(shard: Path) -> Path:
 
 def write_captions(shard: Path, rows: Sequence[Sequence[str]]) -> None:
     """Write all captions of every clip of a shard to the file beside it, which training then takes its words from."""
-    with whole_or_absent(captions_path(shard)) as temporary:
-        temporary.write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
+    write_json(captions_path(shard), rows)
 
 
 class ClipStore:
@@ -105,12 +104,6 @@ class ClipStore:
         raise AssertionError("unreachable: row is below the number of clips")
 
 
-def _write_pin(pin: Path, about: dict[str, int] | list[str]) -> None:
-    """Write what a run begins with: a run that was killed meanwhile finds nothing, rather than half of it."""
-    with whole_or_absent(pin) as temporary:
-        temporary.write_text(json.dumps(about), encoding="utf-8")
-
-
 def pin_captions(store: ClipStore, run: Path) -> None:
     """Remember which captions a run begins with, so that a resumed run says the same of the same clips.
 
@@ -119,7 +112,7 @@ def pin_captions(store: ClipStore, run: Path) -> None:
     found = {shard.path.name: zlib.crc32(repr(shard.captions()).encode()) for shard in store.shards}
     pin = run / "captions.json"
     if not pin.exists():
-        _write_pin(pin, found)
+        write_json(pin, found)
     for name, told in json.loads(pin.read_text(encoding="utf-8")).items():
         if found[name] != told:
             raise ValueError(f"the captions of {name} are not those that this run began with; begin another run")
@@ -129,5 +122,5 @@ def pinned_store(folder: Path, run: Path) -> ClipStore:
     """The store as it was when the run began, so that a resumed run draws the same clips."""
     pin = run / "data.json"
     if not pin.exists():
-        _write_pin(pin, [shard.path.name for shard in ClipStore(folder).shards])
+        write_json(pin, [shard.path.name for shard in ClipStore(folder).shards])
     return ClipStore(folder, json.loads(pin.read_text(encoding="utf-8")))

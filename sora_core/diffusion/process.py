@@ -33,11 +33,6 @@ def to_velocity(x: Tensor, denoised: Tensor, sigma: Tensor) -> Tensor:
     return (x - denoised) / per_cell(sigma, x)
 
 
-def to_denoised(x: Tensor, velocity: Tensor, sigma: Tensor) -> Tensor:
-    """The clean prediction that a velocity stands for."""
-    return x - per_cell(sigma, x) * velocity
-
-
 def loss_weight(sigma: Tensor) -> Tensor:
     """Weight of the squared error of the clean prediction: the velocity loss, capped at low noise."""
     return 1 / sigma.clamp(min=WEIGHT_FROM).square()

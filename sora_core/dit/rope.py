@@ -36,7 +36,7 @@ def rotations(positions: Tensor, head_dim: int, *, loop_seconds: float | None = 
     if loop_seconds is not None:
         turn = 2 * math.pi / loop_seconds
         in_time = (in_time / turn).round() * turn
-    place = positions.double().cpu()
+    place = positions.cpu().double()
     angles = torch.cat(
         [
             place[:, :1] * in_time,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import torch
@@ -11,8 +12,8 @@ from ..patches import positions, still_tokens
 from ..shapes import Compression
 from .rope import axis_pairs, rotations, whole_rows
 
-_KEPT_TOKENS = 1 << 16
-"""Rows longer than this are placed anew in every pass: keeping their rotations would cost more memory than time."""
+_KEPT_CELLS = 1 << 16
+"""Rows of more latent cells are placed anew in every pass: keeping their rotations would cost more memory than time."""
 
 
 @lru_cache(maxsize=64)
@@ -72,8 +73,7 @@ def grid_row(
 
     Every step of a sampling asks for the same, so the last few are kept.
     """
-    tokens = batch * cells[0] * cells[1] * cells[2]
-    make = _grid_row if tokens <= _KEPT_TOKENS else _grid_row.__wrapped__
+    make = _grid_row if batch * math.prod(cells) <= _KEPT_CELLS else _grid_row.__wrapped__
     return make(cells, patch, compression, head_dim, text_tokens, batch, fps, start, whole, circular)
 
 

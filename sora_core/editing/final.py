@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.conditioning import Known
+from ..pixels import to_floats
 from ..shapes import VideoShape
 from ..text.timeline import Segment
 from ..vae.chunks import whole_cells
@@ -103,7 +104,7 @@ def _encoded(
         for chunk in preview:
             for frames in chunk.split(4):
                 digests.extend(hashlib.blake2b(frame.contiguous().numpy(), digest_size=8).digest() for frame in frames)
-                video = (frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()).movedim(-1, 0)[None]
+                video = to_floats(frames).movedim(-1, 0)[None]
                 yield enlarge(video, shape.height, shape.width)[0].movedim(0, -1)
 
     cells = sora.config.vae.compression

@@ -11,7 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ..training.state import save_atomically
+from ..stored_latent import NAME
+from ..tensor_files import save_tensors
 
 
 def fingerprint(tensors: Iterable[Tensor]) -> str:
@@ -80,7 +81,7 @@ class LongState:
         try:
             with safe_open(path, framework="pt") as file:
                 about = file.metadata() or {}
-                windows, identity, made = int(about["windows"]), about["identity"], file.get_tensor("latent_tensor")
+                windows, identity, made = int(about["windows"]), about["identity"], file.get_tensor(NAME)
                 start = int(about.get("start", "0"))
         except (SafetensorError, KeyError, ValueError, OSError) as error:
             raise ValueError(f"{path.name} is damaged or no state of a long video: {error}; delete it") from None
@@ -94,6 +95,6 @@ class LongState:
     def _write(self, made: Tensor, path: Path, start: int, windows: int) -> None:
         about = {"windows": str(windows), "identity": self.identity, "start": str(start)}
         try:
-            save_atomically({"latent_tensor": made}, path, about)
+            save_tensors({NAME: made}, path, about)
         except OSError as error:
             raise ValueError(f"{path} cannot be written: {error}; make room there, or allow writing") from None

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..shapes import LatentShape, VideoShape
 from ..stored_latent import NAME
-from ..training.state import save_atomically
+from ..tensor_files import save_tensors
 
 TURN = re.compile(r"(\d{5})\.safetensors")
 NEXT = "next.safetensors"
@@ -101,7 +101,7 @@ class Play:
         about = {"action": turn.action, "model": turn.model, "seed": str(turn.seed)}
         about |= {name: str(value) for name, value in asdict(turn.video).items()}
         try:
-            save_atomically({NAME: made}, self.folder / NEXT, about)
+            save_tensors({NAME: made}, self.folder / NEXT, about)
             aside = self._set_aside(after)
             os.replace(self.folder / NEXT, self.file(after + 1))
         except OSError as error:

@@ -10,6 +10,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
+from ..pixels import to_floats
 from .continuity import distance
 from .metrics import ssim
 
@@ -135,7 +136,7 @@ def _frames(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
     """Single frames `3 1 h w` in [0, 1]. Raises ValueError for NaN."""
     for chunk in chunks:
         for frame in chunk:
-            pixels = frame.float() / 255 if frame.dtype == torch.uint8 else frame.float()
+            pixels = to_floats(frame)
             if not torch.isfinite(pixels).all():
                 raise ValueError("frames hold NaN or infinite pixels; give finite values in 0..1")
             yield pixels.movedim(-1, 0)[:, None]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..checkpoint import read_checkpoint
-from ..files import whole_or_absent
+from ..files import write_json
 from ..pipeline import Sora
 from .denoising import denoising_loss
 from .editing_bench import Bench
@@ -82,8 +82,7 @@ def curve(
     fit = power_law([row["flops"] for row in rows], [row["loss"] for row in rows])
     say(f"loss = {fit['factor']:.4g} * FLOPs ^ -{fit['exponent']:.4f}, at most {100 * fit['error']:.1f} % off")
     report = {"clips": clips, "checkpoints": rows, "power_law": fit}
-    with whole_or_absent(out) as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(out, report)
     plot(rows, fit, out.with_suffix(".png"), say)
     return report
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from torch import Tensor
 from ..checkpoint import BUNDLED
 from ..editing.long_video import long_video
 from ..editing.regenerate import Sampling
-from ..files import whole_or_absent
 from ..pipeline import Sora
 from ..shapes import VideoShape
 
@@ -42,11 +40,6 @@ WIDE = 50.0
 """Degrees around the asked-for hue within which a pixel can belong to the subject."""
 SLOPE, TURN, SHARE = 0.01, 10.0, 0.8
 """What is promised: drift per 10 s, degrees of hue at the end, and the share of seeds that keep to them."""
-
-
-def say(message: str) -> None:
-    """Print a line at once, also into a file."""
-    print(message, flush=True)
 
 
 @dataclass(frozen=True)
@@ -141,7 +134,7 @@ def summarised(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def evaluate_drift(
     checkpoint: Path | None = None, *, seeds: int = 2, shape: VideoShape = SHAPE, steps: int = STEPS,
-    device: torch.device | str = "cpu", say: Callable[[str], None] = say,
+    device: torch.device | str = "cpu", say: Callable[[str], None] = print,
 ) -> dict[str, Any]:  # fmt: skip
     """Make every prompt with `seeds` seeds, with the correction of colours and without it; print and return the drift.
 
@@ -183,9 +176,3 @@ def table(report: dict[str, Any]) -> str:
     found = report["corrected"]["subjects found"]
     lines.append(f"subjects that could be found in the first seconds: {found} of {report['videos']}")
     return "\n".join(lines)
-
-
-def save(report: dict[str, Any], out: Path) -> None:
-    """Write the report as JSON; the file is whole or absent."""
-    with whole_or_absent(out) as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

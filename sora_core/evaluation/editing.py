@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 
 from ..checkpoint import BUNDLED
-from ..files import whole_or_absent
+from ..files import write_json
 from ..pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS, Sora
 from ..training.pictures import contact_sheet
 from .editing_bench import SHAPE, Bench, Row
@@ -70,8 +69,7 @@ def evaluate_editing(
         say(table(name, report["rows"][name]))
         say(f"{seeds} clips, {time.process_time() - started:.0f} s of CPU time")
         if out is not None:  # after each row, so that a long run that is cut off leaves what it found
-            with whole_or_absent(out) as temporary:
-                temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_json(out, report)
     return report
 
 

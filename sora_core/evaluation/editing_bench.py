@@ -123,14 +123,3 @@ def loss_of(video: Tensor, rebuilt: Tensor, original: Tensor) -> list[float]:
         psnr(x, reference) - psnr(copy, reference)
         for x, copy, reference in zip(video, rebuilt, original, strict=True)
     ]  # fmt: skip
-
-
-def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean."""
-    return sum(values) / len(values)
-
-
-def median(values: Sequence[float]) -> float:
-    """The middle value, the mean of the two in the middle of an even number."""
-    ordered = sorted(values)
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from statistics import mean, median
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from ..editing import recipes
 from ..editing.connect import Connection
 from .continuity import jumps, structure
-from .editing_bench import SHAPE, Bench, Row, batches, films, loss_of, mean, median, restyled
+from .editing_bench import SHAPE, Bench, Row, batches, films, loss_of, restyled
 from .prompts import Prompt
 
 SHOWN = 3

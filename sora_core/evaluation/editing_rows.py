@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from statistics import mean, median
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from ..diffusion.noise import draw_noise
 from ..editing import recipes
 from ..editing.extend import Edit
 from .continuity import around, at_borders, distance, jumps
-from .editing_bench import SHAPE, Bench, Row, batches, films, loss_of, mean, median
+from .editing_bench import SHAPE, Bench, Row, batches, films, loss_of
 from .fidelity import ceiling
 from .judge import answers
 from .prompts import Prompt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,11 +11,11 @@ import torch
 
 from ..checkpoint import BUNDLED
 from ..data.worlds.lexicon import LANGUAGES
-from ..files import whole_or_absent
+from ..files import write_json
 from ..pipeline import DEFAULT_STEPS, Sora
 from ..shapes import VideoShape
 from ..text.captioner import describe, load_captioner
-from ..text.recognise import unknown_note
+from ..text.known_words import unknown_note
 from .captions import caption_score
 from .denoising import denoising_loss
 from .editing_bench import Bench
@@ -248,7 +247,6 @@ def evaluate(
             say(f"{part}: measured in {time.process_time() - started:.0f} s of CPU time")
             report["summary"] = summary(report)
             if out is not None:
-                with whole_or_absent(out) as temporary:
-                    temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+                write_json(out, report)
     say(table(report))
     return report

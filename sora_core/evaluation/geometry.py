@@ -6,6 +6,7 @@ A model is given the beginning of a rendered clip, in which the camera moves abo
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import mean
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from ..data.worlds.render import Truth
 from ..data.worlds.scene import sample_attributes
 from ..editing import recipes
 from ..randomness import generator
-from .editing_bench import SHAPE, Bench, batches, mean
+from .editing_bench import SHAPE, Bench, batches
 from .prompts import Prompt
 
 GIVEN = 5

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..data.worlds.attributes import ATTRIBUTES
-from ..training.state import save_atomically
+from ..tensor_files import fits, read_tensors, save_tensors
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "judge.safetensors"
 """The judge that comes with the package."""
@@ -151,18 +150,17 @@ def answers(judge: Judge, video: Tensor, fps: float) -> list[dict[str, str]]:
 
 def save_judge(path: Path, weights: dict[str, Tensor], about: str = "{}") -> None:
     """Write a judge's weights in half precision; `about` is JSON on how it was trained."""
-    save_atomically({name: value.half() for name, value in weights.items()}, path, {"judge": about})
+    save_tensors({name: value.half() for name, value in weights.items()}, path, {"judge": about})
 
 
 def load_judge(path: Path = BUNDLED) -> Judge:
-    """A trained judge. Raises FileNotFoundError, or ValueError when the file holds something else."""
+    """A trained judge. Raises FileNotFoundError, or ValueError when the file is damaged or holds something else."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no judge {path}; train one with: sora train judge")
-    weights = {name: value.float() for name, value in load_file(path).items()}
+    weights, _ = read_tensors(path)
     with torch.device("meta"):
         judge = Judge()
-    expected = {name: value.shape for name, value in judge.state_dict().items()}
-    if {name: value.shape for name, value in weights.items()} != expected:
+    if not fits(weights, judge):
         raise ValueError(f"{path.name} holds no judge of this version; train one with: sora train judge")
-    judge.load_state_dict(weights, assign=True)
+    judge.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
     return judge.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

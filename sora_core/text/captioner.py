@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..data.worlds import lexicon
 from ..data.worlds.attributes import ATTRIBUTES
-from ..data.worlds.captions import clean
+from ..data.worlds.captions import capitalised, clean
 from ..evaluation.judge import MOST_FRAMES, Judge, resized, stride_at, windows
-from ..training.state import save_atomically
+from ..pixels import to_floats
+from ..tensor_files import fits, read_tensors, save_tensors
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "captioner.safetensors"
 """The captioner that comes with the package."""
@@ -45,8 +45,7 @@ def text_of(words: list[str], language: str) -> str:
     """The inverse of `words_of`: a caption with capitals at the beginning of its sentences."""
     if language == "zh":
         return clean("".join(words), language)
-    text = clean(" ".join(words), language)
-    return re.sub(r"(^|[.] )([a-z])", lambda match: match[1] + match[2].upper(), text)
+    return capitalised(clean(" ".join(words), language))
 
 
 def vocabulary() -> tuple[str, ...]:
@@ -164,7 +163,7 @@ def glimpses(chunks: Iterable[Tensor], fps: float) -> Iterator[Tensor]:
         begin += len(frames)
         if not kept.shape[2]:
             continue
-        small = resized(kept.float() / 255 if kept.dtype == torch.uint8 else kept.float())
+        small = resized(to_floats(kept))
         held = torch.cat([held, small], dim=2) if held.ndim == 5 else small
         while held.shape[2] >= MOST_FRAMES:
             last, held = held[:, :, :MOST_FRAMES], held[:, :, MOST_FRAMES:]
@@ -219,19 +218,15 @@ def save_captioner(path: Path, captioner: Captioner, about: Mapping[str, object]
     config = captioner.config
     header = {"words": config.words, "width": config.width, "depth": config.depth, "heads": config.heads}
     weights = {name: value.half() for name, value in captioner.state_dict().items()}
-    save_atomically(weights, path, {"captioner": json.dumps(header), "about": json.dumps(about)})
+    save_tensors(weights, path, {"captioner": json.dumps(header), "about": json.dumps(about)})
 
 
 def load_captioner(path: Path = BUNDLED) -> Captioner:
     """A trained captioner. Raises FileNotFoundError, or ValueError when the file holds something else."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no captioner {path}; train one with: sora train captioner")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get("captioner")
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path.name} is damaged or not a safetensors file: {error}") from None
+    weights, about = read_tensors(path)
+    header = about.get("captioner")
     if header is None:
         raise ValueError(f"{path.name} holds no captioner; train one with: sora train captioner")
     another = ValueError(f"{path.name} holds a captioner of another version; train one with: sora train captioner")
@@ -241,8 +236,7 @@ def load_captioner(path: Path = BUNDLED) -> Captioner:
             captioner = Captioner(CaptionerConfig(**values | {"words": tuple(values["words"])}))
     except (ValueError, KeyError, TypeError, RuntimeError):
         raise another from None
-    expected = {name: value.shape for name, value in captioner.state_dict().items()}
-    if {name: value.shape for name, value in weights.items()} != expected:
+    if not fits(weights, captioner):
         raise another
-    captioner.load_state_dict(weights, assign=True)
+    captioner.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
     return captioner.eval().requires_grad_(False)

@@ -10,9 +10,7 @@ import torch
 from sora_core.data.worlds import lexicon
 from sora_core.data.worlds.attributes import ATTRIBUTES, SIDES, Attributes
 from sora_core.data.worlds.captions import Draw, Words
-from sora_core.text.recognise import Reading, read, recognise
-
-__all__ = ["completed", "expand", "recognise"]
+from sora_core.text.recognise import Reading, read
 
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 _SENTENCE_END = re.compile(r"[.!?。！？…]$")

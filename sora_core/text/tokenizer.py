@@ -121,7 +121,3 @@ class Tokenizer:
     def overflow(self, text: str) -> list[str]:
         """The words at the end of `text` that `encode` cuts off: empty when the prompt fits."""
         return [token.text for token in self.tokenize(text)[self.max_tokens :]]
-
-    def unknown_words(self, text: str, known: frozenset[str]) -> list[str]:
-        """The words of `text` that are not in `known` (normalised words and CJK characters), each once, in order."""
-        return [word for word in dict.fromkeys(pieces(text)) if word not in known]

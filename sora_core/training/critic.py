@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..data.latents import LatentShard
@@ -22,8 +21,8 @@ from ..data.worlds.catalogue import shown
 from ..diffusion.process import add_noise
 from ..evaluation.judge import MOVING, coordinates, shift_in_time
 from ..randomness import generator
+from ..tensor_files import fits, read_tensors, save_tensors
 from .precision import mixed
-from .state import save_atomically
 
 HIGHEST = 0.4
 """Noise level up to which clips are read: what is there for the eyes of a critic alone does not survive it."""
@@ -197,7 +196,7 @@ def perceived_difference(critic: Critic, real: Tensor, made: Tensor, asked: Tens
 def save_critic(path: Path, critic: Critic, about: dict[str, object]) -> None:
     """Write a critic in half precision; `about` is what to say about its training."""
     weights = {name: value.half() for name, value in critic.state_dict().items()}
-    save_atomically(weights, path, {HEADER: json.dumps({"channels": critic.channels, **about})})
+    save_tensors(weights, path, {HEADER: json.dumps({"channels": critic.channels, **about})})
 
 
 def load_critic(path: Path, channels: int) -> Critic:
@@ -207,17 +206,14 @@ def load_critic(path: Path, channels: int) -> Critic:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no critic {path}; train one with: sora train critic")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(HEADER)
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path.name} is damaged or not a safetensors file: {error}") from None
-    if header is None:
+    weights, about = read_tensors(path)
+    if HEADER not in about:
         raise ValueError(f"{path.name} holds no critic; train one with: sora train critic")
-    about = json.loads(header)
-    if about["channels"] != channels:
-        raise ValueError(f"{path.name} reads latents of {about['channels']} channels; this model's have {channels}")
+    trained = json.loads(about[HEADER])["channels"]
+    if trained != channels:
+        raise ValueError(f"{path.name} reads latents of {trained} channels; this model's have {channels}")
     critic = Critic(channels)
+    if not fits(weights, critic):
+        raise ValueError(f"{path.name} holds a critic of another version; train one with: sora train critic")
     critic.load_state_dict(weights)
     return critic.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

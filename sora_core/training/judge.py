@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -20,11 +21,16 @@ from .precision import mixed
 
 FRAMES = (9, 9, 9, 17)
 """Most frames of a training clip, drawn at random: two or four seconds."""
+_RENDERED = re.compile(r"sandbox_(\d+)_")
 
 
 def is_held_out(shard: Shard) -> bool:
-    """Whether the judge is never trained on this shard: every eleventh, which meets all sizes and frame rates."""
-    return int(shard.path.name.split("_")[1]) % 11 == 7
+    """Whether the judge is never trained on this shard: every eleventh, which meets all sizes and frame rates.
+
+    Files that are not named as `sora worlds` names its own have no number, and are trained on.
+    """
+    number = _RENDERED.match(shard.path.name)
+    return number is not None and int(number[1]) % 11 == 7
 
 
 class JudgeTask:

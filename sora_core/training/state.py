@@ -1,4 +1,4 @@
-"""Training states on disk: one safetensors file that is whole or absent, and everything a bit-exact resume needs."""
+"""Training states on disk: everything that a bit-exact resume needs, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -8,27 +8,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..files import whole_or_absent
+from ..tensor_files import save_tensors
 from .parallel import rank
 from .sharding import gathered, is_sharded, own, own_rows
 
 STATE = "state.safetensors"
 """The file in a run's folder that the run continues from."""
-
-
-def save_atomically(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """Write a safetensors file under a temporary name, flush it to disk, then rename: never half a file.
-
-    Raises OSError when it cannot be written.
-    """
-    with whole_or_absent(path) as temporary:
-        try:
-            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, temporary, metadata)
-        except SafetensorError as error:  # of no kind that others would expect
-            raise OSError(f"{path} cannot be written: {error}") from None
 
 
 def save_state(path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer, step: int,
@@ -47,7 +34,7 @@ def save_state(path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer:
             whole = gathered(own(value), len(value))
             tensors[name] = torch.empty(0) if whole is None else whole.cpu()
     if rank() == 0:
-        save_atomically(tensors, path, {"step": str(step), "about": json.dumps(about, sort_keys=True)})
+        save_tensors(tensors, path, {"step": str(step), "about": json.dumps(about, sort_keys=True)})
 
 
 def load_state(

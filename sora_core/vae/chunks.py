@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..pixels import to_floats
 from ..shapes import Compression
 
 
@@ -32,8 +33,6 @@ def whole_cells(chunks: Iterable[Tensor], cells: Compression, count: int = 4, *,
 
 
 def _video(frames: list[Tensor], step: int) -> Tensor:
-    video = torch.stack(frames)
-    video = video.float() / 255 if video.dtype == torch.uint8 else video.float()
-    video = video.movedim(-1, 0)[None]
+    video = to_floats(torch.stack(frames)).movedim(-1, 0)[None]
     h, w = video.shape[-2:]
     return F.pad(video, (0, -w % step, 0, -h % step, 0, 0), mode="replicate")

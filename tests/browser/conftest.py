@@ -158,6 +158,15 @@ def tab(english, request, screenshots):
     assert not english.complaints
 
 
+@pytest.fixture(params=[False, True], ids=["canvas", "vue"])
+def nodes(tab, request, screenshots):
+    """The shared page with its nodes drawn on the canvas, and as Vue components."""
+    tab.settings(Comfy_VueNodes_Enabled=request.param)
+    yield tab
+    tab.page.screenshot(path=screenshots / f"{request.node.name} as tested.png")
+    tab.settings(Comfy_VueNodes_Enabled=False)
+
+
 @pytest.fixture
 def workflow(root):
     """A shipped workflow by name."""

@@ -11,7 +11,8 @@ import torch
 
 from sora_core.cli import INTERRUPTED, WRONG_INPUT
 from sora_core.editing.long_state import LongState
-from sora_core.stored_latent import StoredLatent, save_latent
+from sora_core.stored_latent import NAME, StoredLatent
+from sora_core.tensor_files import save_tensors
 from sora_core.video import VideoReader, VideoWriter
 
 LIMITED = """
@@ -161,7 +162,7 @@ def test_kill_9_in_the_middle_of_sampling_goes_on_with_the_same_result(command, 
 
 def test_a_stored_latent_reads_parts_along_time_and_refuses_what_is_damaged(tmp_path):
     latent, path = torch.randn(2, 3, 7, 4, 5), tmp_path / "a.safetensors"
-    save_latent(latent, path)
+    save_tensors({NAME: latent}, path, {})
     stored = StoredLatent(path)
     assert stored.shape == latent.shape
     assert torch.equal(stored[:, :, 2:5], latent[:, :, 2:5])

@@ -10,6 +10,7 @@ import torch
 
 from sora_core.checkpoint import CONFIG_BUFFER, PREFIXES, read_checkpoint
 from sora_core.shapes import VideoShape
+from sora_core.stored_latent import NAME, StoredLatent
 
 PROMPTS = {
     "nothing": "",
@@ -100,6 +101,9 @@ FILES = {
     "configuration that is no JSON": header(
         json.dumps({PREFIXES["dit"] + CONFIG_BUFFER: tensor("U8", (4,), (0, 4))}), b"ball"
     ),
+    "configuration of brackets without end": header(
+        json.dumps({PREFIXES["dit"] + CONFIG_BUFFER: tensor("U8", (100_000,), (0, 100_000))}), b"[" * 100_000
+    ),
     "configuration without weights": header(
         json.dumps({PREFIXES["dit"] + CONFIG_BUFFER: tensor("U8", (2,), (0, 2))}), b"{}"
     ),
@@ -115,6 +119,24 @@ def test_a_file_that_is_no_model_is_refused_in_one_sentence(tmp_path, name):
         read_checkpoint(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+LATENTS = {
+    "a list": "[1]",
+    "a number": json.dumps({NAME: 1}),
+    "a kind that is none": json.dumps({NAME: {"dtype": [], "shape": [1] * 5, "data_offsets": [0, 4]}}),
+    "sizes that are words": json.dumps({NAME: {"dtype": "F32", "shape": ["a"] * 5, "data_offsets": [0, 4]}}),
+    "brackets without end": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("name", LATENTS)
+def test_a_file_that_is_no_latent_is_refused_in_one_sentence(tmp_path, name):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(header(LATENTS[name], b"\x00" * 4))
+    with pytest.raises(ValueError, match=r"a\.safetensors is damaged or holds no latent") as caught:
+        StoredLatent(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_pickle_is_never_executed(tmp_path):

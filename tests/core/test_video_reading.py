@@ -6,7 +6,7 @@ import av
 import pytest
 import torch
 
-from sora_core.video import VideoReader, VideoWriter
+from sora_core.video import VideoReader
 
 GREYS = torch.arange(0, 250, 8)
 
@@ -219,108 +219,6 @@ def test_a_damaged_file_says_how_many_of_its_frames_can_be_read(long):
     long.write_bytes(data)
     with pytest.raises(ValueError, match=r"long.mp4 is damaged: only 4\d of 80 frames can be read"):
         list(VideoReader(long))
-
-
-@pytest.fixture
-def with_sound(long):
-    """Two seconds of video with four seconds of sound."""
-
-    def build(name, codec):
-        path = long.with_name(name)
-        with av.open(str(long)) as given, av.open(str(path), "w") as container:
-            video = container.add_stream_from_template(given.streams.video[0])
-            sound = container.add_stream(codec, rate=48000)
-            for packet in given.demux(video=0):
-                if packet.dts is not None and packet.pts * packet.time_base < 2:
-                    packet.stream = video
-                    container.mux(packet)
-            tone = torch.sin(torch.arange(4 * 48000) * 0.05)[None].mul(9000).short().numpy()
-            frame = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
-            frame.rate, frame.pts = 48000, 0
-            resampler = av.AudioResampler(format=sound.codec_context.format, layout="mono", rate=48000)
-            fifo = av.AudioFifo()
-            for part in resampler.resample(frame):
-                fifo.write(part)
-            for part in fifo.read_many(1024, partial=True):
-                container.mux(sound.encode(part))
-            container.mux(sound.encode(None))
-        return path
-
-    return build
-
-
-def test_sound_is_copied_as_far_as_the_frames_reach(with_sound, tmp_path):
-    source = with_sound("tone.mp4", "aac")
-    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source) as writer:
-        for _ in range(15):
-            writer.write(torch.zeros(1, 32, 32, 3))
-    with av.open(str(source)) as given, av.open(str(tmp_path / "new.mp4")) as made:
-        assert made.streams.video[0].frames == 15
-        before, after = ([bytes(p) for p in file.demux(audio=0) if p.size] for file in (given, made))
-    assert after == before[: len(after)]
-    assert len(after) * 1024 / 48000 == pytest.approx(1.5, abs=0.05)
-
-
-def test_sound_of_a_part_begins_where_the_part_does(with_sound, tmp_path):
-    source = with_sound("tone.mp4", "aac")
-    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source, sound_start=1.0) as writer:
-        writer.write(torch.zeros(5, 32, 32, 3))
-    with av.open(str(source)) as given, av.open(str(tmp_path / "new.mp4")) as made:
-        before, after = ([bytes(p) for p in file.demux(audio=0) if p.size] for file in (given, made))
-    first = before.index(after[0])
-    assert after == before[first : first + len(after)]
-    assert first * 1024 / 48000 == pytest.approx(1.0, abs=0.05)
-    assert len(after) * 1024 / 48000 == pytest.approx(0.5, abs=0.05)
-
-
-def test_sound_that_does_not_fit_the_file_is_left_out_with_a_note(with_sound, tmp_path):
-    source = with_sound("tone.mp4", "aac")
-    with VideoWriter(tmp_path / "new.webm", 32, 32, 10, sound=source) as writer:
-        writer.write(torch.zeros(3, 32, 32, 3))
-    assert "the sound of tone.mp4 (aac) does not go into this kind of file and is left out" in writer.note
-    assert VideoReader(tmp_path / "new.webm").num_frames == 3
-
-
-def moved(source, path, seconds, *, skip=0):
-    """A copy of a video with sound whose times are later by some seconds, without the first `skip` packets of video."""
-    with av.open(str(source)) as given, av.open(str(path), "w") as container:
-        tracks = {s.index: container.add_stream_from_template(s) for s in given.streams}
-        for packet in given.demux():
-            if packet.dts is None:
-                continue
-            if packet.stream.type == "video" and skip:
-                skip -= 1
-                continue
-            later = round(Fraction(seconds) / packet.time_base)
-            packet.pts, packet.dts = packet.pts + later, packet.dts + later
-            packet.stream = tracks[packet.stream.index]
-            container.mux(packet)
-    return path
-
-
-def test_a_wmv_whose_sound_is_longer_is_not_cut_off(with_sound):
-    reader = VideoReader(with_sound("tone.wmv", "libmp3lame"))
-    assert reader.num_frames == sum(len(chunk) for chunk in reader) == pytest.approx(20, abs=1)
-
-
-def test_matroska_with_sound_that_is_cut_off_is_an_error(with_sound):
-    path = with_sound("tone.mkv", "aac")
-    assert VideoReader(path).num_frames == sum(len(chunk) for chunk in VideoReader(path)) == 20
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
-    with pytest.raises(ValueError, match=r"is (cut off|damaged)"):
-        list(VideoReader(path))
-
-
-def test_sound_begins_with_the_first_frame_wherever_the_times_of_the_file_begin(with_sound, tmp_path):
-    source = moved(with_sound("tone.mp4", "aac"), tmp_path / "later.ts", 30)
-    with VideoReader(source) as reader, VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source) as writer:
-        assert reader.num_frames == sum(len(chunk) for chunk in reader) == 20
-        for _ in range(15):
-            writer.write(torch.zeros(1, 32, 32, 3))
-    with av.open(str(tmp_path / "new.mp4")) as made:
-        times = [float(p.pts * p.time_base) for p in made.demux(audio=0) if p.size]
-    assert times[0] == pytest.approx(0, abs=0.05)
-    assert times[-1] == pytest.approx(1.5, abs=0.1)
 
 
 def test_frames_that_are_missing_are_not_counted(tmp_path):

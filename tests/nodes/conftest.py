@@ -1,5 +1,6 @@
 """Blocks called directly in a real ComfyUI in this process, on a model small enough for any machine."""
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from sora_core.pipeline import Sora
 
 NANO = "nano.safetensors"
+PLAYS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -135,3 +137,27 @@ def clean(core, noisy):
     """What the library predicts for `noisy`."""
     with torch.inference_mode():
         return core.denoiser(["a red ball rolls left"], fps=8.0)(noisy, torch.tensor([0.3]))
+
+
+@pytest.fixture(scope="session")
+def worlds(comfy):
+    """Where plays lie."""
+    import folder_paths
+
+    return Path(folder_paths.get_output_directory()) / "sora_worlds"
+
+
+@pytest.fixture
+def play(run, nano, grid, worlds):
+    """One play of its own on the nano model: `play(action)` is a press of Run, and returns latent, story, turn and
+    VIDEO; `play.folder` is where it lies."""
+    name = f"世界 {next(PLAYS)}"
+
+    def press(action="a red ball rolls left", **changes):
+        settings = {"model": nano[0], "clip": nano[1], "vae": nano[2], "steps": 2, "sampler": "euler", "seed": 5,
+                    "latent": grid(width=20, height=16, seconds=1.0, fps=8.0), "play": name}  # fmt: skip
+        video, latent, story, turn = run("SoraPlayWorld", action=action, **(settings | changes))
+        return latent, story, turn, video
+
+    press.name, press.folder = name, worlds / name
+    return press

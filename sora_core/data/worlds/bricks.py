@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...pixels import to_floats
 from .flat import WHITE, Canvas, Colour
 
 ROWS: tuple[Colour, ...] = ((0.90, 0.22, 0.24), (0.96, 0.60, 0.14), (0.95, 0.84, 0.22), (0.28, 0.78, 0.36))
@@ -115,7 +116,7 @@ def _lay(canvas: Canvas, state: BricksState, colour: Colour) -> None:
 
 def read(frames: Tensor, backdrop: Colour, columns: int | None = None) -> BricksState:
     """The state of a game from its pixels (t h w 3), rendered or generated; the ball is NaN where none is seen."""
-    pixels = frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
+    pixels = to_floats(frames)
     height, width = pixels.shape[1:3]
     half = min(height, width) / 2
     wide, tall = width / 2 / half, height / 2 / half

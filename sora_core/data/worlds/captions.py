@@ -216,13 +216,18 @@ def clean(text: str, language: str) -> str:
     return re.sub(r",*([.;:]),*", r"\1", text).strip(" ,")
 
 
+def capitalised(text: str) -> str:
+    """English `text` with a capital at the beginning of each sentence."""
+    return re.sub(r"(^|[.] )([a-z])", lambda match: match[1] + match[2].upper(), text)
+
+
 def _punctuated(text: str, draw: Draw, language: str, style: str) -> str:
     """`text` with the capitals and the full stop that one of several writers would give it."""
     final = draw.chance(0.8 if style == "descriptive" else 0.3)
     end = "。" if language == "zh" else "."
     text = text.rstrip(end)
     if language == "en" and draw.chance(0.75):
-        text = re.sub(r"(^|[.] )([a-z])", lambda match: match[1] + match[2].upper(), text)
+        text = capitalised(text)
         if draw.chance(0.04):
             text = text.upper()
     elif language == "en":
@@ -349,9 +354,4 @@ def plainest(attributes: Attributes, mentioned: Collection[str], language: str) 
     if "second_side" not in mentioned:
         attributes = replace(attributes, second_side="none")
     text = clean(Words(attributes, Plain(), words).fill(template, skip)[0], language).rstrip(".。 ")
-    return f"{text}。" if language == "zh" else re.sub(r"(^|[.] )([a-z])", lambda m: m[1] + m[2].upper(), text) + "."
-
-
-def caption(attributes: Attributes, generator: torch.Generator, language: str = "en", style: str = "short") -> str:
-    """The text of `compose`."""
-    return compose(attributes, generator, language, style).text
+    return f"{text}。" if language == "zh" else f"{capitalised(text)}."

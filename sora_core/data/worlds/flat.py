@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...pixels import to_floats
+
 Colour = tuple[float, float, float]
 WHITE: Colour = (0.97, 0.97, 0.97)
 
@@ -60,5 +62,5 @@ class Canvas:
 
 def nearest_colour(frames: Tensor, colours: list[Colour]) -> Tensor:
     """Which of `colours` each pixel of `frames` (... 3, uint8 or floats in [0, 1]) resembles most, as indices (...)."""
-    pixels = frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
+    pixels = to_floats(frames)
     return torch.stack([(pixels - torch.tensor(c)).square().sum(-1) for c in colours]).argmin(0)

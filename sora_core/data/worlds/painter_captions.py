@@ -82,8 +82,7 @@ def compose(
 ) -> Caption:
     """A caption, with a note of what it states. Raises ValueError for an unknown language or style."""
     draw = drawer(generator, language, style)
-    activity = "activity"
-    words = _WORDS.get(language, {})
+    words = _WORDS[language]
     templates = _TEMPLATES[attributes.activity, language, style]
     colour = colour_word(attributes.colour, draw, language)
     if language == "zh" and attributes.activity == "eat":
@@ -95,7 +94,7 @@ def compose(
         if value != "none":
             slots[name] = (name, words[value])
     said = tell(templates, slots, draw, language)
-    return Caption(said.text, said.mentioned | {activity})
+    return Caption(said.text, said.mentioned | {"activity"})
 
 
 def wording() -> Iterator[str]:

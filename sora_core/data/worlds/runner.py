@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...pixels import to_floats
 from .flat import Canvas, Colour
 
 GRASS: Colour = (0.33, 0.72, 0.26)
@@ -118,7 +119,7 @@ def read(frames: Tensor, colour: Colour) -> RunnerState:
 
     `height` is NaN where no hero is seen; `obstacle` is 0 over an obstacle and large elsewhere; `scroll` begins at 0.
     """
-    pixels = frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
+    pixels = to_floats(frames)
     rows, columns = pixels.shape[1:3]
     half = min(rows, columns) / 2
     wide, tall = columns / 2 / half, rows / 2 / half

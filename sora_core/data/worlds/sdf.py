@@ -215,8 +215,8 @@ def _wall(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
 class Solid:
     """A shape: its parts, what they are painted with, and the bounds that frame and cull it.
 
-    `reach` is the largest distance from the y axis, `extent` the half width and half height seen from the front, the
-    bounding sphere lies around (0, `centre`, 0).
+    `height` is that of its top, `reach` the largest distance from the y axis, `half_width` that seen from the front.
+    The bounding sphere of `radius` lies around (0, `centre`, 0).
     """
 
     parts: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from .captions import STYLES, Caption, Draw
+from .captions import STYLES, Caption, Draw, capitalised
 from .lexicon import LANGUAGES, load
 
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -36,7 +36,7 @@ def tell(
     if language == "en":
         text = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
         if draw.chance(0.6):
-            text = re.sub(r"(^|[.] )([a-z])", lambda match: match[1] + match[2].upper(), text)
+            text = capitalised(text)
     if draw.chance(0.5):
         end = "。" if language == "zh" else "."
         text = text.removesuffix(end) + end

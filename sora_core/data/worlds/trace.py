@@ -72,10 +72,6 @@ def trace(batch: FrameBatch, frame: Tensor, u: Tensor, v: Tensor) -> Traced:
     return Traced(colour, distance * shrink, identity, ray, instance)
 
 
-def _columns(table: Tensor, index: Tensor) -> Tensor:
-    return table if table.shape[1] == 1 else table.index_select(1, index)
-
-
 def _contacts(batch: FrameBatch, rays: _Rays) -> tuple[Tensor, Tensor, Tensor]:
     """(ray, instance, distance) of every ray that meets a solid above the ground."""
     ray, instance = _sphere_pairs(batch, rays)
@@ -84,7 +80,7 @@ def _contacts(batch: FrameBatch, rays: _Rays) -> tuple[Tensor, Tensor, Tensor]:
     for kind, chosen in _by_kind(batch, instance):
         r, i = ray[chosen], instance[chosen]
         scale = solids.scale[i]
-        start = (_columns(rays.origin, r) - solids.origin[:, i]) / scale
+        start = (pick(rays.origin, r) - solids.origin[:, i]) / scale
         axes = solids.axes[:, i]
         local, heading = _rotate(axes, start), _rotate(axes, rays.direction[:, r])
         travelled[chosen] = march(SOLIDS[KINDS[kind]], local, heading, rays.ground_distance[r] / scale) * scale
@@ -133,7 +129,7 @@ def _shade_solids(batch: FrameBatch, rays: _Rays, hit: Tensor, owner: Tensor, tr
     solids = batch.instances
     frame = rays.frame[hit]
     direction = rays.direction[:, hit]
-    point = _columns(rays.origin, hit) + direction * travelled
+    point = pick(rays.origin, hit) + direction * travelled
     normal, albedo = torch.empty_like(point), torch.empty_like(point)
     for kind, chosen in _by_kind(batch, owner):
         i = owner[chosen]
@@ -184,7 +180,7 @@ def _place_boulders(
 ) -> None:
     frame = rays.frame[index]
     colours = {name: pick(batch.colours[name], frame) for name in ("ambient", "sun", "fill_night_size")}
-    light, origin = pick(batch.light, frame), _columns(rays.origin, index)
+    light, origin = pick(batch.light, frame), pick(rays.origin, index)
     found = boulders(environment, origin, rays.direction[:, index], light, colours)
     if found is not None:
         paint, far = found
@@ -198,12 +194,12 @@ def _shade_sky(batch: FrameBatch, rays: _Rays, index: Tensor, environment: str) 
     colours = {name: pick(table, frame) for name, table in batch.colours.items()}
     paint = sky(direction, pick(batch.disk, frame), colours)
     phase = pick(batch.hill_phase, frame)
-    return scenery(environment, _columns(rays.origin, index), direction, paint, phase, colours)
+    return scenery(environment, pick(rays.origin, index), direction, paint, phase, colours)
 
 
 def _shade_ground(batch: FrameBatch, rays: _Rays, index: Tensor, environment: str) -> Tensor:
     frame, direction, far = rays.frame[index], rays.direction[:, index], rays.ground_distance[index]
-    point = _columns(rays.origin, index) + direction * far
+    point = pick(rays.origin, index) + direction * far
     colours = {name: pick(table, frame) for name, table in batch.colours.items()}
     light = pick(batch.light, frame)
     shift, waves = pick(batch.ground_shift, frame), pick(batch.waves, frame)
@@ -238,7 +234,7 @@ def _ground_shadow(batch: FrameBatch, frame: Tensor, point: Tensor) -> tuple[Ten
         r, i = row[chosen], owner[chosen]
         axes, scale = solids.axes[:, i], solids.scale[i]
         local = _rotate(axes, (point[:, r] - solids.origin[:, i]) / scale)
-        heading = _rotate(axes, _columns(pick(batch.light, frame), r).expand_as(local))
+        heading = _rotate(axes, pick(pick(batch.light, frame), r).expand_as(local))
         dark, open_sky = soft_shadow(SOLIDS[KINDS[kind]], local, heading)
         shadow.scatter_reduce_(0, r, dark, "prod")
         contact.scatter_reduce_(0, r, open_sky, "prod")

@@ -14,7 +14,7 @@ from sora_core.config import PRESETS
 from sora_core.diffusion.samplers import SAMPLERS
 from sora_core.video import VideoReader
 
-COMMANDS = ("generate", "run", "train", "worlds", "export", "info")
+COMMANDS = ("generate", "finish", "run", "caption", "train", "worlds", "export", "evaluate", "info")
 
 
 def run(*arguments):
@@ -72,6 +72,7 @@ def test_choices_that_the_parser_repeats_are_those_of_the_library(capsys):
         (["generate", "a", "--window", "0"], "sora generate: --window is 0 seconds; it must be above 0"),
         (["finish", "a.mp4", "a", "--tile", "-1"], "sora finish: --tile is -1 pixels; it must be at least 1"),
         (["evaluate", "--long", "--clips", "4", "--out", "o"], "sora evaluate: --clips does nothing with --long"),
+        (["evaluate", "--seeds", "0", "--out", "o"], "sora evaluate: --seeds does nothing without --editing"),
         (
             ["evaluate", "--editing", "--checkpoints", "a", "--out", "o"],
             "sora evaluate: --checkpoints does nothing with",
@@ -82,6 +83,7 @@ def test_choices_that_the_parser_repeats_are_those_of_the_library(capsys):
         (["run", "none.json", "--set", "prompt"], "sora run: --set 'prompt' is no assignment; write NODE.INPUT=VALUE"),
         (["train", "vae", "--out", "o", "--steps", "5"], "sora train: training the vae needs --data DIR"),
         (["train", "text", "--out", "o", "--steps", "5", "--data", "d"], "sora train: --data does nothing for the"),
+        (["train", "vae", "--out", "o", "--steps", "5", "--pictures", "0"], "sora train: --pictures does nothing for"),
         (["train", "vae", "--out", "o", "--steps", "0"], "sora train: --steps is 0; it must be at least 1"),
         (["train", "vae", "--out", "o", "--steps", "5", "--lr", "nan"], "sora train: --lr is nan; it must be above 0"),
         (["train", "vae", "--out", "o", "--steps", "5", "--preset", "huge"], "sora train: there is no preset 'huge'"),

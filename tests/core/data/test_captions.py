@@ -10,7 +10,7 @@ import torch
 
 from sora_core.data.worlds import lexicon
 from sora_core.data.worlds.attributes import ATTRIBUTES, SIDES, Attributes
-from sora_core.data.worlds.captions import LOOSE, SHORT_LENGTH, STYLES, caption, compose
+from sora_core.data.worlds.captions import LOOSE, SHORT_LENGTH, STYLES, compose
 from sora_core.text.recognise import recognise
 
 
@@ -105,7 +105,7 @@ def test_short_captions_are_short_and_leave_things_out(language):
 def test_punctuation_and_articles_are_clean(language, style):
     generator = torch.Generator().manual_seed(4)
     for clip in _clips(200):
-        text = caption(clip, generator, language, style)
+        text = compose(clip, generator, language, style).text
         assert not re.search(r"  | [,.;:]|,,|[,;:]\.|，，|，[。；：]|[{}|]|^[,，. ]|[,，]$", text), text
         assert not re.search(r"\ba [aeiou]|\ban [^aeiou]", text, flags=re.IGNORECASE), text
         assert bool(re.search(r"[\u4e00-\u9fff]", text)) == (language == "zh")
@@ -115,25 +115,25 @@ def test_punctuation_and_articles_are_clean(language, style):
 @pytest.mark.parametrize("style", STYLES)
 def test_the_seed_decides_the_words(language, style):
     clip = _clips(1)[0]
-    texts = [caption(clip, torch.Generator().manual_seed(seed), language, style) for seed in range(60)]
-    assert texts[7] == caption(clip, torch.Generator().manual_seed(7), language, style)
+    texts = [compose(clip, torch.Generator().manual_seed(seed), language, style).text for seed in range(60)]
+    assert texts[7] == compose(clip, torch.Generator().manual_seed(7), language, style).text
     assert len(set(texts)) > 50
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    caption(clip, torch.Generator().manual_seed(0), language, style)
+    compose(clip, torch.Generator().manual_seed(0), language, style)
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_about_half_of_the_words_are_the_canonical_ones():
     clip, generator = _clips(2)[1], torch.Generator().manual_seed(5)
-    texts = [caption(clip, generator, "en", "descriptive").casefold() for _ in range(400)]
+    texts = [compose(clip, generator, "en", "descriptive").text.casefold() for _ in range(400)]
     when = lexicon.load("en").phrases["time"][clip.time][0].text
     assert 0.4 < sum(when in text for text in texts) / len(texts) < 0.65
 
 
 def test_an_unknown_style_is_refused_by_name():
     with pytest.raises(ValueError, match="style is 'long'"):
-        caption(_clips(1)[0], torch.Generator(), "en", "long")
+        compose(_clips(1)[0], torch.Generator(), "en", "long")
 
 
 @pytest.mark.parametrize("language", lexicon.LANGUAGES)

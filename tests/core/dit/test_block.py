@@ -61,7 +61,7 @@ def test_places_that_are_kept_and_made_anew_are_the_same(nano, draws, monkeypatc
         return [nano.dit(x, sigma, states, mask, **clip) for clip in clips]
 
     kept, again = predict(), predict()
-    monkeypatch.setattr(row, "_KEPT_TOKENS", 0)
+    monkeypatch.setattr(row, "_KEPT_CELLS", 0)
     for one, two, anew in zip(kept, again, predict(), strict=True):
         assert torch.equal(one, two)
         assert torch.equal(one, anew)

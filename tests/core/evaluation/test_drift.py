@@ -1,8 +1,11 @@
 """Drift: videos that stay have none, and each kind of change is seen where it belongs."""
 
+import json
+
 import pytest
 import torch
 
+from sora_core.cli import main
 from sora_core.data.worlds import render, sample_scene
 from sora_core.data.worlds.captions import Draw
 from sora_core.evaluation.drift import SUBJECTS, drift, evaluate_drift, look, slope, subject_hue, summarised
@@ -80,3 +83,15 @@ def test_too_short_videos_and_no_seeds_are_refused(nano_file):
         evaluate_drift(nano_file, seeds=0)
     with pytest.raises(ValueError, match="drift can be seen from 20 s on"):
         evaluate_drift(nano_file, shape=VideoShape(num_frames=80, height=16, width=16, fps=8.0))
+
+
+def test_the_command_leaves_standard_output_to_the_path_of_the_report(nano_file, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "drift.json"
+    monkeypatch.setattr("sora_core.evaluation.seams.evaluate_seams", lambda sora, *, steps, say: {"seam": 1.0})
+    still = dict.fromkeys(("mean", "deviation", "histogram", "hue"), 0.0)
+    monkeypatch.setattr("sora_core.evaluation.drift.measure", lambda *_: still)
+    assert main(["evaluate", "--long", "--checkpoint", str(nano_file), "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [str(out)]
+    assert "drift over 60 s" in said.err
+    assert json.loads(out.read_text(encoding="utf-8"))["seams"] == {"seam": 1.0}

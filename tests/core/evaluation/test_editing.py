@@ -9,7 +9,7 @@ from sora_core.cli import main
 from sora_core.data.worlds.attributes import ATTRIBUTES
 from sora_core.evaluation import editing_rows
 from sora_core.evaluation.editing import evaluate_editing
-from sora_core.evaluation.editing_bench import SHAPE, Bench, films, median, restyled
+from sora_core.evaluation.editing_bench import SHAPE, Bench, films, restyled
 from sora_core.evaluation.fidelity import SamplerSettings
 from sora_core.evaluation.judge import Judge, save_judge
 from sora_core.evaluation.prompts import described
@@ -115,11 +115,6 @@ def test_sources_that_shall_move_do(bench):
     assert len(prompts) == 2
     assert all(prompt.wanted["motion"] != "still" for prompt in prompts)
     assert films(prompts).shape == (2, 3, SHAPE.num_frames, SHAPE.height, SHAPE.width)
-
-
-def test_the_median_of_an_even_number_is_between():
-    assert median([4.0, 1.0, 2.0]) == 2
-    assert median([4.0, 1.0, 2.0, 3.0]) == 2.5
 
 
 def test_wrong_requests_are_refused(nano_file, judge_file, tmp_path, capsys):

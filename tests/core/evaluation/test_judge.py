@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from sora_core.cli import main
+from sora_core.data.store import Shard
 from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
 from sora_core.evaluation.judge import (
     MOVING,
@@ -19,7 +20,7 @@ from sora_core.evaluation.judge import (
     shift_in_time,
     stride_at,
 )
-from sora_core.training.judge import JudgeTask, mirrored, worsened
+from sora_core.training.judge import JudgeTask, is_held_out, mirrored, worsened
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,9 @@ def test_saved_judges_come_back(judge, tmp_path):
     save_judge(path, {"a": torch.zeros(1)})
     with pytest.raises(ValueError, match="no judge of this version"):
         load_judge(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"judge\.safetensors is damaged"):
+        load_judge(path)
     with pytest.raises(FileNotFoundError, match="sora train judge"):
         load_judge(tmp_path / "none.safetensors")
 
@@ -107,6 +111,12 @@ def test_training_keeps_a_part_of_the_clips_away(store):
     assert [shard.path.name for shard in task.held_out] == ["sandbox_00007_5x64x64.safetensors"]
     assert [shard.path.name for shard in task.shards] == ["sandbox_00006_5x64x64.safetensors"]
     assert set(task.accuracy(1)) == set(ATTRIBUTES)
+
+
+@pytest.mark.parametrize("name", ["footage_3fa9c2d1_00_5x64x64", "footage_00000007_00_5x64x64", "toys", "my_7"])
+def test_shards_of_videos_and_renamed_ones_are_trained_on(store, name):
+    kept = store.shards[1].path
+    assert not is_held_out(Shard.open(kept.rename(kept.with_name(f"{name}.safetensors"))))
 
 
 def test_the_command_trains_a_judge_that_can_be_loaded_and_says_how_good_it_is(store, tmp_path, capsys):

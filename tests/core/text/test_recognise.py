@@ -8,8 +8,7 @@ import torch
 from sora_core.data.worlds import lexicon
 from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
 from sora_core.data.worlds.captions import STYLES, compose
-from sora_core.text.recognise import known_words, read, recognise, unknown_note
-from sora_core.text.tokenizer import Tokenizer
+from sora_core.text.recognise import read, recognise
 
 _CUBE = {"second_subject": "cube", "second_colour": "blue"}
 _EXAMPLES = [
@@ -134,22 +133,3 @@ def test_mentions_point_into_the_users_text():
     assert reading.text == prompt.strip()
     assert spans == {"subject": "ball", "colour": "ＲＥＤ", "environment": "sea", "motion": "hopping"}
     assert reading.other_words == ("a", "over", "the")
-
-
-@pytest.mark.parametrize("language", lexicon.LANGUAGES)
-@pytest.mark.parametrize("style", STYLES)
-def test_every_word_of_a_caption_is_known(language, style):
-    generator, tokenizer = torch.Generator().manual_seed(0), Tokenizer()
-    for values in zip(*(ATTRIBUTES[name] * 12 for name in ATTRIBUTES), strict=False):
-        chosen = dict(zip(ATTRIBUTES, values, strict=True))
-        if "none" in (chosen["second_subject"], chosen["second_colour"]):
-            chosen |= {"second_subject": "none", "second_colour": "none"}
-        text = compose(Attributes(**chosen), generator, language, style).text
-        assert tokenizer.unknown_words(text, known_words()) == []
-    assert tokenizer.unknown_words("a sad elephant, 大象", known_words()) == ["sad", "elephant", "象"]
-
-
-def test_symbols_are_named_as_unknown():
-    assert unknown_note("a 🔴 ball") == "words that the text encoder was never trained on: 🔴"
-    assert unknown_note("🚗🌅").endswith("🚗, 🌅")
-    assert unknown_note("a red ball, quickly: (twice) - 50%!").count("%") == 0

@@ -81,11 +81,6 @@ def test_what_is_cut_off_is_told():
     assert tokenizer.overflow("a red ball") == []
 
 
-def test_unknown_words_are_listed_once_in_order():
-    words = Tokenizer().unknown_words("a Zebra and a red zebra 龙", frozenset({"a", "red", "and"}))
-    assert words == ["zebra", "龙"]
-
-
 def test_impossible_sizes_are_refused():
     with pytest.raises(ValueError, match="max_tokens is 0"):
         Tokenizer(max_tokens=0)

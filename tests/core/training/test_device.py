@@ -24,7 +24,8 @@ from sora_core.editing.regenerate import Sampling
 from sora_core.evaluation.judge import load_judge, probabilities
 from sora_core.pipeline import Sora
 from sora_core.shapes import VideoShape
-from sora_core.stored_latent import StoredLatent, save_latent
+from sora_core.stored_latent import NAME, StoredLatent
+from sora_core.tensor_files import save_tensors
 from sora_core.text.captioner import describe, load_captioner
 from sora_core.training import vae as vae_training
 from sora_core.training.captioner import CaptionerTask
@@ -248,7 +249,7 @@ def test_a_video_is_encoded_and_decoded_on_a_card_as_on_the_processor(nano_file,
         sora = Sora.load(nano_file, device=device)
         latent = sora.encode(video)
         path = tmp_path / f"{device}.safetensors"
-        save_latent(latent, path)
+        save_tensors({NAME: latent}, path, {})
         streams = [torch.cat(list(sora.decode(x, SHAPE, 1)), dim=1) for x in (latent, StoredLatent(path))]
         return latent, *streams, sora.frames(latent)
 

@@ -1,0 +1,39 @@
+"""Tensors on disk: safetensors files that are whole or absent, and one sentence about those that are neither."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .files import whole_or_absent
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write a safetensors file under a temporary name, flush it to disk, then rename: never half a file.
+
+    Raises OSError when it cannot be written.
+    """
+    with whole_or_absent(path) as temporary:
+        try:
+            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, temporary, metadata)
+        except SafetensorError as error:  # of no kind that others would expect
+            raise OSError(f"{path} cannot be written: {error}") from None
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a file by name, and what its header says. Raises ValueError for a damaged file or another kind."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path.name} is damaged or not a safetensors file: {error}") from None
+
+
+def fits(weights: Mapping[str, Tensor], module: nn.Module) -> bool:
+    """Whether weights are those of a module: the same names and shapes."""
+    expected = {name: value.shape for name, value in module.state_dict().items()}
+    return {name: value.shape for name, value in weights.items()} == expected

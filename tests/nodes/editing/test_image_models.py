@@ -1,0 +1,115 @@
+"""Models with image inputs see what is given, what their prompts show already, and the part of it that is sampled."""
+
+import sys
+
+import pytest
+import torch
+
+from sora_core.diffusion.conditioning import Known
+
+
+@pytest.mark.parametrize("native", ["wan21_i2v"], indirect=True)
+def test_wan_sees_what_its_own_block_shows_where_nothing_is_given(native, run):
+    prompts = {"positive": native.prompt(0), "negative": native.prompt(1)}
+    grid = native.grid(run, 33)
+    height, width = (8 * size for size in grid["samples"].shape[3:])
+    image = native.clip(1)
+    (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=grid, frames=image)
+    _, positive, *_ = run("SoraFitModel", model=native.model, latent=latent, vae=native.vae, **prompts)
+    stock, *_ = run(
+        "WanImageToVideo", vae=native.vae, width=width, height=height, length=33, start_image=image, **prompts
+    )
+    ours, theirs = (given[0][1] for given in (positive, stock))
+    assert torch.equal(ours["concat_mask"][0, 0], theirs["concat_mask"][0, 0])
+    cells = [0, *range(2, ours["concat_latent_image"].shape[2])]  # the one between has seen the image
+    torch.testing.assert_close(ours["concat_latent_image"][:, :, cells], theirs["concat_latent_image"][:, :, cells])
+
+
+@pytest.mark.parametrize("native", ["wan21_i2v"], indirect=True)
+def test_windows_of_a_long_video_show_models_with_image_inputs_what_they_take_over(native, run, pack):
+    showing = sys.modules[f"{pack.__name__}.nodes.windows"].showing
+    (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=native.grid(run, 17), frames=native.clip(1))
+    _, positive, *_ = run(
+        "SoraFitModel", model=native.model, positive=native.prompt(0), negative=native.prompt(1), latent=latent
+    )
+    mask = torch.ones_like(latent["noise_mask"])
+    mask[:, :, :2] = 0
+    known = Known(torch.full_like(latent["samples"], 3.0), mask)
+    (shown,) = (options for _, options in showing(positive, known))
+    assert torch.equal(shown["concat_mask"], mask)
+    assert (shown["concat_latent_image"][:, :, :2] == 3).all()
+    assert (shown["concat_latent_image"][:, :, 2:] == 0).all()
+    assert not torch.equal(positive[0][1]["concat_mask"], mask)
+
+
+@pytest.mark.parametrize("native", ["vace"], indirect=True)
+@pytest.mark.parametrize("block", ["SoraSeamlessLoop", "SoraTileModel", "SoraLongVideoSampler"])
+def test_wan_vace_follows_the_part_of_its_control_video_that_it_sees(native, run, stock_sample, block):
+    """Its control has a dimension more than the latent; here it is told from place to place by its own latent."""
+    seen = []
+
+    def watch(apply, call):
+        seen.append((call["input"].shape[2:], call["c"]["vace_context"][:, 0, :16]))
+        return apply(call["input"], call["timestep"], **call["c"])
+
+    model = native.model.clone()
+    model.set_model_unet_function_wrapper(watch)
+    size = {"width": 96, "height": 64} if block == "SoraTileModel" else {"width": 32, "height": 32}
+    grid = run("SoraNoiseGrid", vae=native.vae, **size, seconds=33 / 8, fps=8.0)[0]
+    control = torch.randn(1, 16, *grid["samples"].shape[2:], generator=torch.Generator().manual_seed(0))
+    about = {"vace_frames": [control.repeat(1, 2, 1, 1, 1)], "vace_mask": [torch.ones(1, 64, *control.shape[2:])]}
+    prompts = [[[states, {**options, **about}]] for ((states, options),) in (native.prompt(0), native.prompt(1))]
+    shown = native.model.model.process_latent_in(control)
+    if block == "SoraLongVideoSampler":
+        (out,) = run(
+            block, model=model, vae=native.vae, positive=prompts[0], negative=prompts[1], latent=grid, steps=1,
+            guidance=1.0, sampler="euler", window=2.1, overlap=0.5, anchor=False,
+        )  # fmt: skip
+        expected = [shown[:, :, :5], shown[:, :, 4:]]
+    elif block == "SoraTileModel":
+        (model,) = run(block, model=model, vae=native.vae, tile=64)
+        out = stock_sample(model, *prompts, grid, steps=1)
+        expected = [shown[..., :8], shown[..., 4:]]
+    else:
+        model, _ = run(block, model=model, latent=grid)
+        out = stock_sample(model, *prompts, grid, steps=2)
+        expected = [shown, shown.roll(-1, 2)]
+    assert torch.isfinite(out["samples"]).all()
+    assert len(seen) == 2
+    for (cells, found), part in zip(seen, expected, strict=True):
+        assert found.shape[2:] == part.shape[2:] == cells
+        torch.testing.assert_close(found[:1], part)
+
+
+@pytest.mark.parametrize("native", ["wan21_i2v"], indirect=True)
+def test_images_that_a_prompt_shows_already_stay(native, run, pack):
+    """A start image of Wan's own block and a last one of ours; a control goes before them."""
+    grid, image = native.grid(run, 33), native.clip(1)
+    height, width = (8 * size for size in grid["samples"].shape[3:])
+    stock, negative, _ = run(
+        "WanImageToVideo", vae=native.vae, width=width, height=height, length=33, start_image=image,
+        positive=native.prompt(0), negative=native.prompt(1),
+    )  # fmt: skip
+    (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=grid, frames=native.clip(1, seed=2), at=-0.01)
+    inputs = {"model": native.model, "negative": negative, "latent": latent}
+    _, positive, *_ = run("SoraFitModel", positive=stock, vae=native.vae, **inputs)
+    ours, theirs = (given[0][1] for given in (positive, stock))
+    assert ours["concat_mask"][0, 0, :, 0, 0].tolist() == [0, 1, 1, 1, 1, 1, 1, 1, 0]
+    assert torch.equal(ours["concat_latent_image"][:, :, :-1], theirs["concat_latent_image"][:, :, :-1])
+    assert torch.equal(ours["concat_latent_image"][:, :, -1], latent["samples"][:, :, -1])
+
+    control = torch.randn(1, 32, *grid["samples"].shape[2:], generator=torch.Generator().manual_seed(0))
+    about = {"concat_latent_image": control, "concat_mask": theirs["concat_mask"].expand(-1, 4, -1, -1, -1)}
+    both = [[states, {**options, **about}] for states, options in native.prompt(0)]
+    _, ((_, ours), *_), *_ = run("SoraFitModel", positive=both, **inputs)
+    assert torch.equal(ours["concat_latent_image"][:, :16], control[:, :16])
+    assert torch.equal(ours["concat_latent_image"][:, 16:, :-1], control[:, 16:, :-1])
+    assert torch.equal(ours["concat_latent_image"][:, 16:, -1], latent["samples"][:, :, -1])
+    assert ours["concat_mask"].shape[1] == 4
+
+    showing = sys.modules[f"{pack.__name__}.nodes.windows"].showing
+    nothing = Known(torch.zeros_like(latent["samples"]), torch.ones_like(latent["noise_mask"]))
+    for prompt in (stock, both):
+        ((_, shown),) = showing(prompt, nothing)
+        for name in about:
+            assert torch.equal(shown[name], prompt[0][1][name])

@@ -30,6 +30,8 @@ _LETS = frozenset({"the", "let", "make", "让"})
 _ALSO = frozenset({"or", "nor", "或", "和", "、"})
 _DETERMINERS = frozenset({"a", "an", "the", "its", "one", *"一个只辆座枚朵艘颗间栋架的"})
 _IGNORED = "ignore"
+_REACH = 3
+"""Words that may stand between a subject and its colour."""
 
 
 @dataclass(frozen=True)
@@ -183,16 +185,19 @@ def _binds(words: list[_Word], colour: Mention, subject: Mention) -> bool:
     """Whether a colour belongs to a subject: just before it ("red rubber ball"), or after "is"."""
     between = words[colour.last_word + 1 : subject.first_word]
     if colour.first_word < subject.first_word:
-        return len(between) <= 3 and not any(word.separates or word.text in {"and", "和", "与"} for word in between)
+        apart = any(word.separates or word.text in {"and", "和", "与"} for word in between)
+        return len(between) <= _REACH and not apart
     between = words[subject.last_word + 1 : colour.first_word]
-    return len(between) <= 3 and any(word.text in _COPULAS for word in between)
+    return len(between) <= _REACH and any(word.text in _COPULAS for word in between)
 
 
-def _loose(words: list[_Word], colour: Mention, mentions: list[Mention]) -> bool:
-    """Whether a colour stands by itself, so that it does not describe a thing that has no name here ("blue carpet")."""
+def _loose(words: list[_Word], colour: Mention, starts: set[int]) -> bool:
+    """Whether a colour stands by itself, so that it does not describe a thing that has no name here ("blue carpet").
+
+    `starts` are the words that a phrase begins with.
+    """
     following = colour.last_word + 1
-    taken = {mention.first_word for mention in mentions}
-    return following >= len(words) or words[following].separates or following in taken
+    return following >= len(words) or words[following].separates or following in starts
 
 
 def _is_new(words: list[_Word], mention: Mention) -> bool:
@@ -205,13 +210,20 @@ def _bind_subjects(words: list[_Word], mentions: list[Mention]) -> dict[str, Men
     """The first subject and a second, different one, each with the colour that is bound to it."""
     colours = [mention for mention in mentions if mention.attribute == "colour"]
     subjects = [mention for mention in mentions if mention.attribute == "subject"]
+    starts = {colour.first_word: colour for colour in colours}
+    ends = {colour.last_word: colour for colour in colours}
     owner: dict[Mention, Mention] = {}
+    bound: set[Mention] = set()
     for before in (True, False):
         for subject in subjects:
-            near = [c for c in reversed(colours) if (c.first_word < subject.first_word) == before]
-            near = [c for c in near if c not in owner.values() and _binds(words, c, subject)]
-            if subject not in owner and near:
-                owner[subject] = near[0]
+            # From right to left, and no farther than any colour binds: prompts can be of thousands of words.
+            last = subject.first_word - 1 if before else subject.last_word + 1 + _REACH
+            at = ends if before else starts
+            near = [at[i] for i in range(last, last - _REACH - 1, -1) if i in at]
+            free = (colour for colour in near if colour not in bound and _binds(words, colour, subject))
+            if subject not in owner and (nearest := next(free, None)):
+                owner[subject] = nearest
+                bound.add(nearest)
     chosen: dict[str, Mention] = {}
     for subject in subjects:
         colour = owner.get(subject)
@@ -229,7 +241,8 @@ def _bind_subjects(words: list[_Word], mentions: list[Mention]) -> dict[str, Men
             break
         if colour and not known:
             chosen["colour"] = colour
-    loose = [c for c in colours if c not in owner.values() and _loose(words, c, mentions)]
+    begun = {mention.first_word for mention in mentions}
+    loose = [c for c in colours if c not in bound and _loose(words, c, begun)]
     if "colour" not in chosen and loose:
         chosen["colour"] = loose[0]
     return chosen

@@ -8,7 +8,7 @@ import torch
 from sora_core.data.worlds import lexicon
 from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
 from sora_core.data.worlds.captions import STYLES, compose
-from sora_core.text.recognise import known_words, read, recognise, unknown_note
+from sora_core.text.recognise import Mention, known_words, read, recognise, unknown_note
 from sora_core.text.tokenizer import Tokenizer
 
 _CUBE = {"second_subject": "cube", "second_colour": "blue"}
@@ -148,3 +148,12 @@ def test_symbols_are_named_as_unknown():
     assert unknown_note("a 🔴 ball") == "words that the text encoder was never trained on: 🔴"
     assert unknown_note("🚗🌅").endswith("🚗, 🌅")
     assert unknown_note("a red ball, quickly: (twice) - 50%!").count("%") == 0
+
+
+def test_reading_does_not_compare_every_colour_with_every_other(monkeypatch):
+    compared, equal = [], Mention.__eq__
+    monkeypatch.setattr(Mention, "__eq__", lambda a, b: compared.append(1) or equal(a, b))
+    things = 60
+    found = read("a red ball, " * things)
+    assert (found.attributes["subject"], found.attributes["second_colour"]) == ("ball", "red")
+    assert len(compared) < things

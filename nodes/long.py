@@ -28,6 +28,13 @@ from .unfinished import unfinished
 from .windows import window_sampler
 
 NUMBERS = (bool, int, float, str, type(None))
+HOLDERS = ("weights", "hooks", "cond_hint_original", "previous_controlnet")
+"""Attributes under which ComfyUI's adapters (LoRA, LoHa and others), hooks and control nets hold tensors."""
+SETTINGS = (
+    "hooks", "hook_keyframe", "keyframes", "previous_controlnet", "_strength_model", "strength", "start_percent",
+    "guarantee_steps", "timestep_percent_range",
+)  # fmt: skip
+"""Attributes that say how hooks and control nets were set up; their others change while a video is sampled."""
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
@@ -40,12 +47,12 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, (list, tuple)):
         for part in value:
             yield from tensors_in(part)
-    elif hasattr(value, "weights"):  # ComfyUI's adapters: LoRA, LoHa and others
-        yield from tensors_in(value.weights)
+    else:
+        yield from tensors_in([getattr(value, name) for name in HOLDERS if hasattr(value, name)])
 
 
 def named(value: Any, within: tuple[Any, ...] = ()) -> Any:
-    """What other blocks have done to a model, as far as it can be told: their functions and the numbers they hold.
+    """What other blocks have done to a model or a prompt, as far as it can be told: functions and numbers they hold.
 
     A function that holds another one tells its numbers too, unless it is `within` that one already.
     """
@@ -58,6 +65,8 @@ def named(value: Any, within: tuple[Any, ...] = ()) -> Any:
     held = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
     within = (*within, value)
     told = [named(x, within) for x in held if isinstance(x, (*NUMBERS, FunctionType)) and x not in within]
+    own = getattr(value, "__dict__", {})
+    told += [[name, named(own[name], within)] for name in SETTINGS if name in own]
     return [type(value).__name__, getattr(value, "__qualname__", ""), told]
 
 
@@ -77,7 +86,7 @@ def identity_of(model: Any, settings: list[Any], tensors: list[Tensor], *conditi
     for conditioning in conditionings:
         for states, options in conditioning:
             given += [states, *(tensor for _, v in sorted(options.items()) for tensor in tensors_in(v))]
-            about += [[k, v] for k, v in sorted(options.items()) if isinstance(v, (int, float, str))]
+            about += [[key, named(value)] for key, value in sorted(options.items())]
     return f"{fingerprint([*weights, *tensors, *given])} {json.dumps(about, default=str)}"
 
 

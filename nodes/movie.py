@@ -69,7 +69,7 @@ def frames_of(video: Any, chunk: int, fps: float = 0.0) -> tuple[Iterator[Tensor
             logging.info("Sora: %s: %s", reader.path.name, reader.note)
         return iter(reader), reader.fps, reader.num_frames
     components = video.get_components()
-    return iter(components.images[..., :3].split(chunk)), float(components.frame_rate), len(components.images)
+    return iter(in_colour(components.images).split(chunk)), float(components.frame_rate), len(components.images)
 
 
 def in_colour(images: Tensor) -> Tensor:
@@ -78,13 +78,18 @@ def in_colour(images: Tensor) -> Tensor:
 
 
 def all_frames(movie: Any) -> tuple[Tensor, float | None]:
-    """Frames `1 3 t h w` in [0, 1] of an IMAGE or a VIDEO, and the rate if it knows one."""
+    """Frames `1 3 t h w` in [0, 1] of an IMAGE or a VIDEO, and the rate if it knows one.
+
+    Raises ValueError when there is none.
+    """
     rate = None
     if isinstance(movie, Tensor):
         frames = in_colour(movie).float()
     else:
         chunks, rate, _ = frames_of(movie, 16)
         frames = torch.cat([to_floats(part) for part in chunks])
+    if not len(frames):
+        raise ValueError("there are no frames; connect an image or a video of at least one")
     return frames.movedim(-1, 0)[None], rate
 
 

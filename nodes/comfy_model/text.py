@@ -15,6 +15,8 @@ from sora_core.text.encoder import TextEncoder
 from sora_core.text.tokenizer import Tokenizer
 
 NAME = "sora"
+MOST_NAMED = 64
+"""Words that are not seen and named: a whole novel would bury the log."""
 Tokens = dict[str, list[list[tuple[Any, ...]]]]
 """ComfyUI's tokens: encoder name -> prompts -> (ids, weight); ids are the features of one word."""
 
@@ -30,8 +32,10 @@ class SoraTokenizer:
 
         lost = self.tokenizer.overflow(text)
         if lost:
+            more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
             logging.warning(
-                f"Sora reads {self.tokenizer.max_tokens} words of a prompt; it does not see: {' '.join(lost)}"
+                f"Sora reads {self.tokenizer.max_tokens} words of a prompt; it does not see:"
+                f" {' '.join(lost[:MOST_NAMED])}{more}"
             )
         unknown = unknown_note(text)
         if unknown:

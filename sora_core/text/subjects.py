@@ -11,22 +11,29 @@ from .tokenizer import pieces
 
 _COPULAS = frozenset({"is", "are", "was", "looks", "coloured", "colored", "painted", "是", "为", "呈"})
 _DETERMINERS = frozenset({"a", "an", "the", "its", "one", *"一个只辆座枚朵艘颗间栋架的"})
+_FAR = 16
+"""Words on either side of a thing that can tell where it stands, separators among them: more than any phrase has."""
+_REACH = 3
+"""Words that may stand between a subject and its colour."""
 
 
 def binds(words: list[Word], colour: Mention, subject: Mention) -> bool:
     """Whether a colour belongs to a subject: just before it ("red rubber ball"), or after "is"."""
     between = words[colour.last_word + 1 : subject.first_word]
     if colour.first_word < subject.first_word:
-        return len(between) <= 3 and not any(word.separates or word.text in {"and", "和", "与"} for word in between)
+        apart = any(word.separates or word.text in {"and", "和", "与"} for word in between)
+        return len(between) <= _REACH and not apart
     between = words[subject.last_word + 1 : colour.first_word]
-    return len(between) <= 3 and any(word.text in _COPULAS for word in between)
+    return len(between) <= _REACH and any(word.text in _COPULAS for word in between)
 
 
-def _loose(words: list[Word], colour: Mention, mentions: list[Mention]) -> bool:
-    """Whether a colour stands by itself, so that it does not describe a thing that has no name here ("blue carpet")."""
+def _loose(words: list[Word], colour: Mention, starts: set[int]) -> bool:
+    """Whether a colour stands by itself, so that it does not describe a thing that has no name here ("blue carpet").
+
+    `starts` are the words that a phrase begins with.
+    """
     following = colour.last_word + 1
-    taken = {mention.first_word for mention in mentions}
-    return following >= len(words) or words[following].separates or following in taken
+    return following >= len(words) or words[following].separates or following in starts
 
 
 def _is_new(words: list[Word], mention: Mention) -> bool:
@@ -39,13 +46,20 @@ def bind_subjects(words: list[Word], mentions: list[Mention]) -> dict[str, Menti
     """The first subject and a second, different one, each with the colour that is bound to it."""
     colours = [mention for mention in mentions if mention.attribute == "colour"]
     subjects = [mention for mention in mentions if mention.attribute == "subject"]
+    starts = {colour.first_word: colour for colour in colours}
+    ends = {colour.last_word: colour for colour in colours}
     owner: dict[Mention, Mention] = {}
+    bound: set[Mention] = set()
     for before in (True, False):
         for subject in subjects:
-            near = [c for c in reversed(colours) if (c.first_word < subject.first_word) == before]
-            near = [c for c in near if c not in owner.values() and binds(words, c, subject)]
-            if subject not in owner and near:
-                owner[subject] = near[0]
+            # From right to left, and no farther than any colour binds: prompts can be of thousands of words.
+            last = subject.first_word - 1 if before else subject.last_word + 1 + _REACH
+            at = ends if before else starts
+            near = [at[i] for i in range(last, last - _REACH - 1, -1) if i in at]
+            free = (colour for colour in near if colour not in bound and binds(words, colour, subject))
+            if subject not in owner and (nearest := next(free, None)):
+                owner[subject] = nearest
+                bound.add(nearest)
     chosen: dict[str, Mention] = {}
     for subject in subjects:
         colour = owner.get(subject)
@@ -63,7 +77,8 @@ def bind_subjects(words: list[Word], mentions: list[Mention]) -> dict[str, Menti
             break
         if colour and not known:
             chosen["colour"] = colour
-    loose = [c for c in colours if c not in owner.values() and _loose(words, c, mentions)]
+    begun = {mention.first_word for mention in mentions}
+    loose = [c for c in colours if c not in bound and _loose(words, c, begun)]
     if "colour" not in chosen and loose:
         chosen["colour"] = loose[0]
     return chosen
@@ -93,8 +108,8 @@ def _side_at(words: list[Word], first: int, last: int) -> str:
     """The side that the words of `_sides` tell right before and after a thing, which is the words `first` to `last`."""
     while first and words[first - 1].text in _before_nouns():
         first -= 1
-    before = [word.text for word in words[:first] if not word.separates]
-    after = [word.text for word in words[last + 1 :] if not word.separates]
+    before = [word.text for word in words[max(0, first - _FAR) : first] if not word.separates]
+    after = [word.text for word in words[last + 1 : last + 1 + _FAR] if not word.separates]
     for lead, tail, side in _sides():
         if before[len(before) - len(lead) :] == list(lead) and after[: len(tail)] == list(tail):
             return side

@@ -72,6 +72,33 @@ def test_what_other_blocks_did_to_the_model_makes_another_video(run, pack, nano,
     assert names[1] == identity_of(run("RescaleCFG", model=nano[0], multiplier=0.5)[0], [], [], *prompts)
 
 
+def test_where_and_how_strongly_a_prompt_acts_makes_another_video(run, pack, nano, prompts):
+    """Areas, and LoRAs that a prompt brings along: a run that was cut off does not go on with others."""
+    identity_of = sys.modules[f"{pack.__name__}.nodes.long"].identity_of
+    weight = nano[0].model.diffusion_model.blocks[0].qkv.weight
+    halves = {"lora_A": torch.ones(2, weight.shape[1]), "lora_B": torch.ones(weight.shape[0], 2)}
+
+    def in_area(x):
+        area = {"width": 0.5, "height": 0.5, "temporal": 1.0, "x": x, "y": 0.0, "z": 0.0, "strength": 1.0}
+        return run("ConditioningSetAreaPercentageVideo", conditioning=prompts[0], **area)[0]
+
+    def hooked(strength, scale=1.0, start=0.0):
+        import comfy.hooks
+
+        lora = {f"diffusion_model.blocks.0.qkv.{name}.weight": scale * half for name, half in halves.items()}
+        hooks = comfy.hooks.create_hook_lora(lora, strength, 0.0)
+        frames = run("CreateHookKeyframe", strength_mult=0.5, start_percent=start)[0]
+        hooks = run("SetHookKeyframes", hooks=hooks, hook_kf=frames)[0]
+        return run("ConditioningSetProperties", cond_NEW=prompts[0], strength=1.0, set_cond_area="default",
+                   hooks=hooks)[0]  # fmt: skip
+
+    makers = [lambda: prompts[0], lambda: in_area(0.0), lambda: in_area(0.5), lambda: hooked(1.0)]
+    makers += [lambda: hooked(0.5), lambda: hooked(1.0, scale=2.0), lambda: hooked(1.0, start=0.5)]
+    names = [identity_of(nano[0], [], [], make()) for make in makers]
+    assert len(set(names)) == len(makers)
+    assert names == [identity_of(nano[0], [], [], make()) for make in makers]
+
+
 def test_other_tiles_make_another_video(run, pack, nano, prompts):
     """Their sizes are numbers of functions within the one that the model holds."""
     identity_of = sys.modules[f"{pack.__name__}.nodes.long"].identity_of

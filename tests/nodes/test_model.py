@@ -124,6 +124,13 @@ def test_words_that_do_not_fit_are_named(run, nano, caplog):
     assert "it does not see: zebra" in caplog.text
 
 
+def test_of_very_many_words_that_do_not_fit_the_first_are_named(run, nano, caplog):
+    run("CLIPTextEncode", clip=nano[1], text="ball " * (Tokenizer(64).max_tokens + 9000))
+    (line,) = (record.getMessage() for record in caplog.records if "does not see" in record.getMessage())
+    assert line.endswith(f" ball and {9000 - 64} more")
+    assert len(line) < 500
+
+
 def test_words_that_were_never_trained_on_are_named(run, nano, caplog):
     with caplog.at_level("INFO"):
         run("CLIPTextEncode", clip=nano[1], text="a red ball and a flurb")

@@ -35,3 +35,15 @@ def test_the_sound_of_a_trimmed_video_begins_where_its_frames_do(pack, trimmed):
     part, _ = trimmed
     found = pack.nodes.movie.sound_in(part)
     assert found == {"sora_sound": part.get_stream_source(), "sora_sound_start": 1.0}
+
+
+def test_a_grey_video_in_memory_has_three_colours(pack, run):
+    grey = torch.rand(5, 16, 16, 1, generator=torch.Generator().manual_seed(0))
+    video = run("CreateVideo", images=grey, fps=8.0)[0]
+    chunks, *_ = pack.nodes.movie.frames_of(video, 2)
+    assert torch.equal(torch.cat(list(chunks)), grey.expand(-1, -1, -1, 3))
+
+
+def test_no_frames_are_refused(pack):
+    with pytest.raises(ValueError, match="there are no frames; connect an image or a video of at least one"):
+        pack.nodes.movie.to_frames(torch.zeros(0, 16, 16, 3), 0.0)

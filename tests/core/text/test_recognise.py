@@ -8,6 +8,7 @@ import torch
 from sora_core.data.worlds import lexicon
 from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
 from sora_core.data.worlds.captions import STYLES, compose
+from sora_core.text.phrases import Mention
 from sora_core.text.recognise import read, recognise
 
 _CUBE = {"second_subject": "cube", "second_colour": "blue"}
@@ -133,3 +134,12 @@ def test_mentions_point_into_the_users_text():
     assert reading.text == prompt.strip()
     assert spans == {"subject": "ball", "colour": "ＲＥＤ", "environment": "sea", "motion": "hopping"}
     assert reading.other_words == ("a", "over", "the")
+
+
+def test_reading_does_not_compare_every_colour_with_every_other(monkeypatch):
+    compared, equal = [], Mention.__eq__
+    monkeypatch.setattr(Mention, "__eq__", lambda a, b: compared.append(1) or equal(a, b))
+    things = 60
+    found = read("a red ball, " * things)
+    assert (found.attributes["subject"], found.attributes["second_colour"]) == ("ball", "red")
+    assert len(compared) < things

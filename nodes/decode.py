@@ -123,6 +123,7 @@ class SoraDecodeVideo(io.ComfyNode):
             " for. Connect Save Video. Works with any VAE; others than Sora's decode whole if memory allows, else in"
             " overlapping parts.",
             search_aliases=["vae decode", "create video"],
+            has_intermediate_output=True,
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE that belongs to the latent."),
                 io.Latent.Input("latent", tooltip="What a sampler made."),

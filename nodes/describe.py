@@ -29,6 +29,7 @@ class SoraDescribeVideo(io.ComfyNode):
             description="Tells in detail what a video or a picture shows: toy, colour, place, light, motion, camera. It"
             " knows the small world of Sora Mini, and calls everything else by what is nearest in it.",
             search_aliases=["caption", "video to text", "image to text", "recaption", "interrogate"],
+            has_intermediate_output=True,
             inputs=[
                 movie_input(
                     "video",

@@ -127,6 +127,7 @@ class SoraLoadClips(io.ComfyNode):
             description="Lists the videos and images of a folder, with what text files of the same names say of them,"
             " for Sora Train Model. Blocks that take one video run once for each.",
             search_aliases=["dataset", "load videos", "video folder", "captions", "batch"],
+            has_intermediate_output=True,
             inputs=[
                 io.Combo.Input(
                     "folder", options=folder_names(),

@@ -86,6 +86,7 @@ class SoraExpandPrompt(io.ComfyNode):
             description="Makes a long, descriptive prompt of a short one: what it says stays word for word, and what it"
             " leaves open (place, time of day, motion, camera) is drawn at random. Needs no network and no download.",
             search_aliases=["prompt enhancer", "prompt upsampling", "rewrite prompt"],
+            has_intermediate_output=True,
             inputs=[
                 io.String.Input(
                     "prompt",

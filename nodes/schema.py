@@ -12,7 +12,11 @@ CATEGORY = "Sora"
 
 
 def schema(**fields: Any) -> io.Schema:
-    """An `io.Schema`; fields that this ComfyUI does not know are left out."""
+    """An `io.Schema`; fields that this ComfyUI does not know are left out.
+
+    One of them is `has_intermediate_output`, for blocks whose panel shows what they made: newer versions tell a page
+    that was loaded again what the cache holds of it.
+    """
     return io.Schema(
         **{"category": CATEGORY} | {name: value for name, value in fields.items() if takes(io.Schema, name)}
     )

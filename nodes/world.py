@@ -93,6 +93,7 @@ class SoraWorldClips(io.ComfyNode):
             description="Films one of the small worlds that Sora Mini learnt from, so that a workflow can begin with a"
             " real clip and no file: with its caption, a mask of its subject and its depth.",
             search_aliases=["test clip", "example video", "ground truth", "depth", "mask", "procedural"],
+            has_intermediate_output=True,
             inputs=[
                 io.Combo.Input(
                     "world", options=list(WORLDS), default=TOYS,

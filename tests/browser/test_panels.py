@@ -53,6 +53,24 @@ def test_keyboard_keeps_its_place_in_the_aspects(nodes, workflow):
     assert pressed.evaluate_all("all => all.map(b => b.title)") == ["aspect 9:16"]
 
 
+def test_aspect_that_is_connected_cannot_be_pressed(nodes, workflow):
+    nodes.open(workflow("text_to_video"))
+    nodes.run(
+        """id => {
+            const [grid, source] = [app.graph.getNodeById(id), LiteGraph.createNode('PrimitiveNode')];
+            app.graph.add(source);
+            source.connect(0, grid, grid.findInputSlot('aspect'));
+        }""",
+        GRID,
+    )
+    button = nodes.page.locator(".sora-panel button[title='aspect 16:9']:visible")
+    nodes.until("() => document.querySelector('.sora-panel button').disabled")
+    assert button.is_disabled()
+    nodes.run("id => { app.graph.getNodeById(id).disconnectInput('aspect'); }", GRID)
+    button.click()
+    assert "176 × 96" in nodes.panel(GRID)
+
+
 CONTRAST = """() => {
     const paint = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
     const rgba = css => {

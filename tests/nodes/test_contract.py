@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,15 @@ def test_everything_has_a_tooltip(blocks):
 def test_ids_are_ours_and_in_one_category(blocks):
     assert len(blocks) >= 7
     assert {block.define_schema().category.split("/")[0] for block in blocks.values()} == {"Sora"}
+
+
+def test_what_panels_show_is_told_to_a_page_that_was_loaded_again(blocks, pack, root, monkeypatch):
+    """As an output block, or by a field of ComfyUI from 0.19 on, which is given to the versions that know it."""
+    monkeypatch.setattr(pack.nodes.schema, "takes", lambda _, name: name != "advanced")
+    monkeypatch.setattr(pack.nodes.schema.io, "Schema", lambda **fields: fields)
+    panels = (root / "web" / "js" / "panels.js").read_text("utf-8")
+    shown = re.findall(r"(\w+): \{ height: \d+, show: last(?:Video|Text) \}", panels)
+    assert len(shown) == 8
+    for name in shown:
+        fields = blocks[name].define_schema()
+        assert fields.get("is_output_node") or fields.get("has_intermediate_output"), name

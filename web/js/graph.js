@@ -54,10 +54,14 @@ export function upstream(node, name) {
   return null;
 }
 
+/** Whether an input takes its value from a connection, so that its widget counts for nothing. */
+export function isConnected(node, name) {
+  return Boolean(node.inputs?.some((input) => input.name === name && input.link != null));
+}
+
 /** The value that an input will have; undefined when a connected node only knows it once it runs. */
 export function valueOf(node, name) {
-  const linked = node.inputs?.find((input) => input.name === name && input.link != null);
-  if (!linked) return widgetOf(node, name)?.value;
+  if (!isConnected(node, name)) return widgetOf(node, name)?.value;
   const source = upstream(node, name);
   return /^Primitive/.test(source?.type ?? "") ? source.widgets?.[0]?.value : undefined;
 }

@@ -1,6 +1,6 @@
 /** What each block shows below its widgets: functions from a node to the elements of its panel. */
 
-import { outputOf, upstream, valueOf, setValue, widgetOf } from "./graph.js";
+import { isConnected, outputOf, upstream, valueOf, setValue, widgetOf } from "./graph.js";
 import { playerOf } from "./preview.js";
 import { BUNDLED_CELLS, MAX_TOKENS, frameAt, gridOf, round, timelineOf } from "./sizes.js";
 import { aspectPicker, hint, line, passage, ruler, short, strip } from "./strips.js";
@@ -36,7 +36,7 @@ function chainOf(node) {
 function noiseGrid(node, words) {
   const choices = widgetOf(node, "aspect")?.options?.values ?? [];
   const choose = (aspect) => setValue(node, "aspect", aspect);
-  const picker = aspectPicker([...choices], valueOf(node, "aspect"), words.aspect, choose);
+  const picker = aspectPicker([...choices], valueOf(node, "aspect"), words.aspect, choose, isConnected(node, "aspect"));
   const grid = sizeOf(node);
   if (!grid) return [picker, line(words.connected)];
   let text = words.frames(grid.frames);

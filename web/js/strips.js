@@ -125,8 +125,8 @@ export function ruler(seconds, spans) {
   return made;
 }
 
-/** A row of buttons in the shapes of aspects such as "16:9"; `choose` is called with the one that was pressed. */
-export function aspectPicker(aspects, chosen, label, choose) {
+/** A row of buttons in the shapes of aspects such as "16:9"; `choose` is called with the one that was pressed, unless they are disabled. */
+export function aspectPicker(aspects, chosen, label, choose, disabled) {
   const row = element("div", { display: "flex", gap: "3px", height: "24px", flexShrink: "0" });
   for (const aspect of aspects) {
     const [w, h] = aspect.split(":").map(Number);
@@ -140,13 +140,15 @@ export function aspectPicker(aspects, chosen, label, choose) {
       display: "flex",
       alignItems: "center",
       justifyContent: "center",
-      cursor: "pointer",
+      cursor: disabled ? "not-allowed" : "pointer",
+      opacity: disabled ? "0.5" : "1",
       borderRadius: "3px",
       border: "1px solid var(--border-color, #555)",
       color: colours[0],
       background: colours[1],
     });
     button.type = "button";
+    button.disabled = disabled;
     button.value = aspect;
     button.title = label(aspect);
     button.ariaLabel = label(aspect);

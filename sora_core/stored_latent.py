@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from .files import whole_or_absent
+from .training.state import save_atomically
 
 NAME = "latent_tensor"
 """The tensor's name in the file, the same as in the .latent files of ComfyUI."""
@@ -21,8 +20,7 @@ _KINDS: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2
 
 def save_latent(latent: Tensor, path: Path) -> None:
     """Write `b c t h w` as a .safetensors file that is whole or absent."""
-    with whole_or_absent(path) as temporary:
-        save_file({NAME: latent.detach().float().contiguous().cpu()}, temporary)
+    save_atomically({NAME: latent.float()}, path, {})
 
 
 class StoredLatent:

@@ -124,7 +124,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from ..training import parallel
     from ..training.loop import TrainConfig, train
     from ..training.sharding import refuse_one_process
-    from ..training.state import STATE
+    from ..training.state import STATE, own_folder
 
     config = TrainConfig(
         steps=arguments.steps, slots=arguments.slots, lr=lr, save_every=arguments.save_every,
@@ -136,16 +136,17 @@ def execute(arguments: argparse.Namespace) -> None:
         parallel.own_slots(arguments.slots)
         if arguments.shard:
             refuse_one_process()
-        task = build_task(arguments, device)
-        if arguments.init is not None and not (arguments.out / STATE).exists():
-            start_from(task, arguments.part, arguments.init)
-        ema = train(task, config, arguments.out)
-        if arguments.part == "judge" and parallel.rank() == 0:
-            finish_judge(task, ema, arguments.out / "judge.safetensors", arguments.steps)
-        if arguments.part == "captioner" and parallel.rank() == 0:
-            finish_captioner(task, ema, arguments.out / "captioner.safetensors", arguments.steps)
-        if arguments.part == "critic" and parallel.rank() == 0:
-            finish_critic(task, ema, arguments.out / "critic.safetensors", arguments.steps)
+        with own_folder(arguments.out):
+            task = build_task(arguments, device)
+            if arguments.init is not None and not (arguments.out / STATE).exists():
+                start_from(task, arguments.part, arguments.init)
+            ema = train(task, config, arguments.out)
+            if arguments.part == "judge" and parallel.rank() == 0:
+                finish_judge(task, ema, arguments.out / "judge.safetensors", arguments.steps)
+            if arguments.part == "captioner" and parallel.rank() == 0:
+                finish_captioner(task, ema, arguments.out / "captioner.safetensors", arguments.steps)
+            if arguments.part == "critic" and parallel.rank() == 0:
+                finish_critic(task, ema, arguments.out / "critic.safetensors", arguments.steps)
 
 
 def finish_judge(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:

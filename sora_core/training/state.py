@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +22,8 @@ from .sharding import gathered, is_sharded, own, own_rows
 
 STATE = "state.safetensors"
 """The file in a run's folder that the run continues from."""
+LOCK = ".lock"
+"""The file in a run's folder that a process holds while it trains there."""
 
 
 def save_atomically(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
@@ -24,11 +31,70 @@ def save_atomically(tensors: dict[str, Tensor], path: Path, metadata: dict[str, 
 
     Raises OSError when it cannot be written.
     """
-    with whole_or_absent(path) as temporary:
+    # safetensors writes beside its target first, for the owner alone: what a kill leaves has our name around it.
+    with (
+        whole_or_absent(path) as temporary,
+        TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder,
+    ):
+        inside = Path(folder) / path.name
+        inside.touch()
+        mode = inside.stat().st_mode
         try:
-            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, temporary, metadata)
+            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, inside, metadata)
         except SafetensorError as error:  # of no kind that others would expect
             raise OSError(f"{path} cannot be written: {error}") from None
+        inside.chmod(mode)
+        inside.rename(temporary)
+
+
+@contextmanager
+def own_folder(run: Path) -> Iterator[None]:
+    """Within the block a run's folder is this command's alone, without what killed ones left half written there.
+
+    Of processes that train together, process 0 holds it. Raises ValueError when nothing can be written there, or when
+    another command trains there: each would save over what the other has learnt.
+    """
+    if rank() > 0:
+        yield
+        return
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        lock = (run / LOCK).open("wb")
+    except OSError as error:
+        raise ValueError(f"{run} cannot be written: {error.strerror}; choose another folder") from None
+    with lock:
+        if not _hold(lock):
+            raise ValueError(f"another process trains in {run}; let it end, or choose another folder")
+        for left in (*run.glob(f".{STATE}.*.part"), *run.glob("latents_*/.*.part")):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+        yield
+
+
+def _hold(file: IO[bytes]) -> bool:
+    """Lock an open file until it is closed, or its process ends in whatever way; False when another one holds it.
+
+    File systems without locks count as free.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def save_state(path: Path, module: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer, step: int,

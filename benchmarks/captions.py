@@ -37,7 +37,7 @@ from sora_core.randomness import generator
 from sora_core.shapes import VideoShape
 from sora_core.text.expander import expand
 from sora_core.training.dit import DiTTask
-from sora_core.training.export import trained_parts
+from sora_core.training.export import trained_vae
 from sora_core.training.reading import UNKNOWN, reading_labels
 
 SIZES, PICTURES = ((64, 64), (64, 96), (96, 64), (80, 80)), 2000
@@ -113,7 +113,7 @@ def encode_pictures(folder: Path, seed: int = 5) -> None:
         frames = render_images(scenes, [0.5] * PICTURES, height, width)[:, None]
         labels = torch.tensor([scene.attributes.indices() for scene in scenes], dtype=torch.uint8)
         write_shard(clips / f"{number}.safetensors", frames, labels, {"fps": SHAPE.fps, "world": "sandbox"})
-    encode_store(trained_parts(preset("mini"), None, None, BUNDLED)[0], ClipStore(clips), folder, say=lambda _: None)
+    encode_store(trained_vae(preset("mini"), None, BUNDLED), ClipStore(clips), folder, say=lambda _: None)
 
 
 def arm(folder: Path, style: str, seed: int, steps: int, prompts: int) -> Tensor:

@@ -37,7 +37,7 @@ from sora_core.evaluation.judge import load_judge
 from sora_core.pipeline import Sora
 from sora_core.randomness import generator
 from sora_core.shapes import VideoShape
-from sora_core.training.export import trained_parts
+from sora_core.training.export import trained_vae
 from sora_core.training.judge import worsened
 
 SIDE = 64
@@ -104,7 +104,7 @@ def encode_pictures(folder: Path, count: int, pool: Executor) -> None:
     """Render pictures, `count` of each size, and leave the latents of each arm's in a folder of its name."""
     made = [pool.submit(pictures, size, "to learn from", range(i * count, (i + 1) * count), True)
             for i, size in enumerate(SIZES)]  # fmt: skip
-    vae = trained_parts(preset("mini"), None, None, BUNDLED)[0]
+    vae = trained_vae(preset("mini"), None, BUNDLED)
     for name in ARMS:
         clips = folder / f"clips of {name}"
         clips.mkdir()

@@ -25,7 +25,7 @@ from sora_core.data.generate import generate_shards
 from sora_core.data.latents import LatentShard, encode_store
 from sora_core.data.store import ClipStore
 from sora_core.training.dit import DiTTask
-from sora_core.training.export import trained_parts
+from sora_core.training.export import trained_parts, trained_vae
 from sora_core.training.loop import TrainConfig, train
 
 FIRST, SHARDS, KEPT = 8, 8, 2
@@ -82,7 +82,7 @@ def main() -> int:
         data, latents = Path(folder) / "clips", Path(folder) / "latents"
         generate_shards(data, shards=SHARDS, first=FIRST, clips=48, seed=5, say=lambda _: None)
         store = ClipStore(data)
-        encode_store(trained_parts(config, None, None, BUNDLED)[0], store, latents, say=lambda _: None)
+        encode_store(trained_vae(config, None, BUNDLED), store, latents, say=lambda _: None)
         shards = [LatentShard.load(latents / shard.path.name) for shard in store.shards]
     learnt, kept = shards[:-KEPT], shards[-KEPT:]
     print(f"{'seed':>4}", *(f"{name:>14}" for name in KINDS), f"{'ratio':>7}   (held-out error)")

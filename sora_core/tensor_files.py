@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -17,11 +18,20 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, 
 
     Raises OSError when it cannot be written.
     """
-    with whole_or_absent(path) as temporary:
+    # safetensors writes beside its target first, for the owner alone: what a kill leaves has our name around it.
+    with (
+        whole_or_absent(path) as temporary,
+        TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder,
+    ):
+        inside = Path(folder) / path.name
+        inside.touch()
+        mode = inside.stat().st_mode
         try:
-            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, temporary, metadata)
+            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, inside, metadata)
         except SafetensorError as error:  # of no kind that others would expect
             raise OSError(f"{path} cannot be written: {error}") from None
+        inside.chmod(mode)
+        inside.rename(temporary)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

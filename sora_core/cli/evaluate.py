@@ -68,9 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> None:
     """Evaluate and say how to read the result.
 
-    Raises ValueError for options that this report does not know.
+    Raises ValueError for options that this report does not know, and for no steps.
     """
     _refuse_foreign(arguments)
+    if arguments.steps is not None and arguments.steps < 1:
+        raise ValueError(f"--steps is {arguments.steps}; it must be at least 1")
     writable(arguments.out)
     device = chosen_device(arguments.device)
     if arguments.editing:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files import writable
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -30,11 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    """Write the file and print its path."""
+    """Write the file and print its path. Raises ValueError when there is nothing to export, or nowhere to."""
+    runs = {part: getattr(arguments, part) for part in ("vae", "text", "dit")}
+    if not any(runs.values()):
+        raise ValueError("no training was given to export; give the folder of a run with --vae, --text or --dit")
+    writable(arguments.out)
+
     from ..training.export import export
     from ..training.state import STATE
 
-    runs = {part: getattr(arguments, part) for part in ("vae", "text", "dit")}
     states = {part: run / STATE for part, run in runs.items() if run is not None}
     export(states, arguments.preset, arguments.out, arguments.base, arguments.blend)
     print(arguments.out)

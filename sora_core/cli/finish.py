@@ -84,7 +84,9 @@ def execute(arguments: argparse.Namespace) -> None:
                 for chunk in frames:
                     writer.write(chunk)
         except BaseException:
-            if kept.exists():
+            if kept.exists() and not any(kept.iterdir()):
+                kept.rmdir()
+            elif kept.exists():
                 say(
                     f"the finished windows are kept in {kept}; run the same command again to go on from there, or"
                     " delete that folder to begin anew"

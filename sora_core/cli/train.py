@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from ..config import SoraConfig
     from ..data.store import ClipStore
+    from ..text.encoder import TextEncoder
     from ..training.loop import Task
 
 RATES = {"vae": 1e-3, "text": 1e-3, "dit": 1e-3, "judge": 1e-3, "captioner": 1e-3, "critic": 2e-3}
@@ -123,6 +124,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
     from ..training import parallel
     from ..training.loop import TrainConfig, train
+    from ..training.run_folder import own_folder
     from ..training.sharding import refuse_one_process
     from ..training.state import STATE
 
@@ -136,16 +138,17 @@ def execute(arguments: argparse.Namespace) -> None:
         parallel.own_slots(arguments.slots)
         if arguments.shard:
             refuse_one_process()
-        task = build_task(arguments, device)
-        if arguments.init is not None and not (arguments.out / STATE).exists():
-            start_from(task, arguments.part, arguments.init)
-        ema = train(task, config, arguments.out)
-        if arguments.part == "judge" and parallel.rank() == 0:
-            finish_judge(task, ema, arguments.out / "judge.safetensors", arguments.steps)
-        if arguments.part == "captioner" and parallel.rank() == 0:
-            finish_captioner(task, ema, arguments.out / "captioner.safetensors", arguments.steps)
-        if arguments.part == "critic" and parallel.rank() == 0:
-            finish_critic(task, ema, arguments.out / "critic.safetensors", arguments.steps)
+        with own_folder(arguments.out):
+            task = build_task(arguments, device)
+            if arguments.init is not None and not (arguments.out / STATE).exists():
+                start_from(task, arguments.part, arguments.init)
+            ema = train(task, config, arguments.out)
+            if arguments.part == "judge" and parallel.rank() == 0:
+                finish_judge(task, ema, arguments.out / "judge.safetensors", arguments.steps)
+            if arguments.part == "captioner" and parallel.rank() == 0:
+                finish_captioner(task, ema, arguments.out / "captioner.safetensors", arguments.steps)
+            if arguments.part == "critic" and parallel.rank() == 0:
+                finish_critic(task, ema, arguments.out / "critic.safetensors", arguments.steps)
 
 
 def finish_judge(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:
@@ -274,12 +277,12 @@ def build_task(arguments: argparse.Namespace, device: torch.device | str = "cpu"
         words = None if arguments.init is None else load_captioner(arguments.init).config.words
         return CaptionerTask(store, seed=arguments.seed, words=words, device=device)
     if arguments.part == "judge":
-        from ..training.export import trained_parts
+        from ..training.export import trained_vae
         from ..training.judge import JudgeTask
 
         # A preset other than the bundled model's has a network only if it was trained.
         known = arguments.vae is not None or model.name == "mini"
-        vae = trained_parts(model, arguments.vae, None)[0] if known else None
+        vae = trained_vae(model, arguments.vae) if known else None
         return JudgeTask(store, seed=arguments.seed, vae=vae, device=device)
 
     from ..pipeline import Sora
@@ -304,20 +307,23 @@ def latent_task(
     from ..training import parallel
     from ..training.critic import CriticTask, load_critic
     from ..training.dit import DiTTask
-    from ..training.export import trained_parts
+    from ..training.export import trained_parts, trained_vae
     from ..training.judge import is_held_out
 
     with parallel.process_0_first():
         pin_captions(store, arguments.out)  # refused before the clips are encoded
     critic = None if arguments.critic is None else load_critic(arguments.critic, model.vae.channels)
-    starts = arguments.init if arguments.part == "dit" else None
-    vae, text = trained_parts(model, arguments.vae, arguments.text, starts)
+    text: TextEncoder | None = None
+    if arguments.part == "critic":
+        vae = trained_vae(model, arguments.vae)
+    else:
+        vae, text = trained_parts(model, arguments.vae, arguments.text, arguments.init)
     # Latents of another encoder must never be taken for this one's.
     latents = arguments.out / f"latents_{fingerprint(vae.encoder)}"
     encode_store(vae.to(device), store, latents, first=parallel.rank(), stride=parallel.world())
     parallel.wait_for_all()
     shards = [LatentShard.load(latents / shard.path.name, shard.captions()) for shard in store.shards]
-    if arguments.part == "critic":
+    if text is None:
         held_out = [is_held_out(shard) for shard in store.shards]
         trained, kept = ([s for s, out in zip(shards, held_out, strict=True) if out is part] for part in (False, True))
         return CriticTask(trained, kept, channels=model.vae.channels, seed=arguments.seed, device=device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def generate_shards(
     `mix` says how many of the sandbox's scenes have a second subject or something in front; with one frame they are
     stills, none of which are loops.
     Raises ValueError for a world that there is not, for one frame or a mix of another world than the sandbox, and for a
-    shard that exists with another seed or number of clips.
+    shard that exists with another seed, number of clips or mix.
     """
     if world not in WORLDS:
         raise ValueError(f"there is no world {world!r}; choose from {', '.join(WORLDS)}")
@@ -41,6 +42,7 @@ def generate_shards(
     if num_frames == 1 and world != "sandbox":
         raise ValueError(f"one frame was asked for, but only the sandbox has stills, not {world}")
     film = WORLDS[world].film if mix is None else partial(film_sandbox, mix=mix)
+    shares = asdict(mix or USUAL) if world == "sandbox" else {}
     out.mkdir(parents=True, exist_ok=True)
     for index in range(first, first + shards * stride, stride):
         height, width = SIZES[index % len(SIZES)]
@@ -54,6 +56,12 @@ def generate_shards(
                     f"{path.name} is there with {shard.clips} clips of seed {shard.about.get('seed')}, not {clips} of"
                     f" {seed}; choose another folder or other numbers, or delete it"
                 )
+            there = shard.about.get("mix", shares)  # older versions did not write it
+            if there != shares:
+                raise ValueError(
+                    f"{path.name} is there with {_told(there)}, not {_told(shares)}; choose another folder or other"
+                    " numbers, or delete it"
+                )
             say(f"{path.name}: kept")
             continue
         draws = generator(seed, "shard", index) if world == "sandbox" else generator(seed, "shard", world, index)
@@ -65,6 +73,10 @@ def generate_shards(
         else:
             drawn = [film(draws, length, height, width, fps, loop) for _ in range(clips)]
         labels = torch.tensor([indices for _, indices in drawn], dtype=torch.uint8)
-        about = {"fps": fps, "world": world, "periodic": periodic, "seed": seed}
+        about = {"fps": fps, "world": world, "periodic": periodic, "seed": seed, "mix": shares}
         write_shard(path, torch.stack([frames for frames, _ in drawn]), labels, about)
         say(f"{path.name}: {clips} clips")
+
+
+def _told(shares: dict[str, float]) -> str:
+    return ", ".join(f"{name} {share:g}" for name, share in shares.items())

@@ -72,6 +72,14 @@ class Shard:
             raise ValueError(f"{path.name} has captions of {len(rows)} clips; the shard holds {self.clips}")
         return tuple(map(tuple, rows))
 
+    def digest(self) -> int:
+        """A number that other clips under the same name would not have: of the labels and of two of the clips."""
+        parts = (self.file.get_tensor("labels"), self.frames(0), self.frames(self.clips - 1))
+        digest = zlib.crc32(repr((self.clips, self.shape, self.about["fps"])).encode())
+        for part in parts:
+            digest = zlib.crc32(part.contiguous().numpy().tobytes(), digest)
+        return digest
+
 
 def captions_path(shard: Path) -> Path:
     """The file beside a shard that says what its clips show, if somebody wrote one."""
@@ -119,8 +127,21 @@ def pin_captions(store: ClipStore, run: Path) -> None:
 
 
 def pinned_store(folder: Path, run: Path) -> ClipStore:
-    """The store as it was when the run began, so that a resumed run draws the same clips."""
+    """The store as it was when the run began, so that a resumed run draws the same clips.
+
+    Raises ValueError when one of its shards is gone or holds other clips by now, also under the same name: the latents
+    of the old ones would be taken for theirs.
+    """
     pin = run / "data.json"
     if not pin.exists():
-        write_json(pin, [shard.path.name for shard in ClipStore(folder).shards])
-    return ClipStore(folder, json.loads(pin.read_text(encoding="utf-8")))
+        write_json(pin, {shard.path.name: shard.digest() for shard in ClipStore(folder).shards})
+    known = json.loads(pin.read_text(encoding="utf-8"))
+    for name in known:
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder} has no {name}, which this run began with; bring it back or begin another run")
+    store = ClipStore(folder, list(known))
+    for shard in store.shards:
+        # Runs of older versions know names alone.
+        if isinstance(known, dict) and shard.digest() != known[shard.path.name]:
+            raise ValueError(f"{shard.path} holds other clips than those that this run began with; begin another run")
+    return store

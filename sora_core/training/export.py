@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checkpoint import BUNDLED, build_parts, check_weights, read_checkpoint, save_checkpoint
 from ..config import SoraConfig, preset
@@ -49,28 +49,36 @@ def trained_parts(
 
     Raises FileNotFoundError, or ValueError naming the first tensor that does not fit `config`.
     """
-    modules = build_parts(config, device="meta")
-    for part, run in (("vae", vae_run), ("text", text_run)):
-        inner = INNER[part]
-        if run is not None:
-            path = run / STATE
-            weights = averaged_weights(path, inner)[0]
-        else:
-            path = base or BUNDLED
-            found = read_checkpoint(path)
-            if getattr(found.config, part) != getattr(config, part):
-                raise ValueError(
-                    f"the preset {config.name} has another {part} network than {path.name}; train one and give its run"
-                    f" with --{part}"
-                )
-            weights = found.parts[part]
-        check_weights(str(path), inner, modules[part].state_dict(), weights)
-        modules[part].load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
-    vae, text = modules["vae"], modules["text"]
-    assert isinstance(vae, VideoVAE)
+    vae, text = trained_vae(config, vae_run, base), _trained("text", config, text_run, base)
     assert isinstance(text, TextEncoder)
+    return vae, text
+
+
+def trained_vae(config: SoraConfig, run: Path | None, base: Path | None = None) -> VideoVAE:
+    """The VAE alone, for what reads no text. Raises what `trained_parts` raises."""
+    vae = _trained("vae", config, run, base)
+    assert isinstance(vae, VideoVAE)
     vae.restore_buffers("cpu")
-    return vae.eval().requires_grad_(False), text.eval().requires_grad_(False)
+    return vae
+
+
+def _trained(part: str, config: SoraConfig, run: Path | None, base: Path | None) -> nn.Module:
+    module, inner = build_parts(config, device="meta")[part], INNER[part]
+    if run is not None:
+        path = run / STATE
+        weights = averaged_weights(path, inner)[0]
+    else:
+        path = base or BUNDLED
+        found = read_checkpoint(path)
+        if getattr(found.config, part) != getattr(config, part):
+            raise ValueError(
+                f"the preset {config.name} has another {part} network than {path.name}; train one and give its run"
+                f" with --{part}"
+            )
+        weights = found.parts[part]
+    check_weights(str(path), inner, module.state_dict(), weights)
+    module.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+    return module.eval().requires_grad_(False)
 
 
 def export(

@@ -85,8 +85,8 @@ def train(
 
     Under torchrun every process calls this alike; process 0 alone reports, writes and draws. A request to end (Ctrl-C,
     or `watch`) ends the step and saves the state first; what `watch` raises ends the run as it is.
-    Raises KeyboardInterrupt when it was asked to end, and ValueError when there are fewer slots than processes, or when
-    a state does not fit.
+    Raises KeyboardInterrupt when it was asked to end, and ValueError when there are fewer slots than processes, when a
+    state does not fit, or when it has more steps already.
     """
     slots, first = parallel.own_slots(config.slots), parallel.rank() == 0
     out.mkdir(parents=True, exist_ok=True)
@@ -99,6 +99,11 @@ def train(
     step, before = 0, {"fresh": config.fresh}
     if state_path.exists():
         step, before = load_state(state_path, module, ema, optimizer)
+        if step > config.steps:
+            raise ValueError(
+                f"{state_path} has {step} steps already, and a run of {config.steps} was asked for; ask for {step} or"
+                " more, or begin another run"
+            )
     parallel.agree_on_start(step, [*whole, *(mean for mean in ema.values() if not is_sharded(mean))])
     if step and first:
         say(f"resuming at step {step} of {config.steps}")

@@ -16,6 +16,7 @@ from sora_core.evaluation.prompts import described
 from sora_core.text.captioner import describe, load_captioner
 from sora_core.training.dit import DiTTask
 from sora_core.training.reading import UNKNOWN
+from sora_core.training.state import LOCK
 from sora_core.video import VideoWriter
 
 
@@ -167,7 +168,7 @@ def test_files_of_captions_that_do_not_fit_are_refused_before_training(data, tmp
     command = ["train", "dit", "--data", str(data), "--out", str(tmp_path / "run"), "--steps", "1"]
     assert main(command) == 2
     assert message in capsys.readouterr().err
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"data.json"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {LOCK, "data.json"}
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ def test_choices_that_the_parser_repeats_are_those_of_the_library(capsys):
             ["evaluate", "--editing", "--checkpoints", "a", "--out", "o"],
             "sora evaluate: --checkpoints does nothing with",
         ),
+        (["evaluate", "--editing", "--steps", "0", "--out", "o"], "sora evaluate: --steps is 0; it must be at least 1"),
         (["evaluate", "--sheets", "d", "--out", "o"], "sora evaluate: --sheets does nothing without --editing"),
         (["info", "none.safetensors"], "sora info: there is no checkpoint none.safetensors"),
         (["run", "none.json"], "sora run: there is no workflow none.json"),

@@ -45,6 +45,12 @@ def test_a_run_that_failed_goes_on_from_its_windows(nano_file, preview, tmp_path
     assert torch.equal(resumed, whole)
 
 
+def test_a_run_without_a_finished_window_leaves_nothing_and_promises_nothing(nano_file, preview, tmp_path, capsys):
+    assert finish(nano_file, preview, tmp_path / "final.mp4", "--steps", 0) != DONE
+    assert "finished windows are kept" not in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("final")] == []
+
+
 def test_the_file_is_written_as_asked_for(nano_file, preview, tmp_path):
     assert finish(nano_file, preview, tmp_path / "a.mkv", "--codec", "vp9", "--crf", 50) == DONE
     assert VideoReader(tmp_path / "a.mkv").num_frames == 17

@@ -16,6 +16,7 @@ from sora_core.data.mixture import DIRECTED_WEIGHT, clip_weights, shard_weights
 from sora_core.data.store import ClipStore, pin_captions, pinned_store
 from sora_core.data.worlds.attributes import Attributes
 from sora_core.data.worlds.catalogue import WORLDS, mirrors, shown
+from sora_core.data.worlds.scene import Mix
 from sora_core.text.recognise import recognise
 from sora_core.training.dit import DiTTask
 
@@ -174,6 +175,23 @@ def test_shards_of_other_clips_are_not_taken_for_those_asked_for(tmp_path):
     for change in ({"clips": 2}, {"seed": 1}):
         with pytest.raises(ValueError, match="is there with 1 clips of seed 0, not"):
             generate_shards(tmp_path, shards=1, num_frames=2, **({"clips": 1} | change))
+    with pytest.raises(ValueError, match=r"is there with pairs 0\.3, walls 0\.07, not pairs 1, walls 0\.07; choose"):
+        generate_shards(tmp_path, shards=1, clips=1, num_frames=2, mix=Mix(pairs=1))
+
+
+def test_a_run_goes_on_with_the_clips_it_began_with_alone(tmp_path):
+    data, run = tmp_path / "data", tmp_path / "run"
+    generate_shards(data, shards=1, clips=1, num_frames=2, say=lambda _: None)
+    (first,) = pinned_store(data, run).shards
+    pinned_store(data, run)
+    first.path.unlink()
+    with pytest.raises(ValueError, match=r"data has no sandbox_00000_2x64x64\.safetensors, which this run began with"):
+        pinned_store(data, run)
+    generate_shards(data, shards=1, clips=1, num_frames=2, seed=1, say=lambda _: None)
+    with pytest.raises(ValueError, match=r"sandbox_00000_2x64x64\.safetensors holds other clips than those that this"):
+        pinned_store(data, run)
+    (run / "data.json").write_text('["sandbox_00000_2x64x64.safetensors"]')  # as older versions wrote it
+    assert len(pinned_store(data, run).shards) == 1
 
 
 def test_a_run_that_ended_while_it_noted_its_clips_can_begin_again(folder, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """A critic learns to read latents through noise, and a run leaves a file that fits its latents alone."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from sora_core.data.latents import LatentShard
 from sora_core.data.worlds.attributes import ATTRIBUTES
 from sora_core.training.critic import Critic, CriticTask, load_critic, perceived_difference, save_critic
 from sora_core.training.dit import DiTTask
+from sora_core.training.judge import is_held_out
 
 
 def shard(clips: int = 6, frames: int = 3) -> LatentShard:
@@ -52,6 +55,12 @@ def test_the_command_leaves_a_critic_that_training_takes(store, tmp_path, capsys
     command = ["train", "dit", "--data", data, "--critic", str(run / "critic.safetensors"), "--steps", "1"]
     assert main([*command, "--out", str(tmp_path / "dit"), "--preset", "nano"]) == 2
     assert "reads latents of 128 channels; this model's have 16" in capsys.readouterr().err
+
+
+def test_clips_without_a_number_do_not_stop_it_and_are_not_held_out(store, tmp_path):
+    held_out = next(shard for shard in store.shards if is_held_out(shard))
+    for name in ("footage_e60f8701_00_9x128x128", "footage_00000007_00_9x128x128", "mine"):
+        assert not is_held_out(replace(held_out, path=tmp_path / f"{name}.safetensors"))
 
 
 def test_a_file_that_holds_none_is_refused(nano_file, tmp_path):

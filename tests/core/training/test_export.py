@@ -12,6 +12,7 @@ from sora_core.cli import main
 from sora_core.config import preset
 from sora_core.pipeline import Sora
 from sora_core.shapes import VideoShape
+from sora_core.training.critic import load_critic
 from sora_core.training.export import averaged_weights, export, trained_parts
 from sora_core.training.optimizer import build_optimizer
 from sora_core.training.reading import AttributeReader
@@ -107,6 +108,19 @@ def test_parts_without_a_run_are_those_of_the_model_that_training_starts_from(ru
     held = read_checkpoint(tmp_path / "model.safetensors").parts
     for part, module in (("vae", vae), ("text", text)):
         assert all(torch.equal(module.state_dict()[name], value.float()) for name, value in held[part].items())
+
+
+def test_what_reads_no_text_is_trained_without_a_text_encoder(runs, clips, tmp_path):
+    command = ["train", "critic", "--preset", "nano", "--data", clips, "--vae", runs["vae"], "--steps", 1]
+    assert main([*map(str, command), "--out", str(tmp_path / "critic")]) == 0
+    assert load_critic(tmp_path / "critic" / "critic.safetensors", preset("nano").vae.channels)
+
+
+def test_an_export_of_nothing_and_to_nowhere_is_refused_before_the_work(runs, nano_file, tmp_path, capsys):
+    assert main(["export", "--base", str(nano_file), "--blend", "0.5", "--out", str(tmp_path / "a.safetensors")]) == 2
+    assert "no training was given to export" in capsys.readouterr().err
+    assert main(["export", "--base", str(nano_file), "--dit", str(runs["dit"]), "--out", str(tmp_path)]) == 2
+    assert f"{tmp_path} is a folder; give the name of a file" in capsys.readouterr().err
 
 
 def test_runs_of_another_preset_are_refused_by_the_name_of_a_tensor(runs, tmp_path):

@@ -85,6 +85,12 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert task.module.weight.item() != 0
 
 
+def test_a_run_of_fewer_steps_than_are_done_is_refused(tmp_path):
+    train(Line(), TrainConfig(steps=3), tmp_path, say=lambda _: None)
+    with pytest.raises(ValueError, match=r"has 3 steps already, and a run of 2 was asked for; ask for 3 or more"):
+        train(Line(), TrainConfig(steps=2), tmp_path, say=lambda _: None)
+
+
 def test_a_request_to_end_finishes_the_step_and_keeps_it(tmp_path, request):
     class Interrupted(Line):
         def loss(self, step):

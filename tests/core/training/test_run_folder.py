@@ -1,0 +1,48 @@
+"""Folders of runs: each belongs to one command, and nothing that a kill leaves stays there."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sora_core import tensor_files
+from sora_core.tensor_files import save_tensors
+from sora_core.training.run_folder import LOCK, own_folder
+from sora_core.training.state import STATE
+
+
+def test_what_a_killed_save_leaves_is_deleted_by_the_next_run(tmp_path, monkeypatch):
+    run, killed = tmp_path / "run", tmp_path / "killed"
+
+    def watched(tensors, path, metadata):
+        Path(path).with_name(".tmpA1b2C3").write_bytes(b"half")  # as safetensors does itself
+        shutil.copytree(run, killed)
+        save_file(tensors, path, metadata)
+
+    monkeypatch.setattr(tensor_files, "save_file", watched)
+    save_tensors({"a": torch.zeros(2)}, run / STATE, {})
+    assert [path.name for path in run.iterdir()] == [STATE]
+    assert list(killed.rglob(".tmpA1b2C3"))
+    with own_folder(killed):
+        assert [path.name for path in killed.iterdir()] == [LOCK]
+
+
+def test_a_folder_belongs_to_one_command_at_a_time(tmp_path):
+    with own_folder(tmp_path), pytest.raises(ValueError, match=r"another process trains in .*; let it end"):
+        own_folder(tmp_path).__enter__()
+    with own_folder(tmp_path):
+        pass
+
+
+def test_where_nothing_can_be_written_is_said_before_the_work(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"file cannot be written: File exists; choose another folder"):
+        own_folder(tmp_path / "file").__enter__()
+
+
+def test_files_are_for_whom_other_files_are(tmp_path):
+    save_tensors({"a": torch.zeros(2)}, tmp_path / "a.safetensors", {})
+    (tmp_path / "b").touch()
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "b").stat().st_mode

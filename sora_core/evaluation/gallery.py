@@ -17,7 +17,7 @@ from ..shapes import VideoShape
 from ..video import VideoWriter
 
 CLIPS = (
-    ("A red ball with a white stripe bounces in a green meadow during the day.", 11),
+    ("A red ball bounces in a green meadow during the day.", 11),
     ("A yellow duck floats to the right on the sea at sunset.", 12),
     ("A blue car drives to the left through a neon city at night.", 13),
     ("A green rocket rises on mars during the day, the camera is still.", 14),

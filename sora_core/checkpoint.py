@@ -86,6 +86,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises FileNotFoundError, or ValueError with one sentence naming the tensor that is missing, unexpected, of the
     wrong shape or not finite, or saying that the file is damaged or of another family.
     """
+    if path.is_dir():
+        raise FileNotFoundError(f"{path} is a folder, not a checkpoint; give the name of a file")
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     tensors, metadata = read_tensors(path)

@@ -193,7 +193,7 @@ def tell(
     while ids.shape[1] <= MOST_WORDS and not ended.all():
         logits = captioner(look.seen, ids.to(look.seen.device))[:, -1].cpu()  # words are drawn there
         logits[:, [*range(END), UNKNOWN]] = -torch.inf
-        if temperature:
+        if temperature > torch.finfo(logits.dtype).tiny:
             likely = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
             word = torch.multinomial(likely, 1, generator=draws)[:, 0]
         else:

@@ -83,6 +83,8 @@ def test_timeline_lasts_as_long_as_the_block_takes_it_for(tab, workflow):
     assert tab.panel(block) == f"a balla cube{scale}"
     tab.run(write, [block, "【０——２秒】a ball\n【２——３秒】a cube"])
     assert tab.panel(block) == f"a balla cube{scale}"
+    tab.run(write, [block, "[0-2s] a ball\u2028[2-3s] a cube"])
+    assert tab.panel(block) == f"a balla cube{scale}"
     tab.run(write, [block, "[0-2.2s] a ball\n[2.2-3s] a cube"])
     assert tab.panel(block) == f"a ball{scale}outside the video"
     tab.set(block, "fps", 4)

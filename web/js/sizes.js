@@ -54,13 +54,16 @@ const LINE = new RegExp(
   "i",
 );
 
+/** Where Python's `splitlines` ends a line. */
+const LINE_END = /\r\n|[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]/;
+
 /** A text with the wide digits of Chinese keyboards as usual ones. */
 const withUsualDigits = (text) => text.replace(/[０-９]/g, (digit) => digit.normalize("NFKC"));
 
 /** The segments of a prompt timeline up to the first line that does not follow, and that line's number (or 0). */
 export function timelineOf(text) {
   const segments = [];
-  for (const [i, line] of text.split("\n").entries()) {
+  for (const [i, line] of text.split(LINE_END).entries()) {
     if (!line.trim()) continue;
     const match = LINE.exec(withUsualDigits(line.trim()));
     const [start, end] = match ? [Number(match[1]), Number(match[2])] : [0, 0];

@@ -80,6 +80,7 @@ def test_choices_that_the_parser_repeats_are_those_of_the_library(capsys):
         (["evaluate", "--editing", "--steps", "0", "--out", "o"], "sora evaluate: --steps is 0; it must be at least 1"),
         (["evaluate", "--sheets", "d", "--out", "o"], "sora evaluate: --sheets does nothing without --editing"),
         (["info", "none.safetensors"], "sora info: there is no checkpoint none.safetensors"),
+        (["info", "."], "sora info: . is a folder, not a checkpoint; give the name of a file"),
         (["run", "none.json"], "sora run: there is no workflow none.json"),
         (["run", "none.json", "--set", "prompt"], "sora run: --set 'prompt' is no assignment; write NODE.INPUT=VALUE"),
         (["train", "vae", "--out", "o", "--steps", "5"], "sora train: training the vae needs --data DIR"),

@@ -20,26 +20,33 @@ LOCK = ".lock"
 def own_folder(run: Path) -> Iterator[None]:
     """Within the block a run's folder is this command's alone, without what killed ones left half written there.
 
-    Of processes that train together, process 0 holds it. Raises ValueError when nothing can be written there, or when
-    another command trains there: each would save over what the other has learnt.
+    A folder that is new and stays empty goes when the block raises. Of processes that train together, process 0 holds
+    it. Raises ValueError when nothing can be written there, or when another command trains there: each would save over
+    what the other has learnt.
     """
     if rank() > 0:
         yield
         return
+    made = not run.exists()
     try:
         run.mkdir(parents=True, exist_ok=True)
         lock = (run / LOCK).open("wb")
     except OSError as error:
         raise ValueError(f"{run} cannot be written: {error.strerror}; choose another folder") from None
-    with lock:
-        if not _hold(lock):
-            raise ValueError(f"another process trains in {run}; let it end, or choose another folder")
-        for left in (*run.glob(f".{STATE}.*.part"), *run.glob("latents_*/.*.part")):
-            if left.is_dir():
-                shutil.rmtree(left)
-            else:
-                left.unlink()
-        yield
+    try:
+        with lock:
+            if not _hold(lock):
+                raise ValueError(f"another process trains in {run}; let it end, or choose another folder")
+            for left in (*run.glob(f".{STATE}.*.part"), *run.glob("latents_*/.*.part")):
+                if left.is_dir():
+                    shutil.rmtree(left)
+                else:
+                    left.unlink()
+            yield
+    except BaseException:
+        if made and [path.name for path in run.iterdir()] == [LOCK]:
+            shutil.rmtree(run)
+        raise
 
 
 def _hold(file: IO[bytes]) -> bool:

@@ -17,7 +17,7 @@ from ..shapes import VideoShape
 from ..video import VideoWriter
 
 CLIPS = (
-    ("A red ball bounces in a green meadow during the day.", 11),
+    ("A red car drives to the right in a green meadow during the day.", 11),
     ("A yellow duck floats to the right on the sea at sunset.", 12),
     ("A blue car drives to the left through a neon city at night.", 13),
     ("A green rocket rises on mars during the day, the camera is still.", 14),
@@ -28,8 +28,8 @@ CLIPS = (
 )
 """Prompt and seed of each clip of the README's picture."""
 LOOPS = (
-    ("A green ball with a stripe rolls in a circle in the desert during the day.", 21),
-    ("A yellow duck bounces on the sea at sunset.", 22),
+    ("A green house in the desert during the day, the camera orbits around it.", 21),
+    ("A yellow duck spins on the sea at sunset.", 22),
     ("A red cube spins in a neon city at night.", 23),
     ("A pink snowman spins in the snow during the day.", 24),
 )

@@ -16,7 +16,7 @@ from sora_core.evaluation.prompts import described
 from sora_core.text.captioner import describe, load_captioner
 from sora_core.training.dit import DiTTask
 from sora_core.training.reading import UNKNOWN
-from sora_core.training.state import LOCK
+from sora_core.training.run_folder import LOCK
 from sora_core.video import VideoWriter
 
 

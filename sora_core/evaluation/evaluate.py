@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from .rules import FLAT, world_report
 from .score import Tally, scored
 from .summary import summary, table
 
-PARTS = ("vae", "text", "paraphrases", "aspects", "durations", "steps", "loss", "worlds", "objects", "pairs",
+PARTS = ("vae", "text", "paraphrases", "aspects", "sizes", "durations", "steps", "loss", "worlds", "objects", "pairs",
          "geometry", "speed", "outside", "captions")  # fmt: skip
 """What can be measured, in the order of the report."""
 SENTENCES = Path(__file__).parent
@@ -41,6 +42,8 @@ USUAL = VideoShape(num_frames=17, height=64, width=64, fps=8.0)
 """The shape of clips that are scored, where nothing else is said."""
 ASPECTS = tuple((4 / 9) ** (1 - i / 7) for i in range(15))
 """Width over height, 4:9 to 9:4 in equal ratios."""
+SIZES = (64, 96, 128)
+"""Pixels a side of square clips; the templates make the largest."""
 DURATIONS = (1, 9, 17, 25, 49)
 """Frames at 8 per second."""
 STEPS = (4, 6, 8, 12, 20, 50)
@@ -118,6 +121,12 @@ class Evaluation:
         """The same prompts at 15 aspect ratios of equal area."""
         prompts = described(max(1, self.clips // 2), held_out=False, style="descriptive")
         shapes = [aspect_shape(aspect) for aspect in ASPECTS]
+        return {f"{shape.width}x{shape.height}": self.score(prompts, shape) for shape in shapes}
+
+    def sizes(self) -> dict[str, Any]:
+        """The same prompts at several sizes, every attribute asked for."""
+        prompts = described(self.clips, held_out=False, style="descriptive", rare=self.clips // RARE)
+        shapes = [replace(USUAL, height=side, width=side) for side in SIZES]
         return {f"{shape.width}x{shape.height}": self.score(prompts, shape) for shape in shapes}
 
     def durations(self) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def table(report: dict[str, Any]) -> str:
     """The report as text: scores over ceilings per attribute, then the promises."""
     heads = [f"{_SHORT.get(name, name):>10}" for name in ATTRIBUTES]
     lines = [" ".join([f"{'score / ceiling':<28}", *heads, f"{'mean':>15}", f"{'share':>7}"])]
-    for part in ("text", "paraphrases", "aspects", "durations", "steps"):
+    for part in ("text", "paraphrases", "aspects", "sizes", "durations", "steps"):
         rows = report.get(part, {})
         lines += [_row(f"{part} {name}" if part == "paraphrases" else name, row) for name, row in rows.items()]
     if every := _pooled(report, "text"):

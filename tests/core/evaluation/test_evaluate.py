@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from sora_core.evaluation.evaluate import ASPECTS, DURATIONS, STEPS, aspect_shape, evaluate
+from sora_core.evaluation.evaluate import ASPECTS, DURATIONS, SIZES, STEPS, aspect_shape, evaluate
 from sora_core.evaluation.judge import Judge, save_judge
 from sora_core.evaluation.reconstruction import real_clips, rebuilt
 from sora_core.video import VideoWriter
@@ -40,13 +40,14 @@ def test_report_is_measured_printed_and_written(nano_file, judge_file, tmp_path)
 def test_scores_over_sizes_steps_and_sentences_are_measured(nano_file, judge_file, tmp_path):
     (tmp_path / "paraphrases_en.txt").write_text("subject=ball;colour=red\tsomething round and red\n", encoding="utf-8")
     report = evaluate(
-        nano_file, clips=1, parts=("paraphrases", "aspects", "durations", "steps", "speed"), steps=1, judge=judge_file,
-        sentences=tmp_path, say=lambda _: None,
+        nano_file, clips=1, parts=("paraphrases", "aspects", "sizes", "durations", "steps", "speed"), steps=1,
+        judge=judge_file, sentences=tmp_path, say=lambda _: None,
     )  # fmt: skip
     assert report["paraphrases"].keys() == {"en"}
     assert report["paraphrases"]["en"]["attributes"]["colour"]["asked"] == 1
     assert len(report["aspects"]) == len(ASPECTS)
     assert report["aspects"]["80x80"]["attributes"]["subject"]["asked"] == 1
+    assert list(report["sizes"]) == [f"{side}x{side}" for side in SIZES]
     assert [int(name.split()[0]) for name in report["durations"]] == sorted(DURATIONS)
     assert [int(name.split()[0]) for name in report["steps"]] == sorted(STEPS)
     assert report["speed"]["steps"] == 1

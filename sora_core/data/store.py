@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,15 @@ def write_shard(path: Path, frames: Tensor, labels: Tensor, about: dict[str, Any
     save_tensors({"frames": frames, "labels": labels}, path, {"about": json.dumps(about, sort_keys=True)})
 
 
+def read_about(file: Any) -> dict[str, Any]:
+    """What the header of an open file says of its clips; nothing when it says nothing that can be read."""
+    try:
+        about = json.loads((file.metadata() or {}).get("about", "{}"))
+    except ValueError:
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
 @dataclass(frozen=True)
 class Shard:
     """One open file of clips: `clips` of shape `t h w`."""
@@ -34,15 +44,31 @@ class Shard:
 
     @classmethod
     def open(cls, path: Path) -> Shard:
-        """Read the header. Raises ValueError when the file is damaged or holds no clips."""
+        """Read the header. Raises ValueError when the file is damaged or holds something else than clips."""
         try:
             file = safe_open(path, framework="pt")
         except SafetensorError as error:
             raise ValueError(f"{path.name} is damaged: {error}; delete it and render it again") from None
-        about = json.loads((file.metadata() or {}).get("about", "{}"))
-        if "frames" not in file.keys() or "fps" not in about:  # noqa: SIM118
-            raise ValueError(f"{path.name} is not a shard of clips: it holds no frames or no fps")
-        n, t, h, w, _ = file.get_slice("frames").get_shape()
+        except OSError as error:  # a folder of such a name, for instance
+            raise ValueError(f"{path} cannot be read: {error}") from None
+        held = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        if not {"frames", "labels"} <= held.keys():
+            raise ValueError(f"{path.name} is not a shard of clips: it holds no frames or no labels")
+        about, frames, labels = read_about(file), held["frames"], held["labels"]
+        fps = about.get("fps")
+        if not isinstance(fps, int | float) or not 0 < fps < math.inf:
+            raise ValueError(f"{path.name} is not a shard of clips: its header must say fps, a number above 0")
+        n, t, h, w, colours = frames.get_shape() if len(frames.get_shape()) == 5 else (0,) * 5
+        if frames.get_dtype() != "U8" or colours != 3 or min(n, t, h, w) < 1:
+            raise ValueError(
+                f"{path.name} is not a shard of clips: its frames are {frames.get_dtype()} {frames.get_shape()}; they"
+                " must be U8 [clips, frames, height, width, 3]"
+            )
+        if labels.get_shape()[:-1] != [n]:
+            raise ValueError(
+                f"{path.name} is not a shard of clips: its labels are {labels.get_shape()}; they must be"
+                f" [{n}, attributes], a row for each clip"
+            )
         return cls(path, n, (t, h, w), about, file)
 
     def frames(self, row: int, start: int = 0, stop: int | None = None) -> Tensor:

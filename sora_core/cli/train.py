@@ -143,23 +143,29 @@ def execute(arguments: argparse.Namespace) -> None:
             if arguments.init is not None and not (arguments.out / STATE).exists():
                 start_from(task, arguments.part, arguments.init)
             ema = train(task, config, arguments.out)
-            if arguments.part == "judge" and parallel.rank() == 0:
-                finish_judge(task, ema, arguments.out / "judge.safetensors", arguments.steps)
-            if arguments.part == "captioner" and parallel.rank() == 0:
-                finish_captioner(task, ema, arguments.out / "captioner.safetensors", arguments.steps)
-            if arguments.part == "critic" and parallel.rank() == 0:
-                finish_critic(task, ema, arguments.out / "critic.safetensors", arguments.steps)
+            if arguments.part in FINISHERS and parallel.rank() == 0:
+                path = arguments.out / f"{arguments.part}.safetensors"
+                FINISHERS[arguments.part](task, ema, path, arguments.steps)
 
 
-def finish_judge(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:
-    """Write the averaged judge and print how often it is right about held-out clips."""
-    from ..training.judge import JudgeTask, write_judge
+def finish_reader(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:
+    """Write the averaged judge or critic and print how often it is right about held-out clips."""
+    import json
+
+    from ..evaluation.judge import save_judge
+    from ..training.critic import CriticTask, save_critic
+    from ..training.judge import JudgeTask
     from ..training.loop import averaged
     from . import say
 
-    assert isinstance(task, JudgeTask)
+    assert isinstance(task, JudgeTask | CriticTask)
     with averaged(task.module, ema):
-        accuracy = write_judge(task, path, steps=steps)
+        accuracy = task.accuracy()
+        about: dict[str, object] = {"steps": steps, "accuracy": accuracy}
+        if isinstance(task, JudgeTask):
+            save_judge(path, task.module.state_dict(), json.dumps(about))
+        else:
+            save_critic(path, task.module, about)
     for name, share in accuracy.items():
         say(f"{name:<16} {share:.3f}")
     if not accuracy:
@@ -183,21 +189,8 @@ def finish_captioner(task: Task, ema: dict[str, Tensor], path: Path, steps: int)
     print(path)
 
 
-def finish_critic(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:
-    """Write the averaged critic and print how often it is right about held-out clips under noise."""
-    from ..training.critic import CriticTask, save_critic
-    from ..training.loop import averaged
-    from . import say
-
-    assert isinstance(task, CriticTask)
-    with averaged(task.module, ema):
-        accuracy = task.accuracy()
-        save_critic(path, task.module, {"steps": steps, "accuracy": accuracy})
-    for name, share in accuracy.items():
-        say(f"{name:<16} {share:.3f}")
-    if not accuracy:
-        say("no shard is kept away from training (every eleventh would be, from the eighth on): nothing is measured")
-    print(path)
+FINISHERS = {"judge": finish_reader, "critic": finish_reader, "captioner": finish_captioner}
+"""What is done with the parts that are used on their own, not exported to a model."""
 
 
 def start_from(task: Task, part: str, path: Path) -> None:

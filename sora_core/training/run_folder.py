@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from ..files import write_json
 from .parallel import rank
 from .state import STATE
 
 LOCK = ".lock"
 """The file in a run's folder that a process holds while it trains there."""
+SETTINGS = "settings.json"
+"""The file in a run's folder that says how it was trained last."""
+NETWORKS = "networks.json"
+"""The file in a run's folder that names the networks whose output it trains on."""
 
 
 @contextmanager
@@ -37,7 +43,7 @@ def own_folder(run: Path) -> Iterator[None]:
         with lock:
             if not _hold(lock):
                 raise ValueError(f"another process trains in {run}; let it end, or choose another folder")
-            for left in (*run.glob(f".{STATE}.*.part"), *run.glob("latents_*/.*.part")):
+            for left in (*run.glob(".*.part"), *run.glob("latents_*/.*.part")):
                 if left.is_dir():
                     shutil.rmtree(left)
                 else:
@@ -47,6 +53,34 @@ def own_folder(run: Path) -> Iterator[None]:
         if made and [path.name for path in run.iterdir()] == [LOCK]:
             shutil.rmtree(run)
         raise
+
+
+def last_settings(run: Path) -> dict[str, Any]:
+    """How a run was trained last; nothing when it has no state yet, or is of a version that did not note it."""
+    path = run / SETTINGS
+    if not (path.exists() and (run / STATE).exists()):
+        return {}
+    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return settings
+
+
+def note_settings(run: Path, settings: dict[str, Any]) -> None:
+    """Note how a run is trained from now on."""
+    if last_settings(run) != settings:
+        write_json(run / SETTINGS, settings)
+
+
+def pin_networks(run: Path, found: dict[str, str]) -> None:
+    """Remember the fingerprints of the networks whose output a run trains on, by what they are.
+
+    Raises ValueError when one of them is another by now: what was learnt would be led astray without a word.
+    """
+    pin = run / NETWORKS
+    if not pin.exists():
+        write_json(pin, found)
+    for name, known in json.loads(pin.read_text(encoding="utf-8")).items():
+        if found.get(name, known) != known:
+            raise ValueError(f"the {name} is not the one that this run began with; bring it back or begin another run")
 
 
 def _hold(file: IO[bytes]) -> bool:

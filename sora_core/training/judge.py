@@ -113,9 +113,7 @@ class JudgeTask:
             if video.shape[2] == 1 and name in MOVING:
                 continue
             losses.append(F.cross_entropy(logits[i].float(), labels[:, i]))
-            # The loop divides by all steps, and motion is judged on three in four.
-            weight = 4 / 3 if name in MOVING else 1.0
-            figures[name] = weight * float((logits[i].argmax(-1) == labels[:, i]).float().mean())
+            figures[name] = float((logits[i].argmax(-1) == labels[:, i]).float().mean())
         return torch.stack(losses).sum(), figures, len(labels)
 
     @torch.inference_mode()

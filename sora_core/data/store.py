@@ -17,6 +17,9 @@ from torch import Tensor
 from ..files import write_json
 from ..tensor_files import save_tensors
 
+CLIPS_PIN, CAPTIONS_PIN = "data.json", "captions.json"
+"""The files in a run's folder that say which clips and which captions it began with."""
+
 
 def write_shard(path: Path, frames: Tensor, labels: Tensor, about: dict[str, Any]) -> None:
     """Write clips `n t h w 3` (uint8) and labels `n k` (uint8); `about` must hold fps and may hold more."""
@@ -144,7 +147,7 @@ def pin_captions(store: ClipStore, run: Path) -> None:
     Raises ValueError when they are others by now, or do not fit their shards.
     """
     found = {shard.path.name: zlib.crc32(repr(shard.captions()).encode()) for shard in store.shards}
-    pin = run / "captions.json"
+    pin = run / CAPTIONS_PIN
     if not pin.exists():
         write_json(pin, found)
     for name, told in json.loads(pin.read_text(encoding="utf-8")).items():
@@ -158,7 +161,7 @@ def pinned_store(folder: Path, run: Path) -> ClipStore:
     Raises ValueError when one of its shards is gone or holds other clips by now, also under the same name: the latents
     of the old ones would be taken for theirs.
     """
-    pin = run / "data.json"
+    pin = run / CLIPS_PIN
     if not pin.exists():
         write_json(pin, {shard.path.name: shard.digest() for shard in ClipStore(folder).shards})
     known = json.loads(pin.read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from ..data.store import CAPTIONS_PIN, CLIPS_PIN
 from ..files import write_json
 from .parallel import rank
 from .state import STATE
@@ -26,9 +27,9 @@ NETWORKS = "networks.json"
 def own_folder(run: Path) -> Iterator[None]:
     """Within the block a run's folder is this command's alone, without what killed ones left half written there.
 
-    A folder that is new and stays empty goes when the block raises. Of processes that train together, process 0 holds
-    it. Raises ValueError when nothing can be written there, or when another command trains there: each would save over
-    what the other has learnt.
+    What it is to begin with binds it once something was made of that. A folder that is new and stays without goes when
+    the block raises. Of processes that train together, process 0 holds it. Raises ValueError when nothing can be
+    written there, or when another command trains there: each would save over what the other has learnt.
     """
     if rank() > 0:
         yield
@@ -48,19 +49,31 @@ def own_folder(run: Path) -> Iterator[None]:
                     shutil.rmtree(left)
                 else:
                     left.unlink()
-            yield
+            _unpin(run)
+            try:
+                yield
+            finally:
+                _unpin(run)
     except BaseException:
         if made and [path.name for path in run.iterdir()] == [LOCK]:
             shutil.rmtree(run)
         raise
 
 
+def _unpin(run: Path) -> None:
+    """Forget what a run was to begin with that was refused, or ended, before it made something of that."""
+    if (run / STATE).exists():
+        return
+    for pin in (CAPTIONS_PIN, NETWORKS, SETTINGS):
+        (run / pin).unlink(missing_ok=True)
+    if not any(run.glob("latents_*/*")):
+        (run / CLIPS_PIN).unlink(missing_ok=True)
+
+
 def last_settings(run: Path) -> dict[str, Any]:
     """How a run was trained last; nothing when it has no state yet, or is of a version that did not note it."""
     path = run / SETTINGS
-    if not (path.exists() and (run / STATE).exists()):
-        return {}
-    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return settings
 
 

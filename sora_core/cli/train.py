@@ -331,6 +331,7 @@ def latent_task(
 ) -> Task:  # fmt: skip
     """Encode the clips with the trained VAE, once, and train on their latents."""
     from ..data.latents import LatentShard, encode_store
+    from ..data.mixture import check_shares
     from ..data.store import pin_captions
     from ..training import parallel
     from ..training.critic import CriticTask, load_critic
@@ -339,8 +340,11 @@ def latent_task(
     from ..training.judge import is_held_out
     from ..training.run_folder import pin_networks
 
+    # What cannot be is refused before the clips are encoded.
+    shares = world_shares(arguments.share or [])
+    check_shares({shard.world for shard in store.shards}, shares)
     with parallel.process_0_first():
-        pin_captions(store, arguments.out)  # refused before the clips are encoded
+        pin_captions(store, arguments.out)
     critic = None if arguments.critic is None else load_critic(arguments.critic, model.vae.channels)
     text: TextEncoder | None = None
     if arguments.part == "critic":
@@ -363,7 +367,7 @@ def latent_task(
     return DiTTask(
         model, shards, text, vae, seed=arguments.seed,
         pictures=PICTURES if arguments.pictures is None else arguments.pictures,
-        shares=world_shares(arguments.share or []), compile=arguments.compile, device=device,
+        shares=shares, compile=arguments.compile, device=device,
         shard=arguments.shard, critic=critic,
     )  # fmt: skip
 

@@ -74,6 +74,11 @@ class Shard:
             )
         return cls(path, n, (t, h, w), about, file)
 
+    @property
+    def world(self) -> str:
+        """What it shows: the sandbox where nothing is said."""
+        return str(self.about.get("world", "sandbox"))
+
     def frames(self, row: int, start: int = 0, stop: int | None = None) -> Tensor:
         """Frames `start` to `stop` of one clip, `t h w 3`, uint8."""
         return self.file.get_slice("frames")[row, start : self.shape[0] if stop is None else stop]

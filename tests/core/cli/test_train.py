@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sora_core.cli import main
+from sora_core.data.store import write_shard
 
 
 class Tiny:
@@ -68,3 +69,14 @@ def test_settings_of_a_run_without_a_state_bind_nothing(again, monkeypatch):
         with pytest.raises(AttributeError):
             again("--init", "a.safetensors")
     assert again() == (0, "")
+
+
+def test_a_share_of_a_world_that_the_data_lack_is_refused_before_the_clips_are_encoded(tmp_path, capsys):
+    frames, labels = torch.zeros(1, 2, 64, 64, 3, dtype=torch.uint8), torch.zeros(1, 9, dtype=torch.uint8)
+    write_shard(tmp_path / "data" / "a.safetensors", frames, labels, {"fps": 8.0, "world": "painter"})
+    command = ["train", "dit", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--steps", "1"]
+    assert main([*command, "--share", "opera=0.1"]) == 2
+    said = capsys.readouterr()
+    assert said.err == "sora train: a share was given to 'opera', but the data hold only painter\n"
+    assert not said.out
+    assert not (tmp_path / "run").exists()

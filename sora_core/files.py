@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+KILLED = 24 * 3600.0
+"""Seconds without a change after which a file that was being written belongs to a program that was killed."""
 
 
 @contextmanager
 def whole_or_absent(path: Path) -> Iterator[Path]:
     """A temporary path to write to: it becomes `path` when the block ends well and is deleted when it raises.
 
-    An existing `path` stays as it is until the new file is complete and on disk.
+    An existing `path` stays as it is until the new file is complete and on disk. What programs that were killed while
+    they wrote `path` have left, longer than `KILLED` ago, is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > KILLED:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield temporary

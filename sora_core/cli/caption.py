@@ -131,7 +131,7 @@ def caption_shards(captioner: Captioner, arguments: argparse.Namespace) -> None:
 
     languages = LANGUAGES if arguments.language is None else (arguments.language,)
     for shard in ClipStore(arguments.data).shards:
-        path, world, fps = captions_path(shard.path), shard.about.get("world", "sandbox"), shard.about["fps"]
+        path, world, fps = captions_path(shard.path), shard.world, shard.about["fps"]
         if shard.captions() is not None:
             say(f"{path.name} is kept")
             continue

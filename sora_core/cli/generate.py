@@ -62,19 +62,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file_arguments(parser)
 
 
+FILE_OPTIONS = {"codec": None, "crf": 16, "pixel_format": "yuv420p"}
+"""How a video file is written where nothing is said."""
+
+
 def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare how a video file is to be written."""
+    parser.set_defaults(**FILE_OPTIONS)
     parser.add_argument("--codec", metavar="NAME", help="h264 or vp9 (default: h264, and vp9 in .webm)")
-    parser.add_argument("--crf", type=int, default=16, metavar="Q", help="quality, lower is better (default: 16)")
+    parser.add_argument("--crf", type=int, metavar="Q", help="quality, lower is better (default: 16)")
     parser.add_argument(
-        "--pixel-format", default="yuv420p", metavar="NAME",
+        "--pixel-format", metavar="NAME",
         help="yuv420p, yuv444p for whole colours, yuv420p10le for 10 bits (default: yuv420p)",
     )  # fmt: skip
 
 
 def file_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What those arguments mean to `VideoWriter`."""
-    return {name: getattr(arguments, name) for name in ("codec", "crf", "pixel_format")}
+    return {name: getattr(arguments, name) for name in FILE_OPTIONS}
 
 
 def execute(arguments: argparse.Namespace) -> None:
@@ -89,6 +94,10 @@ def execute(arguments: argparse.Namespace) -> None:
     if arguments.window is not None and not arguments.window > 0:
         raise ValueError(f"--window is {arguments.window:g} seconds; it must be above 0")
     shape = VideoShape.from_seconds(width=width, height=height, seconds=seconds, fps=arguments.fps)
+    if still:
+        for name, usual in FILE_OPTIONS.items():
+            if getattr(arguments, name) != usual:
+                raise ValueError(f"--{name.replace('_', '-')} does nothing for an image; leave it out")
     if still and shape.num_frames > 1:
         if arguments.seconds is not None:
             say(f"{arguments.out.name} is an image: one frame instead of {shape.num_frames}")

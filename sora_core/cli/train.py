@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .device import add_device_argument, chosen_device
 
@@ -124,7 +124,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
     from ..training import parallel
     from ..training.loop import TrainConfig, train
-    from ..training.run_folder import own_folder
+    from ..training.run_folder import last_settings, note_settings, own_folder
     from ..training.sharding import refuse_one_process
     from ..training.state import STATE
 
@@ -139,27 +139,68 @@ def execute(arguments: argparse.Namespace) -> None:
         if arguments.shard:
             refuse_one_process()
         with own_folder(arguments.out):
+            settings = settings_of(arguments, lr)
+            if parallel.rank() == 0:
+                remark(arguments.out, last_settings(arguments.out), settings)
             task = build_task(arguments, device)
+            if parallel.rank() == 0:
+                note_settings(arguments.out, settings)
             if arguments.init is not None and not (arguments.out / STATE).exists():
                 start_from(task, arguments.part, arguments.init)
             ema = train(task, config, arguments.out)
-            if arguments.part == "judge" and parallel.rank() == 0:
-                finish_judge(task, ema, arguments.out / "judge.safetensors", arguments.steps)
-            if arguments.part == "captioner" and parallel.rank() == 0:
-                finish_captioner(task, ema, arguments.out / "captioner.safetensors", arguments.steps)
-            if arguments.part == "critic" and parallel.rank() == 0:
-                finish_critic(task, ema, arguments.out / "critic.safetensors", arguments.steps)
+            if arguments.part in FINISHERS and parallel.rank() == 0:
+                path = arguments.out / f"{arguments.part}.safetensors"
+                FINISHERS[arguments.part](task, ema, path, arguments.steps)
 
 
-def finish_judge(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:
-    """Write the averaged judge and print how often it is right about held-out clips."""
-    from ..training.judge import JudgeTask, write_judge
+def settings_of(arguments: argparse.Namespace, lr: float) -> dict[str, Any]:
+    """What becomes of a run, apart from its data and length. Raises ValueError for shares that are none."""
+    files = {name: getattr(arguments, name) for name in ("init", "regenerate", "critic")}
+    return {
+        "lr": lr, "seed": arguments.seed, "slots": arguments.slots, "share": world_shares(arguments.share or []),
+        "pictures": PICTURES if arguments.pictures is None else arguments.pictures,
+        **{name: None if path is None else str(path.resolve()) for name, path in files.items()},
+    }  # fmt: skip
+
+
+def remark(run: Path, before: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Say what a run that goes on is asked for otherwise than before.
+
+    Raises ValueError when it is to go on from a model file and began with fresh weights, or the reverse.
+    """
+    from . import say
+
+    for name, now in settings.items():
+        was = before.get(name, now)
+        if was == now:
+            continue
+        if name != "init":
+            say(f"--{name} is {now} from here on; until now it was {was}")
+        elif was is None or now is None:
+            begun = "fresh weights" if was is None else f"--init {was}"
+            raise ValueError(f"{run} began with {begun}; go on with that or begin another run")
+        else:
+            say(f"--init {now} is not begun with: {run} goes on from its own weights, which began with {was}")
+
+
+def finish_reader(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:
+    """Write the averaged judge or critic and print how often it is right about held-out clips."""
+    import json
+
+    from ..evaluation.judge import save_judge
+    from ..training.critic import CriticTask, save_critic
+    from ..training.judge import JudgeTask
     from ..training.loop import averaged
     from . import say
 
-    assert isinstance(task, JudgeTask)
+    assert isinstance(task, JudgeTask | CriticTask)
     with averaged(task.module, ema):
-        accuracy = write_judge(task, path, steps=steps)
+        accuracy = task.accuracy()
+        about: dict[str, object] = {"steps": steps, "accuracy": accuracy}
+        if isinstance(task, JudgeTask):
+            save_judge(path, task.module.state_dict(), json.dumps(about))
+        else:
+            save_critic(path, task.module, about)
     for name, share in accuracy.items():
         say(f"{name:<16} {share:.3f}")
     if not accuracy:
@@ -183,21 +224,8 @@ def finish_captioner(task: Task, ema: dict[str, Tensor], path: Path, steps: int)
     print(path)
 
 
-def finish_critic(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:
-    """Write the averaged critic and print how often it is right about held-out clips under noise."""
-    from ..training.critic import CriticTask, save_critic
-    from ..training.loop import averaged
-    from . import say
-
-    assert isinstance(task, CriticTask)
-    with averaged(task.module, ema):
-        accuracy = task.accuracy()
-        save_critic(path, task.module, {"steps": steps, "accuracy": accuracy})
-    for name, share in accuracy.items():
-        say(f"{name:<16} {share:.3f}")
-    if not accuracy:
-        say("no shard is kept away from training (every eleventh would be, from the eighth on): nothing is measured")
-    print(path)
+FINISHERS = {"judge": finish_reader, "critic": finish_reader, "captioner": finish_captioner}
+"""What is done with the parts that are used on their own, not exported to a model."""
 
 
 def start_from(task: Task, part: str, path: Path) -> None:
@@ -303,23 +331,32 @@ def latent_task(
 ) -> Task:  # fmt: skip
     """Encode the clips with the trained VAE, once, and train on their latents."""
     from ..data.latents import LatentShard, encode_store
+    from ..data.mixture import check_shares
     from ..data.store import pin_captions
     from ..training import parallel
     from ..training.critic import CriticTask, load_critic
     from ..training.dit import DiTTask
     from ..training.export import trained_parts, trained_vae
     from ..training.judge import is_held_out
+    from ..training.run_folder import pin_networks
 
+    # What cannot be is refused before the clips are encoded.
+    shares = world_shares(arguments.share or [])
+    check_shares({shard.world for shard in store.shards}, shares)
     with parallel.process_0_first():
-        pin_captions(store, arguments.out)  # refused before the clips are encoded
+        pin_captions(store, arguments.out)
     critic = None if arguments.critic is None else load_critic(arguments.critic, model.vae.channels)
     text: TextEncoder | None = None
     if arguments.part == "critic":
         vae = trained_vae(model, arguments.vae)
     else:
         vae, text = trained_parts(model, arguments.vae, arguments.text, arguments.init)
+    encoder = fingerprint(vae.encoder)
+    networks = {"compression network": encoder} | ({} if text is None else {"text encoder": fingerprint(text)})
+    with parallel.process_0_first():
+        pin_networks(arguments.out, networks)
     # Latents of another encoder must never be taken for this one's.
-    latents = arguments.out / f"latents_{fingerprint(vae.encoder)}"
+    latents = arguments.out / f"latents_{encoder}"
     encode_store(vae.to(device), store, latents, first=parallel.rank(), stride=parallel.world())
     parallel.wait_for_all()
     shards = [LatentShard.load(latents / shard.path.name, shard.captions()) for shard in store.shards]
@@ -330,7 +367,7 @@ def latent_task(
     return DiTTask(
         model, shards, text, vae, seed=arguments.seed,
         pictures=PICTURES if arguments.pictures is None else arguments.pictures,
-        shares=world_shares(arguments.share or []), compile=arguments.compile, device=device,
+        shares=shares, compile=arguments.compile, device=device,
         shard=arguments.shard, critic=critic,
     )  # fmt: skip
 

@@ -31,7 +31,7 @@ def cut_videos(
     the caption of all its clips; where they have another by now, `say` is told so, and of each video that gives none
     or cannot be read to its end.
     Raises ValueError when no video has at least 128 pixels a side and `num_frames` frames, and for a shard that exists
-    with another number of clips.
+    with other clips or another number of them.
     """
     paths = videos_in(videos)
     written = 0
@@ -120,6 +120,11 @@ def _write(
         raise ValueError(
             f"{name} is there with {shard.clips} clips of {about['source']}, not {len(rows)}; choose another folder or"
             " other numbers, or delete it"
+        )
+    if shard is not None and not all(torch.equal(shard.frames(row), rows[row]) for row in (0, len(rows) - 1)):
+        raise ValueError(
+            f"{name} is there with other clips of {about['source']}, of another seed or of what that video was before;"
+            " choose another folder, or delete it"
         )
     if caption and not captions_path(path).exists():
         write_captions(path, [[caption]] * len(rows))

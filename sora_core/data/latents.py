@@ -14,7 +14,7 @@ from torch import Tensor
 from ..tensor_files import save_tensors
 from ..training.precision import mixed
 from ..vae import VideoVAE
-from .store import ClipStore, Shard
+from .store import ClipStore, Shard, read_about
 
 
 def encode_circular(vae: VideoVAE, video: Tensor) -> Tensor:
@@ -84,9 +84,11 @@ class LatentShard:
         """Read one file that `encode_shard` wrote into memory. Raises ValueError when it is damaged."""
         try:
             with safe_open(path, framework="pt") as file:
-                about = json.loads(file.metadata()["about"])
+                about = read_about(file)
                 clips, pictures, labels = (file.get_tensor(name) for name in ("clips", "pictures", "labels"))
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged: {error}; delete it and it is made again") from None
+        if "fps" not in about:
+            raise ValueError(f"{path} is damaged: its header says no fps; delete it and it is made again")
         return cls(clips, pictures, labels, fps=about["fps"], periodic=bool(about.get("periodic")),
                    world=about.get("world", "sandbox"), captions=captions)  # fmt: skip

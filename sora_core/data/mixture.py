@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,24 +16,29 @@ DIRECTED = {"motion": ("left", "right", "circle"), "camera": ("pan_left", "pan_r
 DIRECTED_WEIGHT = 3.0
 
 
+def check_shares(worlds: Collection[str], shares: Mapping[str, float]) -> None:
+    """Raise ValueError for a share of a world that the data lack, or when the shares leave nothing for the others."""
+    for world, share in shares.items():
+        if world not in worlds:
+            raise ValueError(f"a share was given to {world!r}, but the data hold only {', '.join(sorted(worlds))}")
+        if not 0 < share <= 1:
+            raise ValueError(f"the share of {world} is {share:g}; it must be above 0 and at most 1, for instance 0.1")
+    if set(worlds) - shares.keys() and sum(shares.values()) >= 1:
+        given = ", ".join(f"{world}={share:g}" for world, share in shares.items())
+        raise ValueError(f"the shares {given} leave nothing for the other worlds; they must add up to less than 1")
+
+
 def shard_weights(shards: Sequence[LatentShard], shares: Mapping[str, float]) -> Tensor:
     """Weights (shards) to draw by: worlds in `shares` get that share of all draws, the others the rest, by their clips.
 
-    Raises ValueError for a share of a world that has no shards, or when the shares leave nothing for the others.
+    Raises what `check_shares` raises.
     """
     clips: dict[str, int] = {}
     for shard in shards:
         clips[shard.world] = clips.get(shard.world, 0) + len(shard.labels)
-    for world, share in shares.items():
-        if world not in clips:
-            raise ValueError(f"a share was given to {world!r}, but the data hold only {', '.join(sorted(clips))}")
-        if not 0 < share <= 1:
-            raise ValueError(f"the share of {world} is {share:g}; it must be above 0 and at most 1, for instance 0.1")
+    check_shares(clips, shares)
     others = sum(count for world, count in clips.items() if world not in shares)
     left = 1 - sum(shares.values())
-    if others and left <= 0:
-        given = ", ".join(f"{world}={share:g}" for world, share in shares.items())
-        raise ValueError(f"the shares {given} leave nothing for the other worlds; they must add up to less than 1")
     weights = []
     for shard in shards:
         # With no shares every clip is equally likely.

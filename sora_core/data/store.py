@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +17,22 @@ from torch import Tensor
 from ..files import write_json
 from ..tensor_files import save_tensors
 
+CLIPS_PIN, CAPTIONS_PIN = "data.json", "captions.json"
+"""The files in a run's folder that say which clips and which captions it began with."""
+
 
 def write_shard(path: Path, frames: Tensor, labels: Tensor, about: dict[str, Any]) -> None:
     """Write clips `n t h w 3` (uint8) and labels `n k` (uint8); `about` must hold fps and may hold more."""
     save_tensors({"frames": frames, "labels": labels}, path, {"about": json.dumps(about, sort_keys=True)})
+
+
+def read_about(file: Any) -> dict[str, Any]:
+    """What the header of an open file says of its clips; nothing when it says nothing that can be read."""
+    try:
+        about = json.loads((file.metadata() or {}).get("about", "{}"))
+    except ValueError:
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -34,16 +47,37 @@ class Shard:
 
     @classmethod
     def open(cls, path: Path) -> Shard:
-        """Read the header. Raises ValueError when the file is damaged or holds no clips."""
+        """Read the header. Raises ValueError when the file is damaged or holds something else than clips."""
         try:
             file = safe_open(path, framework="pt")
         except SafetensorError as error:
             raise ValueError(f"{path.name} is damaged: {error}; delete it and render it again") from None
-        about = json.loads((file.metadata() or {}).get("about", "{}"))
-        if "frames" not in file.keys() or "fps" not in about:  # noqa: SIM118
-            raise ValueError(f"{path.name} is not a shard of clips: it holds no frames or no fps")
-        n, t, h, w, _ = file.get_slice("frames").get_shape()
+        except OSError as error:  # a folder of such a name, for instance
+            raise ValueError(f"{path} cannot be read: {error}") from None
+        held = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        if not {"frames", "labels"} <= held.keys():
+            raise ValueError(f"{path.name} is not a shard of clips: it holds no frames or no labels")
+        about, frames, labels = read_about(file), held["frames"], held["labels"]
+        fps = about.get("fps")
+        if not isinstance(fps, int | float) or not 0 < fps < math.inf:
+            raise ValueError(f"{path.name} is not a shard of clips: its header must say fps, a number above 0")
+        n, t, h, w, colours = frames.get_shape() if len(frames.get_shape()) == 5 else (0,) * 5
+        if frames.get_dtype() != "U8" or colours != 3 or min(n, t, h, w) < 1:
+            raise ValueError(
+                f"{path.name} is not a shard of clips: its frames are {frames.get_dtype()} {frames.get_shape()}; they"
+                " must be U8 [clips, frames, height, width, 3]"
+            )
+        if labels.get_shape()[:-1] != [n]:
+            raise ValueError(
+                f"{path.name} is not a shard of clips: its labels are {labels.get_shape()}; they must be"
+                f" [{n}, attributes], a row for each clip"
+            )
         return cls(path, n, (t, h, w), about, file)
+
+    @property
+    def world(self) -> str:
+        """What it shows: the sandbox where nothing is said."""
+        return str(self.about.get("world", "sandbox"))
 
     def frames(self, row: int, start: int = 0, stop: int | None = None) -> Tensor:
         """Frames `start` to `stop` of one clip, `t h w 3`, uint8."""
@@ -118,7 +152,7 @@ def pin_captions(store: ClipStore, run: Path) -> None:
     Raises ValueError when they are others by now, or do not fit their shards.
     """
     found = {shard.path.name: zlib.crc32(repr(shard.captions()).encode()) for shard in store.shards}
-    pin = run / "captions.json"
+    pin = run / CAPTIONS_PIN
     if not pin.exists():
         write_json(pin, found)
     for name, told in json.loads(pin.read_text(encoding="utf-8")).items():
@@ -132,7 +166,7 @@ def pinned_store(folder: Path, run: Path) -> ClipStore:
     Raises ValueError when one of its shards is gone or holds other clips by now, also under the same name: the latents
     of the old ones would be taken for theirs.
     """
-    pin = run / "data.json"
+    pin = run / CLIPS_PIN
     if not pin.exists():
         write_json(pin, {shard.path.name: shard.digest() for shard in ClipStore(folder).shards})
     known = json.loads(pin.read_text(encoding="utf-8"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ..data.store import ClipStore, Shard
 from ..data.worlds.attributes import ATTRIBUTES, Attributes
-from ..evaluation.judge import MOVING, Judge, resized, save_judge, stride_at
+from ..evaluation.judge import MOVING, Judge, resized, stride_at
 from ..randomness import generator
 from ..vae import VideoVAE
 from .pictures import contact_sheet
@@ -114,24 +113,22 @@ class JudgeTask:
             if video.shape[2] == 1 and name in MOVING:
                 continue
             losses.append(F.cross_entropy(logits[i].float(), labels[:, i]))
-            # The loop divides by all steps, and motion is judged on three in four.
-            weight = 4 / 3 if name in MOVING else 1.0
-            figures[name] = weight * float((logits[i].argmax(-1) == labels[:, i]).float().mean())
+            figures[name] = float((logits[i].argmax(-1) == labels[:, i]).float().mean())
         return torch.stack(losses).sum(), figures, len(labels)
 
     @torch.inference_mode()
     def accuracy(self, batches: int = 24) -> dict[str, float]:
-        """The share of right answers per attribute on held-out clips, unspoilt."""
+        """The share of right answers per attribute on held-out clips, unspoilt; nothing where there are none."""
         right: dict[str, list[Tensor]] = {name: [] for name in ATTRIBUTES}
         vae, self.vae = self.vae, None
-        for i in range(batches):
+        for i in range(batches if self.held_out else 0):
             video, labels = self.batch(-4 - 4 * i, self.held_out)
             with mixed(self.device):
                 logits = self.module(video.to(self.device))
             for k, name in enumerate(ATTRIBUTES):
                 right[name].append(logits[k].argmax(-1).cpu() == labels[:, k])
         self.vae = vae
-        return {name: round(float(torch.cat(parts).float().mean()), 4) for name, parts in right.items()}
+        return {name: round(float(torch.cat(parts).float().mean()), 4) for name, parts in right.items() if parts}
 
     def sheet(self, path: Path) -> None:
         """What the judge is shown, with its held-out accuracy in a file beside it."""
@@ -165,14 +162,3 @@ def worsened(video: Tensor, draws: torch.Generator) -> Tensor:
         video = video + (0.06 * amount * torch.randn(video.shape, generator=draws)).to(video)
     tone = (1 + 0.16 * (torch.rand((b, 1, 1, 1, 1), generator=draws) - 0.5)).to(video)
     return (video * tone + 0.05 * (gain - 0.5)).clamp(0, 1)
-
-
-def write_judge(task: JudgeTask, path: Path, *, steps: int, batches: int = 24) -> dict[str, float]:
-    """Write the judge that the task's module is now, with its accuracies on held-out clips, and return these.
-
-    Without held-out clips (there are none in fewer than eight shards) nothing is measured and the header says nothing.
-    """
-    task.module.eval()
-    accuracy = task.accuracy(batches) if task.held_out else {}
-    save_judge(path, task.module.state_dict(), json.dumps({"steps": steps, "accuracy": accuracy}))
-    return accuracy

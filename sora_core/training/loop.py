@@ -137,7 +137,6 @@ def train(
                 requests.append(step)
             # Every process has the same norm; their shares of it add up to one.
             report.add({"norm": float(norm)}, share=1 / parallel.world())
-            report.steps += 1
             last = step == config.steps
             if last or step % config.report_every == 0:
                 line = report.take() | {"step": step, "lr": config.rate(step)}
@@ -212,27 +211,30 @@ def _logged_step(line: str) -> int | None:
 
 
 class Report:
-    """Means of figures over the steps since the last line, whatever process computed them."""
+    """Means of figures since the last line, over the batches that have them, whatever process computed them."""
 
     def __init__(self) -> None:
         self._begin()
 
     def _begin(self) -> None:
-        self.steps, self.started = 0, time.perf_counter()
+        self.started = time.perf_counter()
         self._sums: dict[str, float] = {}
+        self._shares: dict[str, float] = {}
         self._samples = 0
 
     def add(self, figures: dict[str, float], *, share: float, samples: int = 0) -> None:
-        """Count figures that make up `share` of a step."""
+        """Count figures of a batch that makes up `share` of a step."""
         for name, value in figures.items():
             self._sums[name] = self._sums.get(name, 0.0) + value * share
+            self._shares[name] = self._shares.get(name, 0.0) + share
         self._samples += samples
 
     def take(self) -> dict[str, float]:
         """The means and the samples per second; counting begins anew. All processes must call this together."""
         sums = parallel.sum_figures(self._sums | {"samples": self._samples})
+        shares = parallel.sum_figures(self._shares)
         rate = sums.pop("samples") / (time.perf_counter() - self.started)
-        line = {name: round(value / self.steps, 6) for name, value in sums.items()}
+        line = {name: round(value / shares[name], 6) for name, value in sums.items()}
         self._begin()
         return line | {"samples_per_second": round(rate, 2)}
 

@@ -143,11 +143,8 @@ class VAETask:
         if kind == "regenerated" and video.shape[2] > 1:
             excess = pulse(output, cell.time).log() - pulse(video, cell.time).log()
             loss = loss + PULSE_WEIGHT * excess.square()
-        # A kind of batch comes once in so many steps; reported means are over all of them.
-        kinds = len(self.crops) * (1 if self.regenerate is None else 2)
-        decibels = kinds * float(-10 * mse.detach().log10())
         figures = {
-            f"{kind}_{'x'.join(map(str, video.shape[2:]))}": decibels,
+            f"{kind}_{'x'.join(map(str, video.shape[2:]))}": float(-10 * mse.detach().log10()),
             "latent_std": float(latent.detach().std()),
         }
         return loss, figures, video.shape[0]

@@ -99,6 +99,13 @@ def test_what_the_model_cannot_do_is_refused_in_one_line(nano_file, tmp_path, ca
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("option", [("--codec", "vp9"), ("--crf", "20"), ("--pixel-format", "yuv444p")])
+def test_options_of_videos_are_refused_for_an_image(nano_file, tmp_path, capsys, option):
+    assert generate(nano_file, tmp_path / "a.png", *option) == WRONG_INPUT
+    assert f"{option[0]} does nothing for an image; leave it out" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_short_prompt_is_expanded_the_same_way_for_a_seed(nano_file, tmp_path, capsys):
     said = []
     for name in ("a.png", "b.png"):

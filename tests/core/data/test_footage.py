@@ -111,6 +111,15 @@ def test_shards_of_another_number_of_clips_are_refused(tmp_path, capsys):
     assert len(shard.captions()) == shard.clips
 
 
+def test_shards_of_another_seed_or_of_another_video_of_that_name_are_refused(tmp_path, capsys):
+    film(tmp_path / "a.mp4", 10, 160, 160)
+    command = ["worlds", "--out", str(tmp_path / "s"), "--from-videos", str(tmp_path), "--frames", "5"]
+    assert main(command) == 0
+    film(tmp_path / "a.mp4", 14, 160, 160)  # as many whole clips, of other brightness
+    assert main(command) == 2
+    assert "is there with other clips of a.mp4, of another seed or of what that video was" in capsys.readouterr().err
+
+
 def test_clips_smaller_than_every_crop_are_refused(tmp_path):
     write_shard(
         tmp_path / "a.safetensors", torch.zeros(1, 1, 32, 32, 3, dtype=torch.uint8), torch.zeros(1, 0), {"fps": 8}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from sora_core.cli import main
 from sora_core.data.generate import generate_shards
@@ -165,6 +166,36 @@ def test_damaged_shards_are_named(tmp_path):
     path.write_bytes(b"\x10" * 100)
     with pytest.raises(ValueError, match=r"sandbox_00000_5x32x32\.safetensors is damaged"):
         ClipStore(tmp_path)
+
+
+FRAMES, LABELS, ABOUT = torch.zeros(2, 5, 32, 32, 3, dtype=torch.uint8), torch.zeros(2, 9), {"about": '{"fps": 8}'}
+
+
+@pytest.mark.parametrize(
+    ("frames", "labels", "header", "fault"),
+    [
+        (FRAMES, LABELS, None, "its header must say fps, a number above 0"),
+        (FRAMES, LABELS, {"about": '{"fps": '}, "its header must say fps, a number above 0"),
+        (FRAMES, LABELS, {"about": "null"}, "its header must say fps, a number above 0"),
+        (FRAMES, LABELS, {"about": '{"fps": "8"}'}, "its header must say fps, a number above 0"),
+        (FRAMES[0], LABELS, ABOUT, r"its frames are U8 \[5, 32, 32, 3\]; they must be U8 \[clips, frames"),
+        (FRAMES.float(), LABELS, ABOUT, r"its frames are F32 \[2, 5, 32, 32, 3\]; they must be U8"),
+        (FRAMES[:0], LABELS[:0], ABOUT, r"its frames are U8 \[0, 5, 32, 32, 3\]; they must be U8"),
+        (FRAMES, LABELS[:1], ABOUT, r"its labels are \[1, 9\]; they must be \[2, attributes\], a row for each clip"),
+        (FRAMES, None, ABOUT, "it holds no frames or no labels"),
+    ],
+)
+def test_files_that_are_no_shards_are_refused_in_one_sentence(frames, labels, header, fault, tmp_path):
+    held = {"frames": frames} if labels is None else {"frames": frames, "labels": labels}
+    save_file(held, tmp_path / "a.safetensors", header)
+    with pytest.raises(ValueError, match=rf"a\.safetensors is not a shard of clips: {fault}"):
+        ClipStore(tmp_path)
+
+
+def test_latents_without_a_header_are_named(tmp_path):
+    save_file({name: torch.zeros(1, 1) for name in ("clips", "pictures", "labels")}, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match=r"a\.safetensors is damaged: its header says no fps; delete it"):
+        LatentShard.load(tmp_path / "a.safetensors")
 
 
 def test_shards_of_other_clips_are_not_taken_for_those_asked_for(tmp_path):

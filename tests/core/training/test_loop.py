@@ -56,6 +56,17 @@ def test_reports_average_their_steps_and_are_kept(tmp_path):
     assert all(line["samples_per_second"] > 0 for line in lines)
 
 
+def test_a_figure_that_only_some_batches_have_is_the_mean_of_those(tmp_path):
+    class Kinds(Line):
+        def loss(self, step):
+            loss, _, samples = super().loss(step)
+            return loss, {"rare": 8.0} if step % 3 == 1 else {}, samples
+
+    said = []
+    train(Kinds(), TrainConfig(steps=4, report_every=3), tmp_path, say=said.append)
+    assert [json.loads(line).get("rare") for line in said] == [8.0, None]
+
+
 def test_a_step_with_a_broken_gradient_is_skipped_and_said(tmp_path):
     said, task = [], Line(faulty={1})
     train(task, TrainConfig(steps=3, lr=0.01, warmup=1), tmp_path, say=said.append)

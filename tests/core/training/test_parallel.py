@@ -35,7 +35,7 @@ class Parts:
         self.numbers.append(number)
         x = torch.rand(3, generator=torch.Generator().manual_seed(number))
         used = self.module["a"] + (self.module["b"] if number > 1000 else 0)
-        return (used - x).square().sum(), {"odd" if number > 1000 else "even": 1.0}, 1
+        return (used - x).square().sum(), {"odd" if number > 1000 else "even": float(number % 2**32)}, 1
 
     def sheet(self, path):
         path.write_text(str(parallel.rank()))
@@ -184,7 +184,7 @@ def test_process_0_alone_reports_saves_and_draws(together, tmp_path):
         [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
         for out in (together[0] / "parts", tmp_path)
     )
-    assert [(line["step"], line["even"], line["odd"]) for line in lines] == [(3, 0.5, 0.5), (4, 0.5, 0.5)]
+    assert [(line["step"], line["even"], line["odd"]) for line in lines] == [(3, 1.0, 1.0), (4, 3.0, 3.0)]
     for a, b in zip(lines, alone, strict=True):
         assert (a["loss"], a["norm"]) == pytest.approx((b["loss"], b["norm"]), abs=2e-6)
     assert (together[0] / "parts" / "sheet_0000004.png").read_text() == "0"

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from sora_core import tensor_files
+from sora_core.data.store import CAPTIONS_PIN, CLIPS_PIN
 from sora_core.tensor_files import save_tensors
-from sora_core.training.run_folder import LOCK, own_folder
+from sora_core.training.run_folder import LOCK, NETWORKS, own_folder, pin_networks
 from sora_core.training.state import STATE
 
 
@@ -46,3 +47,48 @@ def test_files_are_for_whom_other_files_are(tmp_path):
     save_tensors({"a": torch.zeros(2)}, tmp_path / "a.safetensors", {})
     (tmp_path / "b").touch()
     assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_a_run_goes_on_with_the_networks_it_began_with_alone(tmp_path):
+    pin_networks(tmp_path, {"compression network": "a", "text encoder": "b"})
+    pin_networks(tmp_path, {"compression network": "a", "text encoder": "b"})
+    with pytest.raises(ValueError, match="the text encoder is not the one that this run began with; bring it back or"):
+        pin_networks(tmp_path, {"compression network": "a", "text encoder": "c"})
+
+
+def test_what_a_killed_note_leaves_is_deleted_by_the_next_run(tmp_path):
+    (tmp_path / ".log.jsonl.0a1b2c3d.part").touch()
+    with own_folder(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+
+
+@pytest.mark.parametrize(
+    ("made", "bound"),
+    [
+        (None, set()),
+        ("latents_0a/a.safetensors", {CLIPS_PIN}),
+        (STATE, {CLIPS_PIN, CAPTIONS_PIN, NETWORKS}),
+    ],
+)
+def test_what_a_run_was_to_begin_with_binds_it_once_something_was_made_of_it(tmp_path, made, bound):
+    pins, run = {CLIPS_PIN, CAPTIONS_PIN, NETWORKS}, tmp_path / "run"
+
+    def refused():
+        with own_folder(run):
+            for path in [run / name for name in (*pins, made) if name]:
+                path.parent.mkdir(exist_ok=True)
+                path.touch()
+            raise ValueError("refused")
+
+    with pytest.raises(ValueError, match="refused"):
+        refused()
+    assert run.exists() == (made is not None)
+    assert {pin for pin in pins if (run / pin).exists()} == bound
+
+
+def test_a_run_that_is_refused_its_folder_takes_nothing_from_the_one_that_has_it(tmp_path):
+    with own_folder(tmp_path):
+        (tmp_path / CLIPS_PIN).touch()
+        with pytest.raises(ValueError, match="another process trains in"):
+            own_folder(tmp_path).__enter__()
+        assert (tmp_path / CLIPS_PIN).exists()

@@ -1,0 +1,82 @@
+"""`sora train`: a run that is started again says what is asked of it otherwise than before."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from sora_core.cli import main
+from sora_core.data.store import write_shard
+
+
+class Tiny:
+    """One number that is to become small."""
+
+    def __init__(self):
+        self.module = nn.Linear(1, 1, bias=False)
+
+    def loss(self, number):
+        return self.module.weight.square().sum(), {}, 1
+
+    def sheet(self, path):
+        """Nothing to draw."""
+
+
+@pytest.fixture
+def again(monkeypatch, tmp_path, capsys):
+    """Trains to one step more than the last time; returns the exit code and what was said on standard error."""
+    monkeypatch.setattr("sora_core.cli.train.build_task", lambda *_: Tiny())
+    monkeypatch.setattr("sora_core.cli.train.start_from", lambda *_: None)
+    steps = 0
+
+    def train(*options):
+        nonlocal steps
+        steps += 1
+        code = main(["train", "dit", "--data", "d", "--out", str(tmp_path / "run"), "--steps", str(steps), *options])
+        return code, capsys.readouterr().err
+
+    return train
+
+
+def test_another_rate_seed_or_mixture_is_told_once(again):
+    assert again("--lr", "0.01") == (0, "")
+    code, said = again("--lr", "0.02", "--seed", "3", "--share", "painter=0.1", "--slots", "2")
+    assert code == 0
+    assert said.splitlines() == [
+        "--lr is 0.02 from here on; until now it was 0.01",
+        "--seed is 3 from here on; until now it was 0",
+        "--slots is 2 from here on; until now it was 1",
+        "--share is {'painter': 0.1} from here on; until now it was {}",
+    ]
+    assert again("--lr", "0.02", "--seed", "3", "--share", "painter=0.1", "--slots", "2") == (0, "")
+
+
+def test_another_model_to_start_from_is_told_or_refused(again):
+    assert again("--init", "a.safetensors") == (0, "")
+    code, said = again("--init", "b.safetensors")
+    assert code == 0
+    assert "b.safetensors is not begun with: " in said
+    for _ in range(2):  # a refusal is not forgotten
+        code, said = again()
+        assert code == 2
+        assert "run began with --init " in said
+
+
+def test_settings_of_a_run_without_a_state_bind_nothing(again, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Tiny, "loss", lambda *_: torch.zeros(()).fail)
+        with pytest.raises(AttributeError):
+            again("--init", "a.safetensors")
+    assert again() == (0, "")
+
+
+def test_a_share_of_a_world_that_the_data_lack_is_refused_before_the_clips_are_encoded(tmp_path, capsys):
+    frames, labels = torch.zeros(1, 2, 64, 64, 3, dtype=torch.uint8), torch.zeros(1, 9, dtype=torch.uint8)
+    write_shard(tmp_path / "data" / "a.safetensors", frames, labels, {"fps": 8.0, "world": "painter"})
+    command = ["train", "dit", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--steps", "1"]
+    assert main([*command, "--share", "opera=0.1"]) == 2
+    said = capsys.readouterr()
+    assert said.err == "sora train: a share was given to 'opera', but the data hold only painter\n"
+    assert not said.out
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,20 @@
+"""Files that are whole or absent: what killed programs left goes, what another one is writing stays."""
+
+import os
+import time
+
+from sora_core.files import KILLED, whole_or_absent
+
+
+def test_what_killed_programs_left_goes_and_what_may_still_be_written_stays(tmp_path):
+    target, long_ago = tmp_path / "clip[1].mp4", time.time() - 2 * KILLED
+    killed, other = tmp_path / ".clip[1].mp4.0a1b2c3d.part", tmp_path / ".clip1.mp4.0a1b2c3d.part"
+    folder, running = tmp_path / ".clip[1].mp4.k3_x9.part", tmp_path / ".clip[1].mp4.4e5f6a7b.part"
+    folder.mkdir()
+    for path in (killed, other, running, folder / "clip[1].mp4"):
+        path.touch()
+    for path in (killed, other, folder):
+        os.utime(path, (long_ago, long_ago))
+    with whole_or_absent(target) as temporary:
+        temporary.write_bytes(b"whole")
+    assert set(tmp_path.iterdir()) == {target, other, running}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -67,9 +68,14 @@ class Sora:
         """A weight of the compression network: what it reads is brought to this one's device and kind of numbers."""
         return self.vae.decoder.shortcut.conv.weight
 
-    def latent_shape(self, shape: VideoShape) -> LatentShape:
-        """The latent that holds a video of `shape`. Raises ValueError above the token budget."""
-        return shape.latent(self.config.vae.compression, self.config.vae.channels, self.config.dit.patch)
+    def latent_shape(self, shape: VideoShape, *, circular: bool = False) -> LatentShape:
+        """The latent that holds a video of `shape`, or a loop if `circular`, whose latent frames are all whole ones.
+
+        Raises ValueError above the token budget.
+        """
+        cells = self.config.vae.compression
+        latent = shape.latent(cells, self.config.vae.channels, self.config.dit.patch)
+        return replace(latent, frames=math.ceil(shape.num_frames / cells.time)) if circular else latent
 
     def denoiser(
         self, prompts: list[str], *, fps: float, start: float = 0.0, continued: bool = False, circular: bool = False

@@ -100,12 +100,10 @@ def loop(
     `noise` `b c t h w` replaces that of `seed` and may be that of several loops.
     Raises ValueError for a video too short to loop.
     """
-    compression, padded = sora.config.vae.compression, sora.latent_shape(shape)
-    cells = -(-shape.num_frames // compression.time)
-    check_loop(cells)
-    count = 1 if noise is None else len(noise)
-    clean = torch.zeros(count, padded.channels, cells, padded.height, padded.width)
-    known = Known(clean, torch.ones(count, 1, *clean.shape[2:]))
+    latent = sora.latent_shape(shape, circular=True)
+    check_loop(latent.frames)
+    clean = torch.zeros(1 if noise is None else len(noise), *latent.dims)
+    known = Known(clean, torch.ones(len(clean), 1, *clean.shape[2:]))
     return regenerate(sora, known, prompt, shape.fps, seed, sampling, circular=True, noise=noise)
 
 

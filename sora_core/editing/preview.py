@@ -23,8 +23,8 @@ def enlarge(video: Tensor, height: int, width: int) -> Tensor:
         raise ValueError(
             f"the preview is {w}x{h} but the final video {width}x{height}, of another shape; choose {width}x{nearest}"
         )
-    frames = video.transpose(1, 2).flatten(0, 1)
-    larger = F.interpolate(frames, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+    frames = video.transpose(1, 2).flatten(0, 1).float()  # a CPU resizes nothing smaller
+    larger = F.interpolate(frames, (height, width), mode="bicubic", antialias=True).clamp(0, 1).to(video)
     return larger.unflatten(0, (video.shape[0], -1)).transpose(1, 2)
 
 

@@ -124,6 +124,20 @@ def test_a_preview_becomes_a_larger_video(sora, few, make_clip):
     assert torch.equal(enlarged, sora.vae.encode(enlarge(make_clip(9), 64, 64)))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_previews_in_half_precision_are_enlarged_too(make_clip, dtype):
+    video = make_clip(2).to(dtype)
+    larger = enlarge(video, 64, 64)
+    assert larger.dtype == dtype
+    torch.testing.assert_close(larger.float(), enlarge(video.float(), 64, 64), atol=0.005, rtol=0)
+
+
+@pytest.mark.parametrize("region", [(1, 16, 32), (1, 5, 32, 32)])
+def test_a_region_of_another_video_gets_one_sentence(sora, latent, few, region):
+    with pytest.raises(ValueError, match=r"the region is \(.*; a video of 9 frames of 32x32 takes \(b, h, w\)"):
+        recipes.edit_video(sora, latent, "snow", 8, 0, region=torch.ones(region), sampling=few)
+
+
 def test_a_preview_of_another_shape_gets_one_sentence(make_clip):
     with pytest.raises(
         ValueError, match=r"the preview is 32x32 but the final video 64x128, of another shape; .* 64x64"

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..diffusion.conditioning import Known
+from ..pixels import check_video
 from .geometry import Geometry
 from .place import Encode, held
 from .sdedit import sdedit
@@ -15,8 +16,9 @@ from .sdedit import sdedit
 def enlarge(video: Tensor, height: int, width: int) -> Tensor:
     """Resize `b 3 t h w` in [0, 1] smoothly, each frame by itself.
 
-    Raises ValueError when the shape of the picture would change by more than a tenth.
+    Raises ValueError when the shape of the picture would change by more than a tenth, and what `check_video` raises.
     """
+    check_video(video)
     h, w = video.shape[3:]
     if abs(width * h / (height * w) - 1) > 0.1:
         nearest = max(1, round(width * h / w))

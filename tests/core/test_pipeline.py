@@ -1,5 +1,6 @@
 """The whole system on the nano model: exact sizes, repeatable videos, streamed decoding, refused requests."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -143,3 +144,12 @@ def test_half_precision_makes_the_same_video(nano, nano_file):
     assert (video - frames(nano, latent)).abs().mean() < 0.01
     longer, _ = recipes.extend_video(half, video[None, :, :5, :32, :32], "a red ball", 8.0, 0, after=0.5)
     assert torch.isfinite(longer).all()
+
+
+def test_the_python_of_the_readme_runs(root, tmp_path, monkeypatch):
+    (program,) = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(program, names)
+    assert names["video"].shape == names["loop"].shape == (1, 3, 8, 64, 64)
+    assert names["longer"].shape == (1, 3, 16, 64, 64)

@@ -109,6 +109,17 @@ def test_flowedit_moves_the_source_by_what_the_prompts_differ_in():
     assert torch.allclose(alone, torch.full_like(alone, 3.0))
 
 
+def test_what_watches_flowedit_sees_the_latent_that_it_goes_on_from():
+    source, seen = torch.zeros(1, 1, 1, 2, 2), []
+    constant = lambda value: lambda x, sigma: torch.full_like(x, value)  # noqa: E731
+    edited = flowedit(
+        constant(1.0), constant(3.0), source, torch.tensor([0.8, 0.4, 0.2, 0.0]), lambda draw: torch.ones_like(source),
+        until=0.5, callback=lambda report: seen.append(report["x"]),
+    )  # fmt: skip
+    assert [float(x.mean()) for x in seen] == pytest.approx([1.0, 2.2, 3.0])
+    assert torch.equal(seen[-1], edited)
+
+
 def test_flowedit_changes_something_between_different_prompts(sora, latent, few):
     edited = recipes.flow_edit(sora, latent, "a ball", "a cube in the snow", 8, 0, averages=2, sampling=few)
     assert edited.shape == latent.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from .diffusion.noise import draw_noise
 from .diffusion.samplers import SAMPLERS, Callback, Denoiser
 from .diffusion.schedules import schedule
 from .dit import DiT
+from .pixels import check_video
 from .products import keep_pages
 from .shapes import LatentShape, VideoShape
 from .stored_latent import StoredLatent
@@ -37,7 +39,7 @@ class Sora:
 
     @classmethod
     def load(
-        cls, path: Path | None = None, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+        cls, path: str | Path | None = None, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
     ) -> Sora:
         """Load a checkpoint, by default the bundled one, in a precision and on a device.
 
@@ -45,7 +47,7 @@ class Sora:
         Raises what `read_checkpoint` raises.
         """
         keep_pages()
-        checkpoint = read_checkpoint(path or BUNDLED)
+        checkpoint = read_checkpoint(BUNDLED if path is None else Path(path))
         modules = build_parts(checkpoint.config, device="meta")
         for part, module in modules.items():
             # Half-precision sums over the parts of words would lose what tells words apart.
@@ -67,9 +69,14 @@ class Sora:
         """A weight of the compression network: what it reads is brought to this one's device and kind of numbers."""
         return self.vae.decoder.shortcut.conv.weight
 
-    def latent_shape(self, shape: VideoShape) -> LatentShape:
-        """The latent that holds a video of `shape`. Raises ValueError above the token budget."""
-        return shape.latent(self.config.vae.compression, self.config.vae.channels, self.config.dit.patch)
+    def latent_shape(self, shape: VideoShape, *, circular: bool = False) -> LatentShape:
+        """The latent that holds a video of `shape`, or a loop if `circular`, whose latent frames are all whole ones.
+
+        Raises ValueError above the token budget.
+        """
+        cells = self.config.vae.compression
+        latent = shape.latent(cells, self.config.vae.channels, self.config.dit.patch)
+        return replace(latent, frames=math.ceil(shape.num_frames / cells.time)) if circular else latent
 
     def denoiser(
         self, prompts: list[str], *, fps: float, start: float = 0.0, continued: bool = False, circular: bool = False
@@ -114,8 +121,11 @@ class Sora:
         """A latent `b c t h w` for prompts and seeds (one each per sample); `known` holds given frames.
 
         Guidance acts in the `interval` of noise levels, or in those of `guided_levels`.
-        Raises ValueError for an unknown sampler, no steps, or prompts and seeds of different number.
+        Raises ValueError for an unknown sampler, no steps, prompts and seeds of different number, or given frames of
+        another shape.
         """
+        if isinstance(prompts, str) or not prompts:
+            raise ValueError(f"prompts are {prompts!r}; give a list of one or more, and one seed for each")
         if len(prompts) != len(seeds):
             raise ValueError(f"there are {len(prompts)} prompts and {len(seeds)} seeds; give one seed per prompt")
         if sampler not in SAMPLERS:
@@ -129,6 +139,7 @@ class Sora:
         unconditional = self.denoiser([negative] * len(prompts), fps=shape.fps, circular=circular)
         model = guide(conditional, unconditional, guidance, interval=interval or self.guided_levels(), rescale=rescale)
         if known is not None:
+            known.check_shape(latent.dims)
             model = with_known(model, known, patch)
         sigmas = self.schedule(steps, t * h * w)
         return SAMPLERS[sampler](model, draw_noise(latent, seeds), sigmas, callback)
@@ -143,7 +154,11 @@ class Sora:
 
     @torch.inference_mode()
     def encode(self, video: Tensor) -> Tensor:
-        """The latent `b c t h w` of whole cells of video, `b 3 t h w` in [0, 1]; raises what `VideoVAE.encode` does."""
+        """The latent `b c t h w` of whole cells of video, `b 3 t h w` in [0, 1].
+
+        Raises what `check_video` and `VideoVAE.encode` do.
+        """
+        check_video(video)
         return self.vae.encode(video.to(self.vae_weight)).to(video)
 
     @torch.inference_mode()
@@ -162,10 +177,18 @@ class Sora:
         """Frames of `shape` from the latent of one video (`1 c t h w`), as chunks `3 t h w` in [0, 1], streamed.
 
         `chunk` is the most latent frames at a time; by default as many as work comfortably. `given` as in `frames`.
-        Raises ValueError for the latents of several videos.
+        Raises ValueError for the latents of several videos, and for one that holds less than `shape`.
         """
         if latent.shape[0] != 1:
             raise ValueError(f"the latent holds {latent.shape[0]} videos; decode them one by one: latent[i : i + 1]")
+        cells, (frames, height, width) = self.config.vae.compression, latent.shape[2:]
+        held = (cells.num_frames(frames), height * cells.space, width * cells.space)
+        if any(have < want for have, want in zip(held, (shape.num_frames, shape.height, shape.width), strict=True)):
+            raise ValueError(
+                f"the latent holds {held[0]} frames of {held[2]}x{held[1]}; {shape.num_frames} of"
+                f" {shape.width}x{shape.height} are asked for: give the shape that it was made for"
+                " (the latent of a loop is for frames(latent, circular=True))"
+            )
         left = shape.num_frames
         for frames in self.vae.decode_chunks(latent.to(self.vae_weight), chunk, given=given):
             frames = frames[0, :, :left, : shape.height, : shape.width].float().cpu()

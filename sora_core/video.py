@@ -117,7 +117,7 @@ class VideoWriter:
         self._file: AbstractContextManager[Path] | None = None
 
     def __enter__(self) -> VideoWriter:
-        self._file = whole_or_absent(self.path)
+        self._file, self.num_frames = whole_or_absent(self.path), 0
         temporary = self._file.__enter__()
         try:
             self._container = av.open(str(temporary.resolve()), "w", format=CONTAINERS[self.path.suffix.lower()])
@@ -147,7 +147,12 @@ class VideoWriter:
         return stream
 
     def write(self, frames: Tensor) -> None:
-        """Append frames `t h w 3`, uint8 or floats in [0, 1]. Raises ValueError for another size or for NaN."""
+        """Append frames `t h w 3`, uint8 or floats in [0, 1].
+
+        Raises ValueError for another size, for NaN, and outside of the `with` block.
+        """
+        if self._file is None:
+            raise ValueError(f"{self.path.name} is not open; write its frames inside: with VideoWriter(...) as file")
         if frames.ndim != 4 or frames.shape[1:] != (self.height, self.width, 3):
             raise ValueError(
                 f"frames are {tuple(frames.shape)}; this video takes (t, h, w, 3) = (t, {self.height}, {self.width}, 3)"
@@ -191,7 +196,8 @@ class VideoWriter:
             # The encoder may complain once more about what went wrong before.
             with suppress(OSError, ValueError):
                 self._container.close()
-        self._file.__exit__(kind, error, trace)
+        file, self._file = self._file, None
+        file.__exit__(kind, error, trace)
 
 
 def write_image(path: str | Path, image: Tensor) -> None:

@@ -24,6 +24,14 @@ class Known:
                 f"the mask is {tuple(self.mask.shape)}; for a latent of {tuple(self.clean.shape)} it must be b 1 t h w"
             )
 
+    def check_shape(self, dims: tuple[int, ...]) -> None:
+        """Raise ValueError unless this belongs to videos whose latents are `c t h w` = `dims`."""
+        if self.clean.shape[1:] != dims:
+            raise ValueError(
+                f"what is given is a latent of {tuple(self.clean.shape[1:])} (c, t, h, w), but the video's is {dims};"
+                " give frames of its size and duration"
+            )
+
     @property
     def given(self) -> list[bool]:
         """Which latent frames are given whole, in every video."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..diffusion.conditioning import Known
+from ..pixels import check_video
 from .geometry import Geometry
 from .place import Encode, held, merge, place
 
@@ -46,7 +47,9 @@ def curve(x: Tensor, name: str) -> Tensor:
 
 
 def check_pair(a: Tensor, b: Tensor) -> None:
-    """Raise ValueError when two videos differ in size."""
+    """Raise ValueError when two videos differ in size, and what `check_video` raises."""
+    check_video(a)
+    check_video(b)
     if a.shape[3:] != b.shape[3:]:
         sizes = [f"{video.shape[4]}x{video.shape[3]}" for video in (a, b)]
         raise ValueError(f"the videos are {sizes[0]} and {sizes[1]}; resize one so that both have the same size")

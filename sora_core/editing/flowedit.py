@@ -42,5 +42,6 @@ def flowedit(
             denoised = target_model(x, level)
             x = denoised + (x - denoised) * (sigmas[i + 1] / sigmas[i])
         if callback is not None:
-            callback({"step": i, "steps": len(sigmas) - 1, "sigma": float(sigmas[i]), "x": edit, "denoised": denoised})
+            here = edit if x is None else x
+            callback({"step": i, "steps": len(sigmas) - 1, "sigma": float(sigmas[i]), "x": here, "denoised": denoised})
     return edit if x is None else x

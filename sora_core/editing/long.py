@@ -131,8 +131,10 @@ def sample_long(
     With a `state`, what is done is on disk after each window, and a run that was cut off goes on from there with the
     same result, bit for bit. `report` is called before each window.
     Raises ValueError for a correction or a history outside 0 to 1, a fusion that leaves a window nothing that stays
-    as it is, and what `LongState.load` raises.
+    as it is, something given for another shape, and what `LongState.load` raises.
     """
+    if given is not None:
+        given.check_shape(shape.dims)
     if not (math.isfinite(correction) and 0 <= correction <= 1):
         raise ValueError(f"correction is {correction}; it must be between 0 (none) and 1 (full)")
     if not (math.isfinite(history) and 0 <= history < 1):

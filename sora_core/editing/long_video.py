@@ -87,7 +87,7 @@ def long_video(
     `Sora.sample` makes.
     Raises ValueError for durations that leave nothing new in a window, or nothing in an overlap that stays.
     """
-    latent = sora.latent_shape(shape)
+    latent = sora.latent_shape(shape, circular=loop)
     geometry = Geometry.of(sora.config.vae.compression, latent.channels)
     windows = planned(geometry, shape.fps, latent.frames, window, overlap, anchor=anchor, loop=loop)
     again = fused_cells(geometry, shape.fps, fusion)

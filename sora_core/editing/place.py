@@ -29,7 +29,8 @@ def place(
     A latent frame is given if the clip fills all its frames. A clip that fills none (an image in the middle of a
     video) stands still for the one latent frame that it falls in, and one that reaches the end of the video stands
     still for the rest of the last. `strength` 1 keeps the clip, lower values let the model depart from it. `region`
-    (`b h w`, 1 = given) limits it in space. Raises ValueError when the clip does not lie within the video.
+    (`b h w`, 1 = given) limits it in space. Raises ValueError when the clip does not lie within the video, or the
+    region is of another size.
     """
     length = clip.shape[2]
     if at < 0 or at + length > num_frames:
@@ -39,6 +40,9 @@ def place(
         )
     if not 0 <= strength <= 1:
         raise ValueError(f"strength is {strength}; it must be between 0 (ignored) and 1 (kept)")
+    if region is not None and region.shape[1:] != clip.shape[3:]:
+        size = " x ".join(map(str, clip.shape[3:]))
+        raise ValueError(f"the region is {tuple(region.shape)}; that of this clip is b h w with {size} pixels (h x w)")
     total = geometry.latent_frames(num_frames)
     cells = given_cells(geometry, at, length, num_frames)
     latent = encode(geometry.pad(held(clip, at, geometry.num_frames(geometry.valid(cells.stop)))))

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..diffusion.conditioning import Known
+from ..pixels import check_video
 from .geometry import Geometry
 from .place import Encode, held
 from .sdedit import sdedit
@@ -15,16 +16,17 @@ from .sdedit import sdedit
 def enlarge(video: Tensor, height: int, width: int) -> Tensor:
     """Resize `b 3 t h w` in [0, 1] smoothly, each frame by itself.
 
-    Raises ValueError when the shape of the picture would change by more than a tenth.
+    Raises ValueError when the shape of the picture would change by more than a tenth, and what `check_video` raises.
     """
+    check_video(video)
     h, w = video.shape[3:]
     if abs(width * h / (height * w) - 1) > 0.1:
         nearest = max(1, round(width * h / w))
         raise ValueError(
             f"the preview is {w}x{h} but the final video {width}x{height}, of another shape; choose {width}x{nearest}"
         )
-    frames = video.transpose(1, 2).flatten(0, 1)
-    larger = F.interpolate(frames, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+    frames = video.transpose(1, 2).flatten(0, 1).float()  # a CPU resizes nothing smaller
+    larger = F.interpolate(frames, (height, width), mode="bicubic", antialias=True).clamp(0, 1).to(video)
     return larger.unflatten(0, (video.shape[0], -1)).transpose(1, 2)
 
 

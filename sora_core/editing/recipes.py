@@ -12,6 +12,7 @@ from ..diffusion.conditioning import Known
 from ..diffusion.noise import draw_noise
 from ..diffusion.samplers import Denoiser
 from ..pipeline import Sora
+from ..pixels import check_video
 from ..shapes import LatentShape, VideoShape
 from ..text.timeline import parse
 from . import connect as connecting
@@ -33,7 +34,11 @@ def geometry_of(sora: Sora) -> Geometry:
 
 @torch.inference_mode()
 def encode(sora: Sora, video: Tensor) -> Tensor:
-    """The latent `b c t h w` of a video `b 3 t h w` in [0, 1] of any size and duration; the last frame is held."""
+    """The latent `b c t h w` of a video `b 3 t h w` in [0, 1] of any size and duration; the last frame is held.
+
+    Raises what `check_video` does.
+    """
+    check_video(video)
     geometry = geometry_of(sora)
     missing = geometry.num_frames(geometry.latent_frames(video.shape[2])) - video.shape[2]
     return sora.encode(geometry.pad(torch.cat([video, video[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)))
@@ -49,15 +54,14 @@ def keyframes(
     """
     geometry, known = geometry_of(sora), None
     for seconds, clip in frames:
+        check_video(clip)
         if clip.shape[3:] != (shape.height, shape.width):
             raise ValueError(
                 f"the frames are {clip.shape[4]}x{clip.shape[3]} but the video is {shape.width}x{shape.height}; resize"
                 " the frames or choose their size for the video"
             )
         at = frame_at(seconds, shape.num_frames, shape.fps)
-        placed = place(
-            geometry, sora.encode, clip, at, shape.num_frames, strength=strength, region=region
-        )  # fmt: skip
+        placed = place(geometry, sora.encode, clip, at, shape.num_frames, strength=strength, region=region)
         known = placed if known is None else merge(known, placed)
     if known is None:
         raise ValueError("no frames are given; place at least one image or clip")
@@ -100,12 +104,10 @@ def loop(
     `noise` `b c t h w` replaces that of `seed` and may be that of several loops.
     Raises ValueError for a video too short to loop.
     """
-    compression, padded = sora.config.vae.compression, sora.latent_shape(shape)
-    cells = -(-shape.num_frames // compression.time)
-    check_loop(cells)
-    count = 1 if noise is None else len(noise)
-    clean = torch.zeros(count, padded.channels, cells, padded.height, padded.width)
-    known = Known(clean, torch.ones(count, 1, *clean.shape[2:]))
+    latent = sora.latent_shape(shape, circular=True)
+    check_loop(latent.frames)
+    clean = torch.zeros(1 if noise is None else len(noise), *latent.dims)
+    known = Known(clean, torch.ones(len(clean), 1, *clean.shape[2:]))
     return regenerate(sora, known, prompt, shape.fps, seed, sampling, circular=True, noise=noise)
 
 

@@ -33,14 +33,18 @@ def fitting_tile(
 def tile_starts(size: int, tile: int, overlap: int, step: int) -> list[int]:
     """Where tiles begin, evenly spread, on multiples of `step`, each sharing `overlap` or more with its neighbours.
 
+    A `tile` is a multiple of `step`; of a `size` that is none, the last one has less. Neighbours are at least one step
+    apart, whatever the overlap.
     Raises ValueError when the overlap is not shorter than the tile.
     """
     if not 0 <= overlap < tile:
         raise ValueError(f"the overlap is {overlap} latent cells; it must be at least 0 and below the tile's {tile}")
     if size <= tile:
         return [0]
-    count = math.ceil((size - overlap) / (tile - overlap))
-    return [(size - tile) * i // (count - 1) // step * step for i in range(count)]
+    stride = max(1, (tile - overlap) // step)
+    steps = math.ceil((size - tile) / step)
+    count = math.ceil(steps / stride)
+    return [steps * i // count * step for i in range(count + 1)]
 
 
 def blended(
@@ -59,9 +63,10 @@ def blended(
     weight = _hill(height)[:, None].to(x) * _hill(width).to(x)
     for top in tile_starts(h, tile, overlap, step[0]):
         for left in tile_starts(w, tile, overlap, step[1]):
-            rows, columns = slice(top, top + height), slice(left, left + width)
-            total[..., rows, columns] += weight * predict(rows, columns)
-            weights[rows, columns] += weight
+            rows, columns = slice(top, min(top + height, h)), slice(left, min(left + width, w))
+            share = weight[: rows.stop - top, : columns.stop - left]
+            total[..., rows, columns] += share * predict(rows, columns)
+            weights[rows, columns] += share
     return total / weights
 
 

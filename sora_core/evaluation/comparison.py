@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from statistics import median
 
 import torch
@@ -90,7 +91,7 @@ def measure(video: Iterable[Tensor], reference: Iterable[Tensor] | None = None) 
     """Measure chunks of frames `t h w 3`, uint8 or in [0, 1], and how near they are to as many frames of a reference.
 
     Held are the first frame, the last one and its error, and a few numbers for each frame.
-    Raises ValueError for no frames, frames of two sizes, and NaN.
+    Raises ValueError for no frames, frames of two sizes, videos of two lengths, and NaN.
     """
     first = before = error_before = None
     steps: list[float] = []
@@ -125,7 +126,10 @@ def _pairs(video: Iterable[Tensor], reference: Iterable[Tensor] | None) -> Itera
         for frame in _frames(video):
             yield frame, None
         return
-    for frame, other in zip(_frames(video), _frames(reference), strict=True):
+    for frame, other in zip_longest(_frames(video), _frames(reference)):
+        if frame is None or other is None:
+            fewer, more = ("video", "reference") if frame is None else ("reference", "video")
+            raise ValueError(f"the {fewer} has fewer frames than the {more}; give both the same number")
         if frame.shape != other.shape:
             sizes = [f"{part.shape[3]}x{part.shape[2]}" for part in (frame, other)]
             raise ValueError(f"the video is {sizes[0]} and the reference {sizes[1]}; give both the same size")

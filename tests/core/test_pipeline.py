@@ -1,12 +1,13 @@
 """The whole system on the nano model: exact sizes, repeatable videos, streamed decoding, refused requests."""
 
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 
 from sora_core.diffusion.conditioning import Known
-from sora_core.editing.recipes import extend_video
+from sora_core.editing import recipes
 from sora_core.pipeline import Sora
 from sora_core.shapes import VideoShape
 
@@ -92,6 +93,12 @@ def test_a_loop_rolls_with_its_noise(nano, draws):
         ({"sampler": "magic"}, "no sampler 'magic'; choose euler, heun, dpmpp_2m"),
         ({"steps": 0}, "steps is 0; sampling needs at least 1"),
         ({"guidance": float("nan")}, "guidance is nan; it must be a finite number"),
+        ({"prompts": "a red ball"}, "prompts are 'a red ball'; give a list"),
+        ({"prompts": [], "seeds": []}, r"prompts are \[\]; give a list of one or more"),
+        (
+            {"known": Known(torch.zeros(1, 16, 2, 6, 10), torch.ones(1, 1, 2, 6, 10))},
+            r"what is given is a latent of \(16, 2, 6, 10\) \(c, t, h, w\), but the video's is \(16, 3, 6, 10\)",
+        ),
         ({"shape": VideoShape(num_frames=1, height=10**6, width=10**6)}, "above the limit of 4,000,000: one frame of"),
     ],
 )
@@ -100,6 +107,30 @@ def test_impossible_requests_get_one_sentence(nano, change, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         nano.sample(**request)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_is_loaded_by_its_name_too(nano, nano_file):
+    assert Sora.load(str(nano_file)).config == nano.config
+
+
+@pytest.mark.parametrize("given", [torch.zeros(1, 3, 5, 32, 32, dtype=torch.uint8), torch.zeros(5, 32, 32, 3)])
+def test_frames_as_a_file_holds_them_are_refused_with_the_way_to_videos(nano, given):
+    for request in (
+        lambda: nano.encode(given),
+        lambda: recipes.encode(nano, given),
+        lambda: recipes.animate(nano, given, "snow", SHAPE, 1),
+        lambda: recipes.connect(nano, given, given, ("snow", "sea"), 8.0, 1),
+        lambda: recipes.finish_preview(nano, given, "snow", 64, 64, 8.0, 1),
+    ):
+        with pytest.raises(ValueError, match=r"the video is \(.*; it must be \(b, 3, t, h, w\), floats in \[0, 1\]"):
+            request()
+
+
+@pytest.mark.parametrize("change", [{"num_frames": 10}, {"height": 49}, {"width": 100}])
+def test_a_latent_of_less_than_is_asked_for_is_not_decoded(nano, change):
+    latent = sample(nano, ["a red ball"], [1])
+    with pytest.raises(ValueError, match=r"the latent holds 9 frames of 80x48; .* are asked for"):
+        next(nano.decode(latent, replace(SHAPE, **change)))
 
 
 def test_half_precision_makes_the_same_video(nano, nano_file):
@@ -111,5 +142,14 @@ def test_half_precision_makes_the_same_video(nano, nano_file):
     video = frames(half, latent)
     assert video.dtype == torch.float32
     assert (video - frames(nano, latent)).abs().mean() < 0.01
-    longer, _ = extend_video(half, video[None, :, :5, :32, :32], "a red ball", 8.0, 0, after=0.5)
+    longer, _ = recipes.extend_video(half, video[None, :, :5, :32, :32], "a red ball", 8.0, 0, after=0.5)
     assert torch.isfinite(longer).all()
+
+
+def test_the_python_of_the_readme_runs(root, tmp_path, monkeypatch):
+    (program,) = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(program, names)
+    assert names["video"].shape == names["loop"].shape == (1, 3, 8, 64, 64)
+    assert names["longer"].shape == (1, 3, 16, 64, 64)

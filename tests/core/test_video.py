@@ -309,3 +309,15 @@ def test_memory_does_not_grow_with_the_duration(tmp_path):
     # The 220 frames after the first look are 50 MB of pixels.
     assert written < 15
     assert was_read < 15
+
+
+def test_frames_outside_of_the_block_get_one_sentence_and_every_block_writes_a_file_of_its_own(tmp_path):
+    writer, frame = VideoWriter(tmp_path / "a.mp4", 16, 16, 8), torch.zeros(1, 16, 16, 3)
+    with pytest.raises(ValueError, match=r"a\.mp4 is not open; write its frames inside: with VideoWriter"):
+        writer.write(frame)
+    for count in (3, 2):
+        with writer:
+            writer.write(frame.expand(count, -1, -1, -1))
+        assert writer.num_frames == VideoReader(tmp_path / "a.mp4").num_frames == count
+    with pytest.raises(ValueError, match=r"a\.mp4 is not open"):
+        writer.write(frame)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sora_core.editing.final import final_video
-from sora_core.editing.tiles import fitting_tile, tile_starts, tiled
+from sora_core.editing.tiles import blended, fitting_tile, tile_starts, tiled
 from sora_core.pipeline import Sora
 from sora_core.shapes import LatentShape, VideoShape
 
@@ -30,6 +30,17 @@ def test_tiles_cover_everything_with_enough_overlap(size, tile, overlap):
     even = tile_starts(size // 2 * 2, tile, overlap, 2)
     assert all(start % 2 == 0 for start in even)
     assert even[-1] + tile >= size // 2 * 2
+
+
+def test_tiles_that_begin_with_patches_share_what_they_are_to_share_and_are_all_different():
+    for size, tile, overlap in ((14, 4, 1), (20, 8, 1), (240, 60, 7), (38, 20, 15)):
+        starts = tile_starts(size, tile, overlap, 2)
+        assert all(0 < b - a <= max(2, tile - overlap) for a, b in pairwise(starts)), (size, tile, overlap, starts)
+
+
+def test_a_frame_of_no_whole_number_of_patches_is_covered_to_its_last_row_and_column(draws):
+    x = torch.randn(1, 4, 2, 21, 13, generator=draws)  # other models than Sora fill up such patches themselves
+    torch.testing.assert_close(blended(x, 8, 2, (2, 2), lambda rows, columns: x[..., rows, columns]), x)
 
 
 @pytest.mark.parametrize("levels", ["global", "each"])

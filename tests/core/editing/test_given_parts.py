@@ -43,6 +43,11 @@ def test_an_image_in_the_middle_is_given_for_one_latent_frame(sora, geometry, ma
     assert known.mask[0, 0, :, 0, 0].tolist() == [1, 1, 0, 1, 1]
 
 
+def test_a_region_of_another_size_gets_one_sentence(sora, geometry, make_clip):
+    with pytest.raises(ValueError, match=r"the region is \(1, 16, 32\); that of this clip is b h w with 32 x 32"):
+        place(geometry, sora.encode, make_clip(1), 0, 5, region=torch.ones(1, 16, 32))
+
+
 def test_a_region_limits_what_is_given_in_space(sora, geometry, make_clip):
     region = torch.zeros(1, 32, 32)
     region[:, :, :16] = 1

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sora_core.diffusion.conditioning import Known
+from sora_core.editing import recipes
 from sora_core.editing.long import Window, known_in, match_statistics, plan, sample_long, statistics
 from sora_core.editing.long_state import LongState
 from sora_core.editing.long_video import long_video, planned, window_cells
@@ -145,6 +146,18 @@ def test_a_loop_runs_into_the_beginning_that_it_has(make, sora):
     assert latent.shape[2] == 11
     assert sora.vae.decode_circular(latent).shape[2] == 44
     assert (latent - make(overlap=0.5)).abs().max() > 1e-3
+
+
+def test_a_loop_has_the_frames_that_are_asked_for(make, sora, few):
+    shape = replace(SHAPE, num_frames=40)
+    latent = make(loop=True, overlap=0.5, shape=shape)
+    assert sora.frames(latent, circular=True).shape[2] == 40
+    assert recipes.loop(sora, "a red ball", shape, 3, sampling=few).shape == latent.shape
+
+
+def test_what_is_given_for_another_video_gets_one_sentence(make):
+    with pytest.raises(ValueError, match=r"is a latent of \(16, 9, 2, 2\) .* the video's is \(16, 11, 2, 2\)"):
+        make(given=Known(torch.zeros(1, 16, 9, 2, 2), torch.ones(1, 1, 9, 2, 2)))
 
 
 def test_known_cells_anywhere_in_the_video_are_kept(make, sora):

@@ -109,6 +109,17 @@ def test_flowedit_moves_the_source_by_what_the_prompts_differ_in():
     assert torch.allclose(alone, torch.full_like(alone, 3.0))
 
 
+def test_what_watches_flowedit_sees_the_latent_that_it_goes_on_from():
+    source, seen = torch.zeros(1, 1, 1, 2, 2), []
+    constant = lambda value: lambda x, sigma: torch.full_like(x, value)  # noqa: E731
+    edited = flowedit(
+        constant(1.0), constant(3.0), source, torch.tensor([0.8, 0.4, 0.2, 0.0]), lambda draw: torch.ones_like(source),
+        until=0.5, callback=lambda report: seen.append(report["x"]),
+    )  # fmt: skip
+    assert [float(x.mean()) for x in seen] == pytest.approx([1.0, 2.2, 3.0])
+    assert torch.equal(seen[-1], edited)
+
+
 def test_flowedit_changes_something_between_different_prompts(sora, latent, few):
     edited = recipes.flow_edit(sora, latent, "a ball", "a cube in the snow", 8, 0, averages=2, sampling=few)
     assert edited.shape == latent.shape
@@ -122,6 +133,20 @@ def test_a_preview_becomes_a_larger_video(sora, few, make_clip):
     assert final.shape == (1, 16, 3, 8, 8)
     enlarged = recipes.finish_preview(sora, make_clip(9), "a ball", 64, 64, 8, 0, strength=0, sampling=few)
     assert torch.equal(enlarged, sora.vae.encode(enlarge(make_clip(9), 64, 64)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_previews_in_half_precision_are_enlarged_too(make_clip, dtype):
+    video = make_clip(2).to(dtype)
+    larger = enlarge(video, 64, 64)
+    assert larger.dtype == dtype
+    torch.testing.assert_close(larger.float(), enlarge(video.float(), 64, 64), atol=0.005, rtol=0)
+
+
+@pytest.mark.parametrize("region", [(1, 16, 32), (1, 5, 32, 32)])
+def test_a_region_of_another_video_gets_one_sentence(sora, latent, few, region):
+    with pytest.raises(ValueError, match=r"the region is \(.*; a video of 9 frames of 32x32 takes \(b, h, w\)"):
+        recipes.edit_video(sora, latent, "snow", 8, 0, region=torch.ones(region), sampling=few)
 
 
 def test_a_preview_of_another_shape_gets_one_sentence(make_clip):

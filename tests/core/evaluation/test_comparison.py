@@ -132,3 +132,9 @@ def test_nothing_is_kept_of_earlier_chunks():
             assert len(alive) <= 4
 
     assert measure(chunks()).num_frames == 40
+
+
+@pytest.mark.parametrize(("frames", "sentence"), [(4, "the video has fewer"), (6, "the reference has fewer")])
+def test_videos_of_two_lengths_get_one_sentence(frames, sentence):
+    with pytest.raises(ValueError, match=f"{sentence} frames than the .*; give both the same number"):
+        measure([torch.zeros(frames, 8, 8, 3)], [torch.zeros(5, 8, 8, 3)])

@@ -171,6 +171,24 @@ def test_stock_schedulers_end_there_too(run, comfy):
     torch.testing.assert_close(simple, schedule(1000, 320, lowest=0.5), atol=1e-5, rtol=0)
 
 
+def test_a_prompt_of_the_last_part_of_sampling_is_asked_there(run, grid):
+    """Prompt ranges are parts of the sampling that is walked, which for Sora Mini ends at half of the noise."""
+    (mini, clip, _) = run("SoraLoadModel", checkpoint="sora-mini (bundled)")
+    first, last, negative = (run("CLIPTextEncode", clip=clip, text=words)[0] for words in ("ball", "cube", ""))
+    parts = [run("ConditioningSetTimestepRange", conditioning=first, start=0.0, end=0.9)[0]]
+    parts.append(run("ConditioningSetTimestepRange", conditioning=last, start=0.9, end=1.0)[0])
+    positive, seen = run("ConditioningCombine", conditioning_1=parts[0], conditioning_2=parts[1])[0], []
+
+    def watch(executor, x, timestep, context, *args, **kwargs):
+        seen.append([text for text in ("first", "last") if any(torch.equal(row, states[text]) for row in context)])
+        return executor(x, timestep, context, *args, **kwargs)
+
+    states = {"first": first[0][0][0], "last": last[0][0][0]}
+    mini.add_wrapper_with_key("diffusion_model", "test", watch)
+    run("SoraSampler", model=mini, positive=positive, negative=negative, latent=grid(), steps=3, guidance=1.0)
+    assert seen == [["first"], ["first"], ["last"]]
+
+
 def test_schedule_refuses_models_of_another_noise(run, nano, grid):
     model = run("ModelSamplingContinuousEDM", model=nano[0], sampling="edm", sigma_max=80.0, sigma_min=0.002)[0]
     with pytest.raises(ValueError, match=r"begin at 80; .* BasicScheduler"):

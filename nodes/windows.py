@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import comfy.sample
@@ -26,12 +27,30 @@ def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
     for states, options in conditioning:
         mask = options.get("mask")
         changed = {name: in_window(value, window, latent_frames) for name, value in options.items()}
-        if isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[1] == latent_frames:
-            changed["mask"] = mask[:, window.prompt_cells]
+        if isinstance(mask, Tensor) and mask.ndim in (3, 4) and mask.shape[-3] == latent_frames:
+            changed["mask"] = mask[..., window.prompt_cells, :, :]
             if not changed["mask"].any():
                 continue
-        kept.append([states, changed])
+        for area in areas_in(options.get("area"), window, latent_frames):
+            kept.append([states, changed if area is None else {**changed, "area": area}])
     return kept
+
+
+def areas_in(area: Any, window: Window, latent_frames: int) -> list[Any]:
+    """Where in a window an area of the whole video lies: nowhere, once, or twice where a loop closes.
+
+    Areas with a duration are ("percentage", t, h, w, z, y, x); all others hold for every window.
+    """
+    if area is None or len(area) != 7 or area[0] != "percentage":
+        return [area]
+    count, first = max(1, round(area[1] * latent_frames)), round(area[4] * latent_frames)
+    cells, found = window.prompt_cells, []
+    for inside, run in groupby(range(len(cells)), lambda i: first <= cells[i] < first + count):
+        places = list(run)
+        if inside:
+            share, start = len(places) / len(cells), places[0] / len(cells)
+            found.append(("percentage", share, *area[2:4], start, *area[5:]))
+    return found
 
 
 def in_window(value: Any, window: Window, latent_frames: int) -> Any:

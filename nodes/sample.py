@@ -10,7 +10,7 @@ import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
-from comfy.model_sampling import ModelSamplingDiscreteFlow, ModelSamplingFlux
+from comfy.model_sampling import CONST, ModelSamplingDiscreteFlow, ModelSamplingFlux
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -47,6 +47,19 @@ def noise_levels(model: Any, samples: Tensor, steps: int, start: float = 1.0, sh
         shift = math.exp(patched.shift)
     lowest = getattr(model.model, "lowest_sigma", LOWEST_SIGMA)
     return schedule(steps, count_tokens(model, samples), start=start, shift_factor=shift or None, lowest=lowest)
+
+
+def check_levels(model: Any, sigmas: Tensor) -> None:
+    """Raise ValueError for noise levels that no sampler can walk along to a latent."""
+    told = [round(float(sigma), 4) for sigma in sigmas.flatten()]
+    if sigmas.ndim != 1 or not torch.isfinite(sigmas).all() or bool((sigmas < 0).any()):
+        raise ValueError(f"the noise levels are {told}; they must be one row of finite numbers, none below 0")
+    # The straight path is handed on divided by the share of the video in it, which is 0 there.
+    if isinstance(model.get_model_object("model_sampling"), CONST) and bool((sigmas[-1:] >= 1).any()):
+        raise ValueError(
+            f"the noise levels are {told}; they end at pure noise, with nothing of a video to hand on: let them end"
+            " below 1, and split levels at step 1 or later"
+        )
 
 
 def at_frame_rate(latent: Latent, *prompts: Any) -> tuple[Any, ...]:
@@ -192,6 +205,7 @@ class SoraSampler(io.ComfyNode):
         samples = fitting_latent(model, samples_of(latent))
         if sigmas is None:
             sigmas = noise_levels(model, samples, steps)
+        check_levels(model, sigmas)
         positive, negative = at_frame_rate(latent, positive, negative)
         if guidance_rescale:
             model = with_rescaled_guidance(model, guidance_rescale)

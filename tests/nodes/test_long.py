@@ -195,6 +195,11 @@ def test_a_place_in_time_is_in_a_window_twice_where_a_loop_closes(pack):
     assert areas_in(still, last, 9) == [still]
 
 
+def test_levels_that_leave_noise_in_every_window_are_refused(long):
+    with pytest.raises(ValueError, match=r"end at 0\.8; .* must end at 0"):
+        long(sigmas=torch.tensor([1.0, 0.8]))
+
+
 def test_history_and_fusion_change_only_what_they_may(long, whole):
     for changes, first in (({"history": 0.2}, 5), ({"fusion": 0.5}, 4)):
         found = long(overlap=1.0, **changes)["samples"]

@@ -195,6 +195,21 @@ def test_schedule_refuses_models_of_another_noise(run, nano, grid):
         run("SoraSchedule", model=model, latent=grid())
 
 
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ([1.0], r"\[1.0\]; they end at pure noise"),
+        ([0.1, 1.0], r"\[0.1, 1.0\]; they end at pure noise"),
+        ([1.0, float("nan"), 0.0], r"nan.* finite numbers"),
+        ([1.0, -0.1], r"none below 0"),
+        ([[1.0, 0.0]], r"one row"),
+    ],
+)
+def test_levels_that_lead_to_no_latent_are_refused(sample, levels, said):
+    with pytest.raises(ValueError, match=said):
+        sample(sigmas=torch.tensor(levels))
+
+
 def test_odd_latents_are_padded_inside_and_cropped(sample):
     assert sample({"samples": torch.zeros(1, 16, 2, 5, 7)}).shape == (1, 16, 2, 5, 7)
 

@@ -20,7 +20,7 @@ from sora_core.diffusion.schedules import schedule
 from .compat import fitting_latent, to_intermediate
 from .editing_wrap import with_noise_left
 from .guider import IntervalGuider, guided_levels, with_rescaled_guidance
-from .native import Latent, count_tokens, samples_of, size_of
+from .native import Latent, count_tokens, noise_mask_of, samples_of, size_of
 from .sampling_inputs import guidance_input, sampler_input, seed_input, sigmas_input, steps_input
 from .schema import advanced, schema
 
@@ -225,7 +225,7 @@ class SoraSampler(io.ComfyNode):
             samples,
             comfy.samplers.sampler_object(sampler),
             sigmas,
-            denoise_mask=latent.get("noise_mask"),
+            denoise_mask=noise_mask_of(latent),
             callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,

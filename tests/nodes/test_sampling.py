@@ -210,6 +210,17 @@ def test_levels_that_lead_to_no_latent_are_refused(sample, levels, said):
         sample(sigmas=torch.tensor(levels))
 
 
+@pytest.mark.parametrize("block", ["SoraSampler", "SoraFlowEdit"])
+def test_noise_mask_of_another_duration_is_refused(run, nano, prompts, grid, block):
+    placed = {**grid(), "noise_mask": torch.ones(1, 1, 4, 6, 10)}
+    cut = run("LatentCut", samples=placed, dim="t", index=1, amount=2)[0]
+    given = {"model": nano[0], "positive": prompts[0], "negative": prompts[1], "steps": 2}
+    if block == "SoraFlowEdit":
+        given["source"] = prompts[1]
+    with pytest.raises(ValueError, match=r"which of 4 latent frames are given, but the latent has 2"):
+        run(block, latent=cut, **given)
+
+
 def test_odd_latents_are_padded_inside_and_cropped(sample):
     assert sample({"samples": torch.zeros(1, 16, 2, 5, 7)}).shape == (1, 16, 2, 5, 7)
 

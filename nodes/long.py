@@ -21,7 +21,7 @@ from .compat import fitting_latent, to_intermediate
 from .editing_media import geometry_of, known_of, shape_of
 from .editing_wrap import LOOPED
 from .native import Latent, samples_of
-from .sample import at_frame_rate, check_levels, noise_levels
+from .sample import at_frame_rate, noise_levels
 from .sampling_inputs import guidance_input, sampler_input, seed_input, sigmas_input, steps_input
 from .schema import advanced, schema
 from .unfinished import unfinished
@@ -173,12 +173,6 @@ class SoraLongVideoSampler(io.ComfyNode):
         again = fused_cells(geometry, shape.fps, fusion)
         if sigmas is None:
             sigmas = noise_levels(model, given.clean[:, :, : len(windows[0].cells)], steps)
-        check_levels(model, sigmas)
-        if sigmas[-1:].any():
-            raise ValueError(
-                f"the noise levels end at {sigmas[-1]:g}; every window goes on from the clean end of the one before, so"
-                " they must end at 0: connect them before they are split"
-            )
         positive, negative = at_frame_rate(latent, positive, negative)
         settings = [
             seed,

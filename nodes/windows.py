@@ -19,6 +19,7 @@ from .comfy_model.transformer import PART
 from .editing_fit import image_inputs
 from .editing_wrap import CELLS
 from .guider import IntervalGuider, guided_levels
+from .sample import check_levels
 
 
 def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
@@ -79,7 +80,16 @@ def window_sampler(
     model: Any, positive: Any, negative: Any, sigmas: Tensor, count: int, *, seed: int, guidance: float, sampler: str,
     latent_frames: int, start: Any, index: Any, first: int = 0,
 ) -> SampleWindow:  # fmt: skip
-    """Samples one of `count` windows, numbered from `first` on, with ComfyUI's own sampling and progress over all."""
+    """Samples one of `count` windows, numbered from `first` on, with ComfyUI's own sampling and progress over all.
+
+    Raises ValueError for noise levels that do not end in a clean window, which others go on from.
+    """
+    check_levels(model, sigmas)
+    if sigmas[-1:].any():
+        raise ValueError(
+            f"the noise levels end at {sigmas[-1]:g}; what follows goes on from the clean end of what is made, so they"
+            " must end at 0: connect them before they are split"
+        )
     steps = len(sigmas) - 1
     progress = comfy.utils.ProgressBar(count * steps)
     previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)

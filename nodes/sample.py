@@ -62,8 +62,24 @@ def check_levels(model: Any, sigmas: Tensor) -> None:
         )
 
 
+def check_mask(mask: Any, samples: Tensor) -> None:
+    """Raise ValueError when a prompt's mask, `t h w` or `1 t h w`, is for another number of latent frames."""
+    if isinstance(mask, Tensor) and samples.ndim == 5 and mask.ndim in (3, 4):
+        pictures, frames = mask.shape[-3], samples.shape[2]
+        if pictures not in (1, frames):
+            raise ValueError(
+                f"the mask of a prompt holds {pictures} pictures, and the latent has {frames} latent frames: give one"
+                " picture, or one for each latent frame; Sora Prompt Timeline takes the very latent that is sampled"
+            )
+
+
 def at_frame_rate(latent: Latent, *prompts: Any) -> tuple[Any, ...]:
-    """Encoded prompts that know the frame rate of the video: their own, or that of the latent if it knows one."""
+    """Encoded prompts that know the frame rate of the video: their own, or that of the latent if it knows one.
+
+    Raises ValueError for prompts of a video of another duration.
+    """
+    for _, about in (part for prompt in prompts for part in prompt):
+        check_mask(about.get("mask"), latent["samples"])
     size = size_of(latent)
     if size is None:
         return prompts

@@ -210,6 +210,16 @@ def test_levels_that_lead_to_no_latent_are_refused(sample, levels, said):
         sample(sigmas=torch.tensor(levels))
 
 
+def test_prompts_of_another_duration_are_refused(run, sample, nano, prompts, grid):
+    lines = "[0-1s] a red ball\n[1-2s] snow"
+    longer = run("SoraPromptTimeline", clip=nano[1], vae=nano[2], latent=grid(seconds=2.0), timeline=lines)[0]
+    each = run("ConditioningSetMask", conditioning=prompts[0], mask=torch.ones(10, 47, 65), strength=1.0,
+               set_cond_area="default")[0]  # fmt: skip
+    for pictures, positive in ((7, longer), (10, each)):
+        with pytest.raises(ValueError, match=rf"holds {pictures} pictures, and the latent has 4 latent frames"):
+            sample(positive=positive)
+
+
 @pytest.mark.parametrize("block", ["SoraSampler", "SoraFlowEdit"])
 def test_noise_mask_of_another_duration_is_refused(run, nano, prompts, grid, block):
     placed = {**grid(), "noise_mask": torch.ones(1, 1, 4, 6, 10)}

@@ -45,7 +45,8 @@ def areas_in(area: Any, window: Window, latent_frames: int) -> list[Any]:
     if area is None or len(area) != 7 or area[0] != "percentage":
         return [area]
     count, first = max(1, round(area[1] * latent_frames)), round(area[4] * latent_frames)
-    cells, found = window.prompt_cells, []
+    cells = window.prompt_cells
+    found: list[Any] = []
     for inside, run in groupby(range(len(cells)), lambda i: first <= cells[i] < first + count):
         places = list(run)
         if inside:

@@ -19,7 +19,7 @@ from sora_core.shapes import VideoShape
 from sora_core.vae.chunks import whole_cells
 
 from .comfy_model.vae import SoraVAE
-from .native import PATCH, Latent, compression, fitting_size, samples_of, size_of, with_size
+from .native import PATCH, Latent, compression, fitting_size, noise_mask_of, samples_of, size_of, with_size
 
 OWN_RATE = "0 takes the rate that a VIDEO or a Sora latent knows, 8 for images; a VIDEO of another rate is converted."
 MOVIES_RATE = "0 takes the rate of a VIDEO, or 8 for images; VIDEOs of other rates are converted."
@@ -115,7 +115,7 @@ def shape_of(latent: Latent, geometry: Geometry, fps: float) -> VideoShape:
 def known_of(latent: Latent) -> Known:
     """What a LATENT gives already: its samples and its noise mask as `b 1 t h w`."""
     samples = samples_of(latent).float()
-    mask = latent.get("noise_mask")
+    mask = noise_mask_of(latent)
     if mask is None:
         mask = torch.ones(1, 1, *samples.shape[2:], device=samples.device)
     mask = comfy.utils.reshape_mask(mask.float(), (samples.shape[0], 1, *samples.shape[2:]))

@@ -88,6 +88,21 @@ def samples_of(latent: Latent) -> Tensor:
     return samples
 
 
+def noise_mask_of(latent: Latent) -> Tensor | None:
+    """What a LATENT lets change, in whatever shape ComfyUI takes. Raises ValueError for the mask of another duration.
+
+    Stock blocks that cut or join latents in time leave the mask as it was.
+    """
+    mask, samples = latent.get("noise_mask"), latent["samples"]
+    if mask is not None and mask.ndim == samples.ndim == 5 and mask.shape[2] not in (1, samples.shape[2]):
+        raise ValueError(
+            f"the noise mask says which of {mask.shape[2]} latent frames are given, but the latent has"
+            f" {samples.shape[2]}: another block has cut or joined it since. Do that before frames are placed, or give"
+            " the latent a new mask with Set Latent Noise Mask"
+        )
+    return mask
+
+
 def index_of(video: Any) -> Latent:
     """Which videos of a batch a LATENT holds, by which each keeps its noise."""
     return {"batch_index": video["batch_index"]} if isinstance(video, dict) and "batch_index" in video else {}

@@ -10,7 +10,7 @@ import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
-from comfy.model_sampling import ModelSamplingDiscreteFlow, ModelSamplingFlux
+from comfy.model_sampling import CONST, ModelSamplingDiscreteFlow, ModelSamplingFlux
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -20,7 +20,7 @@ from sora_core.diffusion.schedules import schedule
 from .compat import fitting_latent, to_intermediate
 from .editing_wrap import with_noise_left
 from .guider import IntervalGuider, guided_levels, with_rescaled_guidance
-from .native import Latent, count_tokens, samples_of, size_of
+from .native import Latent, count_tokens, noise_mask_of, samples_of, size_of
 from .sampling_inputs import guidance_input, sampler_input, seed_input, sigmas_input, steps_input
 from .schema import advanced, schema
 
@@ -49,8 +49,37 @@ def noise_levels(model: Any, samples: Tensor, steps: int, start: float = 1.0, sh
     return schedule(steps, count_tokens(model, samples), start=start, shift_factor=shift or None, lowest=lowest)
 
 
+def check_levels(model: Any, sigmas: Tensor) -> None:
+    """Raise ValueError for noise levels that no sampler can walk along to a latent."""
+    told = [round(float(sigma), 4) for sigma in sigmas.flatten()]
+    if sigmas.ndim != 1 or not torch.isfinite(sigmas).all() or bool((sigmas < 0).any()):
+        raise ValueError(f"the noise levels are {told}; they must be one row of finite numbers, none below 0")
+    # The straight path is handed on divided by the share of the video in it, which is 0 there.
+    if isinstance(model.get_model_object("model_sampling"), CONST) and bool((sigmas[-1:] >= 1).any()):
+        raise ValueError(
+            f"the noise levels are {told}; they end at pure noise, with nothing of a video to hand on: let them end"
+            " below 1, and split levels at step 1 or later"
+        )
+
+
+def check_mask(mask: Any, samples: Tensor) -> None:
+    """Raise ValueError when a prompt's mask, `t h w` or `1 t h w`, is for another number of latent frames."""
+    if isinstance(mask, Tensor) and samples.ndim == 5 and mask.ndim in (3, 4):
+        pictures, frames = mask.shape[-3], samples.shape[2]
+        if pictures not in (1, frames):
+            raise ValueError(
+                f"the mask of a prompt holds {pictures} pictures, and the latent has {frames} latent frames: give one"
+                " picture, or one for each latent frame; Sora Prompt Timeline takes the very latent that is sampled"
+            )
+
+
 def at_frame_rate(latent: Latent, *prompts: Any) -> tuple[Any, ...]:
-    """Encoded prompts that know the frame rate of the video: their own, or that of the latent if it knows one."""
+    """Encoded prompts that know the frame rate of the video: their own, or that of the latent if it knows one.
+
+    Raises ValueError for prompts of a video of another duration.
+    """
+    for _, about in (part for prompt in prompts for part in prompt):
+        check_mask(about.get("mask"), latent["samples"])
     size = size_of(latent)
     if size is None:
         return prompts
@@ -192,6 +221,7 @@ class SoraSampler(io.ComfyNode):
         samples = fitting_latent(model, samples_of(latent))
         if sigmas is None:
             sigmas = noise_levels(model, samples, steps)
+        check_levels(model, sigmas)
         positive, negative = at_frame_rate(latent, positive, negative)
         if guidance_rescale:
             model = with_rescaled_guidance(model, guidance_rescale)
@@ -211,7 +241,7 @@ class SoraSampler(io.ComfyNode):
             samples,
             comfy.samplers.sampler_object(sampler),
             sigmas,
-            denoise_mask=latent.get("noise_mask"),
+            denoise_mask=noise_mask_of(latent),
             callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import comfy.sample
@@ -18,6 +19,7 @@ from .comfy_model.transformer import PART
 from .editing_fit import image_inputs
 from .editing_wrap import CELLS
 from .guider import IntervalGuider, guided_levels
+from .sample import check_levels
 
 
 def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
@@ -26,12 +28,31 @@ def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
     for states, options in conditioning:
         mask = options.get("mask")
         changed = {name: in_window(value, window, latent_frames) for name, value in options.items()}
-        if isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[1] == latent_frames:
-            changed["mask"] = mask[:, window.prompt_cells]
+        if isinstance(mask, Tensor) and mask.ndim in (3, 4) and mask.shape[-3] == latent_frames:
+            changed["mask"] = mask[..., window.prompt_cells, :, :]
             if not changed["mask"].any():
                 continue
-        kept.append([states, changed])
+        for area in areas_in(options.get("area"), window, latent_frames):
+            kept.append([states, changed if area is None else {**changed, "area": area}])
     return kept
+
+
+def areas_in(area: Any, window: Window, latent_frames: int) -> list[Any]:
+    """Where in a window an area of the whole video lies: nowhere, once, or twice where a loop closes.
+
+    Areas with a duration are ("percentage", t, h, w, z, y, x); all others hold for every window.
+    """
+    if area is None or len(area) != 7 or area[0] != "percentage":
+        return [area]
+    count, first = max(1, round(area[1] * latent_frames)), round(area[4] * latent_frames)
+    cells = window.prompt_cells
+    found: list[Any] = []
+    for inside, run in groupby(range(len(cells)), lambda i: first <= cells[i] < first + count):
+        places = list(run)
+        if inside:
+            share, start = len(places) / len(cells), places[0] / len(cells)
+            found.append(("percentage", share, *area[2:4], start, *area[5:]))
+    return found
 
 
 def in_window(value: Any, window: Window, latent_frames: int) -> Any:
@@ -60,7 +81,16 @@ def window_sampler(
     model: Any, positive: Any, negative: Any, sigmas: Tensor, count: int, *, seed: int, guidance: float, sampler: str,
     latent_frames: int, start: Any, index: Any, first: int = 0,
 ) -> SampleWindow:  # fmt: skip
-    """Samples one of `count` windows, numbered from `first` on, with ComfyUI's own sampling and progress over all."""
+    """Samples one of `count` windows, numbered from `first` on, with ComfyUI's own sampling and progress over all.
+
+    Raises ValueError for noise levels that do not end in a clean window, which others go on from.
+    """
+    check_levels(model, sigmas)
+    if sigmas[-1:].any():
+        raise ValueError(
+            f"the noise levels end at {sigmas[-1]:g}; what follows goes on from the clean end of what is made, so they"
+            " must end at 0: connect them before they are split"
+        )
     steps = len(sigmas) - 1
     progress = comfy.utils.ProgressBar(count * steps)
     previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)

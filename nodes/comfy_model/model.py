@@ -32,6 +32,10 @@ class Levels(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_samplin
         """The level at a time from `lowest * multiplier` to `multiplier`."""
         return self._between((timestep / self.multiplier - self.lowest).clamp(min=0) / (1 - self.lowest))
 
+    def percent_to_sigma(self, percent: float) -> float:
+        """The level that so much of the sampling comes down to; blocks limit prompts and patches to such parts."""
+        return 0.0 if percent >= 1 else float(self._between(torch.tensor(1 - max(percent, 0.0))))
+
     def _between(self, share: Tensor) -> Tensor:
         # The line is drawn before the shift, as `schedule` does.
         last = self.lowest / (self.shift - (self.shift - 1) * self.lowest)

@@ -8,6 +8,7 @@ from typing import Any
 import comfy.model_management
 import comfy.ops
 import torch
+from comfy.sd1_clip import escape_important, token_weights, unescape_important
 from torch import Tensor, nn
 
 from sora_core.config import TextConfig
@@ -21,6 +22,16 @@ Tokens = dict[str, list[list[tuple[Any, ...]]]]
 """ComfyUI's tokens: encoder name -> prompts -> (ids, weight); ids are the features of one word."""
 
 
+def without_weights(text: str) -> str:
+    """A prompt without ComfyUI's weights, as in (red:1.2), whose numbers would be read as words."""
+    parts = [(unescape_important(part), weight) for part, weight in token_weights(escape_important(text), 1.0)]
+    weighted = [f"{part.strip()} ({weight:g})" for part, weight in parts if weight != 1]
+    if not weighted:
+        return text
+    logging.info(f"Sora reads all words of a prompt alike, without these weights: {', '.join(weighted[:MOST_NAMED])}")
+    return "".join(part for part, _ in parts)
+
+
 class SoraTokenizer:
     """Turns a prompt into ComfyUI's tokens."""
 
@@ -30,6 +41,7 @@ class SoraTokenizer:
     def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **options: Any) -> Tokens:
         from sora_core.text.known_words import unknown_note  # reads all captions' words, which the start does not need
 
+        text = without_weights(text)
         lost = self.tokenizer.overflow(text)
         if lost:
             more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""

@@ -59,6 +59,8 @@ class ComfyDiT(DiT):
         )
         self.dtype = dtype
         self.patch_size = sora.dit.patch
+        self.in_channels = sora.dit.channels
+        """Which channels guidance acts on, for RenormCFG."""
 
     def forward(  # type: ignore[override]
         self, x: Tensor, timestep: Tensor, context: Tensor, transformer_options: dict[str, Any], **conds: Any

@@ -165,6 +165,41 @@ def test_timeline_changes_later_windows_only(run, nano, long, grid, whole):
     assert (found - whole)[:, :, -1].abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("how", ["area", "mask"])
+def test_a_place_in_time_is_that_of_the_whole_video(run, prompts, long, whole, how):
+    if how == "area":
+        area = {"width": 1.0, "height": 1.0, "temporal": 2 / 9, "x": 0.0, "y": 0.0, "z": 7 / 9, "strength": 1.0}
+        late = run("ConditioningSetAreaPercentageVideo", conditioning=prompts[1], **area)[0]
+    else:
+        mask = (torch.arange(9) >= 7).float()[:, None, None].expand(9, 16, 16)
+        late = run("ConditioningSetMask", conditioning=prompts[1], mask=mask, strength=1.0, set_cond_area="default")[0]
+    found = long(positive=[*prompts[0], *late], overlap=1.0)["samples"]
+    torch.testing.assert_close(found[:, :, :7], whole[:, :, :7], atol=1e-4, rtol=0)
+    assert (found - whole)[:, :, 7:].abs().max() > 1e-3
+
+
+def test_a_place_in_time_is_in_a_window_twice_where_a_loop_closes(pack):
+    from sora_core.editing.long import plan
+
+    areas_in = sys.modules[f"{pack.__name__}.nodes.windows"].areas_in
+    last = plan(9, 5, 1, loop=True)[-1]
+    assert last.cells[-1] == 0
+    area = ("percentage", 1 - 1 / 9, 0.5, 1.0, 0.0, 0.25, 0.0)  # all but the last latent frame
+    before = last.cells.index(8)
+    size = len(last.cells)
+    assert areas_in(area, last, 9) == [
+        ("percentage", before / size, 0.5, 1.0, 0.0, 0.25, 0.0),
+        ("percentage", 1 / size, 0.5, 1.0, (size - 1) / size, 0.25, 0.0),
+    ]
+    still = ("percentage", 0.5, 1.0, 0.25, 0.0)
+    assert areas_in(still, last, 9) == [still]
+
+
+def test_levels_that_leave_noise_in_every_window_are_refused(long):
+    with pytest.raises(ValueError, match=r"end at 0\.8; .* must end at 0"):
+        long(sigmas=torch.tensor([1.0, 0.8]))
+
+
 def test_history_and_fusion_change_only_what_they_may(long, whole):
     for changes, first in (({"history": 0.2}, 5), ({"fusion": 0.5}, 4)):
         found = long(overlap=1.0, **changes)["samples"]

@@ -86,9 +86,10 @@ def test_attention_override_is_asked(call_model, nano, noisy, clean):
     assert calls[0] == (1, 2, 45 + 8, 64)
 
 
-@pytest.mark.parametrize("block", ["EasyCache", "RescaleCFG", "ModelSamplingSD3"])
+@pytest.mark.parametrize("block", ["EasyCache", "RescaleCFG", "RenormCFG", "ModelSamplingSD3"])
 def test_stock_model_patches_run(run, sample, nano, block):
     names = {"EasyCache": {"reuse_threshold": 0.2}, "RescaleCFG": {"multiplier": 0.7}, "ModelSamplingSD3": {"shift": 3}}
+    names["RenormCFG"] = {"cfg_trunc": 100.0, "renorm_cfg": 1.0}
     model = run(block, model=nano[0], **names[block])[0]
     assert torch.isfinite(sample(model=model)).all()
 
@@ -117,6 +118,16 @@ def test_stock_prompt_block_equals_ours_and_the_library(run, nano, core):
     assert torch.equal(ours[0][0], stock[0][0])
     assert torch.equal(ours[0][1]["attention_mask"], mask)
     torch.testing.assert_close(stock[0][0], states, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "text", ["a (red:1.5) ball", "((a red)) ball:", "(a (red:0.5):1.2) ball", r"a \(red\) (ball:1.1)"]
+)
+def test_weights_are_not_read_as_words(run, nano, caplog, text):
+    with caplog.at_level("INFO"):
+        found = run("CLIPTextEncode", clip=nano[1], text=text)[0]
+    assert torch.equal(found[0][0], run("CLIPTextEncode", clip=nano[1], text="a red ball")[0][0][0])
+    assert "Sora reads all words of a prompt alike, without these weights: " in caplog.text
 
 
 def test_words_that_do_not_fit_are_named(run, nano, caplog):

@@ -171,10 +171,64 @@ def test_stock_schedulers_end_there_too(run, comfy):
     torch.testing.assert_close(simple, schedule(1000, 320, lowest=0.5), atol=1e-5, rtol=0)
 
 
+def test_a_prompt_of_the_last_part_of_sampling_is_asked_there(run, grid):
+    """Prompt ranges are parts of the sampling that is walked, which for Sora Mini ends at half of the noise."""
+    (mini, clip, _) = run("SoraLoadModel", checkpoint="sora-mini (bundled)")
+    first, last, negative = (run("CLIPTextEncode", clip=clip, text=words)[0] for words in ("ball", "cube", ""))
+    parts = [run("ConditioningSetTimestepRange", conditioning=first, start=0.0, end=0.9)[0]]
+    parts.append(run("ConditioningSetTimestepRange", conditioning=last, start=0.9, end=1.0)[0])
+    positive, seen = run("ConditioningCombine", conditioning_1=parts[0], conditioning_2=parts[1])[0], []
+
+    def watch(executor, x, timestep, context, *args, **kwargs):
+        seen.append([text for text in ("first", "last") if any(torch.equal(row, states[text]) for row in context)])
+        return executor(x, timestep, context, *args, **kwargs)
+
+    states = {"first": first[0][0][0], "last": last[0][0][0]}
+    mini.add_wrapper_with_key("diffusion_model", "test", watch)
+    run("SoraSampler", model=mini, positive=positive, negative=negative, latent=grid(), steps=3, guidance=1.0)
+    assert seen == [["first"], ["first"], ["last"]]
+
+
 def test_schedule_refuses_models_of_another_noise(run, nano, grid):
     model = run("ModelSamplingContinuousEDM", model=nano[0], sampling="edm", sigma_max=80.0, sigma_min=0.002)[0]
     with pytest.raises(ValueError, match=r"begin at 80; .* BasicScheduler"):
         run("SoraSchedule", model=model, latent=grid())
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ([1.0], r"\[1.0\]; they end at pure noise"),
+        ([0.1, 1.0], r"\[0.1, 1.0\]; they end at pure noise"),
+        ([1.0, float("nan"), 0.0], r"nan.* finite numbers"),
+        ([1.0, -0.1], r"none below 0"),
+        ([[1.0, 0.0]], r"one row"),
+    ],
+)
+def test_levels_that_lead_to_no_latent_are_refused(sample, levels, said):
+    with pytest.raises(ValueError, match=said):
+        sample(sigmas=torch.tensor(levels))
+
+
+def test_prompts_of_another_duration_are_refused(run, sample, nano, prompts, grid):
+    lines = "[0-1s] a red ball\n[1-2s] snow"
+    longer = run("SoraPromptTimeline", clip=nano[1], vae=nano[2], latent=grid(seconds=2.0), timeline=lines)[0]
+    each = run("ConditioningSetMask", conditioning=prompts[0], mask=torch.ones(10, 47, 65), strength=1.0,
+               set_cond_area="default")[0]  # fmt: skip
+    for pictures, positive in ((7, longer), (10, each)):
+        with pytest.raises(ValueError, match=rf"holds {pictures} pictures, and the latent has 4 latent frames"):
+            sample(positive=positive)
+
+
+@pytest.mark.parametrize("block", ["SoraSampler", "SoraFlowEdit"])
+def test_noise_mask_of_another_duration_is_refused(run, nano, prompts, grid, block):
+    placed = {**grid(), "noise_mask": torch.ones(1, 1, 4, 6, 10)}
+    cut = run("LatentCut", samples=placed, dim="t", index=1, amount=2)[0]
+    given = {"model": nano[0], "positive": prompts[0], "negative": prompts[1], "steps": 2}
+    if block == "SoraFlowEdit":
+        given["source"] = prompts[1]
+    with pytest.raises(ValueError, match=r"which of 4 latent frames are given, but the latent has 2"):
+        run(block, latent=cut, **given)
 
 
 def test_odd_latents_are_padded_inside_and_cropped(sample):

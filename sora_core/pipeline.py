@@ -181,8 +181,8 @@ class Sora:
         """
         if latent.shape[0] != 1:
             raise ValueError(f"the latent holds {latent.shape[0]} videos; decode them one by one: latent[i : i + 1]")
-        cells, (frames, height, width) = self.config.vae.compression, latent.shape[2:]
-        held = (cells.num_frames(frames), height * cells.space, width * cells.space)
+        cells, (t, h, w) = self.config.vae.compression, latent.shape[2:]
+        held = (cells.num_frames(t), h * cells.space, w * cells.space)
         if any(have < want for have, want in zip(held, (shape.num_frames, shape.height, shape.width), strict=True)):
             raise ValueError(
                 f"the latent holds {held[0]} frames of {held[2]}x{held[1]}; {shape.num_frames} of"

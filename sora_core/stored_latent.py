@@ -13,7 +13,11 @@ from torch import Tensor
 
 NAME = "latent_tensor"
 """The tensor's name in the file, the same as in the .latent files of ComfyUI."""
-_KINDS: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+_KINDS: dict[str, tuple[np.dtype[Any], torch.dtype]] = {
+    "F32": (np.dtype("<f4"), torch.float32), "F16": (np.dtype("<f2"), torch.float16),
+    "BF16": (np.dtype("<i2"), torch.bfloat16),
+}  # fmt: skip
+"""How numbers are read from the file, and what they are."""
 
 
 class StoredLatent:
@@ -29,7 +33,8 @@ class StoredLatent:
             with self.path.open("rb") as file:
                 length = int.from_bytes(file.read(8), "little")
                 about = json.loads(file.read(length))[NAME]
-            self.kind, self.shape = _KINDS[about["dtype"]], torch.Size(about["shape"])
+            self.kind, self.dtype = _KINDS[about["dtype"]]
+            self.shape = torch.Size(about["shape"])
             self.offset = 8 + length + about["data_offsets"][0]
             whole = self.path.stat().st_size >= 8 + length + about["data_offsets"][1]
         except (KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
@@ -58,4 +63,4 @@ class StoredLatent:
             for row in range(b * c):
                 file.seek(self.offset + (row * t + first) * h * w * self.kind.itemsize)
                 part[row] = np.fromfile(file, self.kind, part[row].size).reshape(part[row].shape)
-        return torch.from_numpy(part.reshape(b, c, -1, h, w)).to(self.like)
+        return torch.from_numpy(part.reshape(b, c, -1, h, w)).view(self.dtype).to(self.like)

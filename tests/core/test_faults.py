@@ -160,6 +160,13 @@ def test_kill_9_in_the_middle_of_sampling_goes_on_with_the_same_result(command, 
     assert (tmp_path / "clip.mp4").read_bytes() == again.read_bytes()
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_a_stored_latent_may_be_of_half_precision(tmp_path, kind):
+    latent = torch.randn(1, 3, 4, 2, 2).to(kind)
+    save_tensors({NAME: latent}, tmp_path / "a.safetensors", {})
+    assert torch.equal(StoredLatent(tmp_path / "a.safetensors")[:, :, 1:3], latent[:, :, 1:3].float())
+
+
 def test_a_stored_latent_reads_parts_along_time_and_refuses_what_is_damaged(tmp_path):
     latent, path = torch.randn(2, 3, 7, 4, 5), tmp_path / "a.safetensors"
     save_tensors({NAME: latent}, path, {})

@@ -3,6 +3,7 @@
 examples:
   sora export --vae runs/vae --text runs/text --dit runs/dit --out sora-mini.safetensors
   sora export --base sora-mini.safetensors --dit runs/mine --out mine.safetensors
+  sora export --base mine.safetensors --average sora-mini.safetensors --out both.safetensors
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of the trained weights, the rest being those of --base; between both is often best (default: 1)",
     )  # fmt: skip
     parser.add_argument(
+        "--average", type=Path, nargs="+", metavar="FILE",
+        help="model files from along the same training: the transformer becomes the mean of its own and of theirs,"
+        " which is often better than any",
+    )  # fmt: skip
+    parser.add_argument(
         "--preset", metavar="NAME", help="the family member trained (default: that of --base, or mini)"
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors file to write")
@@ -34,13 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> None:
     """Write the file and print its path. Raises ValueError when there is nothing to export, or nowhere to."""
     runs = {part: getattr(arguments, part) for part in ("vae", "text", "dit")}
-    if not any(runs.values()):
-        raise ValueError("no training was given to export; give the folder of a run with --vae, --text or --dit")
+    if not any(runs.values()) and not (arguments.base and arguments.average):
+        raise ValueError(
+            "no training was given to export; give the folder of a run with --vae, --text or --dit, or model files with"
+            " --base and --average"
+        )
     writable(arguments.out)
 
     from ..training.export import export
     from ..training.state import STATE
 
     states = {part: run / STATE for part, run in runs.items() if run is not None}
-    export(states, arguments.preset, arguments.out, arguments.base, arguments.blend)
+    export(states, arguments.preset, arguments.out, arguments.base, arguments.blend, arguments.average or ())
     print(arguments.out)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -82,14 +83,16 @@ def _trained(part: str, config: SoraConfig, run: Path | None, base: Path | None)
 
 
 def export(
-    states: Mapping[str, Path], preset_name: str | None, out: Path, base: Path | None = None, blend: float = 1.0
-) -> None:
+    states: Mapping[str, Path], preset_name: str | None, out: Path, base: Path | None = None, blend: float = 1.0,
+    average: Sequence[Path] = (),
+) -> None:  # fmt: skip
     """Write a model file in half precision from the training states of its parts: vae, text and dit.
 
     `base` is the model file that the trainings started from; parts without a state are its own, and so is
     the configuration unless a preset is named. With a `blend` below 1
     the weights are that share of the trained ones and for the rest those of `base`, which often beats both (Wortsman
-    et al., "Robust fine-tuning of zero-shot models", 2022). The header says how long each part was trained.
+    et al., "Robust fine-tuning of zero-shot models", 2022). The transformer is the mean of itself and of those of the
+    model files `average` (Kaddour, "Stop wasting my time!", 2022). The header says how long each part was trained.
     Raises FileNotFoundError, or ValueError naming the first tensor that does not fit the preset or the parts missing,
     or for a blend without a base or outside 0 to 1.
     """
@@ -122,4 +125,16 @@ def export(
             about["tokens"] = f"{int(earlier.get('tokens', '0').replace(',', '')) + tokens:,}"
     for part in missing:
         check_weights(str(base), "", expected[part].state_dict(), parts[part])
+    if average:
+        parts["dit"] = _mean(parts["dit"], average)
+        about["dit"] = f"{about.get('dit', 'trained')}, averaged with {', '.join(path.stem for path in average)}"
     save_checkpoint(out, config, parts, about=about)
+
+
+def _mean(weights: dict[str, Tensor], files: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of a transformer and of those of other model files."""
+    models = [weights]
+    for path in files:
+        models.append(read_checkpoint(path).parts["dit"])
+        check_weights(str(path), "", weights, models[-1])
+    return {name: torch.stack([model[name].float() for model in models]).mean(0) for name in weights}

@@ -68,6 +68,20 @@ def test_parts_without_a_run_are_those_of_the_file_it_started_from(runs, nano, t
         export({}, "mini", tmp_path / "third.safetensors", base=first)
 
 
+def test_a_transformer_may_be_the_mean_of_several_files(runs, nano, tmp_path):
+    first, second, mean = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "mean"))
+    export(states(runs), "nano", first)
+    checkpoint = read_checkpoint(first)
+    tripled = {name: 3 * value for name, value in checkpoint.parts["dit"].items()}
+    save_checkpoint(second, nano.config, {**checkpoint.parts, "dit": tripled}, about={})
+    assert main(["export", "--base", str(first), "--average", str(second), "--out", str(mean)]) == 0
+    found = read_checkpoint(mean)
+    assert json.loads(found.metadata["about"])["dit"] == "12 steps, averaged with second"
+    for name, value in checkpoint.parts["dit"].items():
+        torch.testing.assert_close(found.parts["dit"][name], 2 * value)
+    assert all(torch.equal(found.parts["vae"][name], value) for name, value in checkpoint.parts["vae"].items())
+
+
 def test_the_training_of_a_file_counts_for_what_began_with_its_weights_alone(runs, nano, tmp_path):
     first, second, fresh = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "state"))
     export(states(runs), "nano", first)

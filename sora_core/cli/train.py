@@ -180,7 +180,7 @@ def remark(run: Path, before: dict[str, Any], settings: dict[str, Any]) -> None:
             begun = "fresh weights" if was is None else f"--init {was}"
             raise ValueError(f"{run} began with {begun}; go on with that or begin another run")
         else:
-            say(f"--init {now} is not begun with: {run} goes on from its own weights, which began with {was}")
+            say(f"--init {now} does nothing now: {run} goes on from its own weights, which began with {was}")
 
 
 def finish_reader(task: Task, ema: dict[str, Tensor], path: Path, steps: int) -> None:

@@ -56,7 +56,7 @@ def test_another_model_to_start_from_is_told_or_refused(again):
     assert again("--init", "a.safetensors") == (0, "")
     code, said = again("--init", "b.safetensors")
     assert code == 0
-    assert "b.safetensors is not begun with: " in said
+    assert "b.safetensors does nothing now: " in said
     for _ in range(2):  # a refusal is not forgotten
         code, said = again()
         assert code == 2

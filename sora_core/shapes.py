@@ -76,8 +76,11 @@ class VideoShape:
 
     def __post_init__(self) -> None:
         for name in ("num_frames", "height", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+            count = getattr(self, name)
+            if count < 1:
+                raise ValueError(f"{name} is {count}; it must be at least 1")
+            if not float(count).is_integer():
+                raise ValueError(f"{name} is {count}; it must be a whole number")
         if not (math.isfinite(self.fps) and self.fps > 0):
             raise ValueError(f"fps is {self.fps}; it must be a positive number, for instance 8")
 

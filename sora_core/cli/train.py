@@ -10,8 +10,8 @@ examples:
   sora train text --init my-model.safetensors --out runs/words --steps 600        (more words for its text encoder)
   sora train judge --data data/sandbox --out runs/judge --steps 7000    (what `sora evaluate` scores with)
   sora train captioner --data data/sandbox --out runs/captioner --steps 1800      (what `sora caption` describes with)
-  sora train critic --data data/sandbox --out runs/critic --steps 1000            (reads latents; for the next line)
-  sora train dit  --data data/sandbox --init my-model.safetensors --critic runs/critic/critic.safetensors \
+  sora train critic --data data/sandbox --out runs/critic --steps 1500            (reads latents; for the next line)
+  sora train dit  --data data/sandbox --init my-model.safetensors --critic runs/critic/critic.safetensors --drafts 0.15 \
       --out runs/dit --steps 100000                                (small things count as much as can be told of them)
   torchrun --standalone --nproc-per-node 2 -m sora_core train dit --data data/sandbox --out runs/dit --steps 100000 \
       --slots 2                                                         (the same run as one process with --slots 2;
@@ -45,7 +45,7 @@ PICTURES = 0.3
 KNOWN = {
     "data": ("vae", "dit", "judge", "captioner", "critic"), "vae": ("dit", "judge", "critic"), "text": ("dit",),
     "share": ("dit",), "pictures": ("dit",), "regenerate": ("vae",), "compile": ("vae", "dit"), "shard": ("dit",),
-    "critic": ("dit",),
+    "critic": ("dit",), "drafts": ("dit",),
 }  # fmt: skip
 """The parts that an option is for; those that are not here are for all."""
 
@@ -79,6 +79,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--critic", type=Path, metavar="FILE",
         help="for dit: predictions shall look to this critic as the clips do, too: small things are learnt sooner",
+    )  # fmt: skip
+    parser.add_argument(
+        "--drafts", type=float, metavar="SHARE",
+        help="for dit with --critic: clips that it also draws from noise, as a share of a batch, to learn what the"
+        " critic misses in them; a sixth doubles the time of a step (default: 0)",
     )  # fmt: skip
     parser.add_argument(
         "--preset", metavar="NAME", help="nano, mini, S, B, L, XL, XXL (default: that of --init, or mini)"
@@ -116,6 +121,11 @@ def execute(arguments: argparse.Namespace) -> None:
     lr = RATES[arguments.part] if arguments.lr is None else arguments.lr
     if arguments.pictures is not None and not 0 <= arguments.pictures <= 1:
         raise ValueError(f"--pictures is {arguments.pictures}; it must be a share from 0 to 1, for instance 0.3")
+    drafts = arguments.drafts or 0.0
+    if not 0 <= drafts <= 1:
+        raise ValueError(f"--drafts is {drafts}; it must be a share from 0 to 1, for instance 0.15")
+    if drafts and arguments.critic is None:
+        raise ValueError("--drafts needs a --critic to read them; train one with: sora train critic")
     if not 0 < lr <= 1:
         raise ValueError(f"--lr is {lr}; it must be above 0 and at most 1, for instance 0.001")
 
@@ -158,7 +168,7 @@ def settings_of(arguments: argparse.Namespace, lr: float) -> dict[str, Any]:
     files = {name: getattr(arguments, name) for name in ("init", "regenerate", "critic")}
     return {
         "lr": lr, "seed": arguments.seed, "slots": arguments.slots, "share": world_shares(arguments.share or []),
-        "pictures": PICTURES if arguments.pictures is None else arguments.pictures,
+        "pictures": PICTURES if arguments.pictures is None else arguments.pictures, "drafts": arguments.drafts or 0.0,
         **{name: None if path is None else str(path.resolve()) for name, path in files.items()},
     }  # fmt: skip
 
@@ -342,7 +352,12 @@ def latent_task(
 
     # What cannot be is refused before the clips are encoded.
     shares = world_shares(arguments.share or [])
-    check_shares({shard.world for shard in store.shards}, shares)
+    worlds = {shard.world for shard in store.shards}
+    check_shares(worlds, shares)
+    if "sandbox" not in worlds and (arguments.part == "critic" or arguments.drafts):
+        raise ValueError(
+            f"{arguments.data} holds no sandbox clips, all that a critic reads; make some with: sora worlds"
+        )
     with parallel.process_0_first():
         pin_captions(store, arguments.out)
     critic = None if arguments.critic is None else load_critic(arguments.critic, model.vae.channels)
@@ -368,7 +383,7 @@ def latent_task(
         model, shards, text, vae, seed=arguments.seed,
         pictures=PICTURES if arguments.pictures is None else arguments.pictures,
         shares=shares, compile=arguments.compile, device=device,
-        shard=arguments.shard, critic=critic,
+        shard=arguments.shard, critic=critic, drafts=arguments.drafts or 0.0,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from .samplers import Denoiser
@@ -36,7 +37,11 @@ def guide(
 
 
 def rescaled(result: Tensor, positive: Tensor, share: float) -> Tensor:
-    """`result` with `share` of the way back to the standard deviation of `positive`, sample by sample."""
+    """`result` with `share` of the way back to the standard deviation of `positive`, sample by sample.
+
+    A sample that is the same everywhere has none and stays as it is.
+    """
     dims = tuple(range(1, result.ndim))
-    factor = positive.std(dims, keepdim=True) / result.std(dims, keepdim=True)
+    wanted, spread = positive.std(dims, keepdim=True), result.std(dims, keepdim=True)
+    factor = torch.where(spread > 0, wanted / spread, 1)
     return result * (share * factor + 1 - share)

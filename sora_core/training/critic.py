@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.latents import LatentShard
-from ..data.worlds.attributes import ATTRIBUTES
+from ..data.worlds.attributes import SHEET
 from ..data.worlds.catalogue import shown
 from ..diffusion.process import add_noise
 from ..evaluation.judge import MOVING, coordinates, shift_in_time
@@ -26,8 +26,8 @@ from .precision import mixed
 
 HIGHEST = 0.4
 """Noise level up to which clips are read: what is there for the eyes of a critic alone does not survive it."""
-STILLS = 0.75
-"""Share of batches of single frames, where shapes are learnt; there are many more of them than clips."""
+STILLS = 0.35
+"""Share of batches of single frames, where shapes are learnt; motions are learnt from the others, and slowly."""
 HEADER = "critic"
 
 
@@ -54,8 +54,8 @@ class Critic(nn.Module):
         # A latent with its changes from the frame before and from the first, its place, its noise, and what is a still.
         self.entry = nn.Conv2d(3 * channels + 4, width, 3, padding=1)
         self.blocks = nn.ModuleList(CriticBlock(width, r, s) for r, s in ((1, 1), (1, 1), (2, 2), (1, 1), (2, 1)))
-        self.where_embed = nn.Conv2d(width, len(ATTRIBUTES), 1)
-        self.heads = nn.ModuleList(nn.Linear(2 * width, len(values)) for values in ATTRIBUTES.values())
+        self.where_embed = nn.Conv2d(width, len(SHEET), 1)
+        self.heads = nn.ModuleList(nn.Linear(2 * width, len(values)) for values in SHEET.values())
 
     def initialise(self, draws: torch.Generator) -> None:
         """Draw the weights; residual branches start small because nothing normalises the trunk."""
@@ -67,7 +67,7 @@ class Critic(nn.Module):
                 parameter.copy_(noise if parameter.ndim > 1 else torch.zeros_like(parameter))
 
     def forward(self, noisy: Tensor, sigma: Tensor) -> list[Tensor]:
-        """`b c t h w` at noise levels `b` -> logits `b values` in the order of `ATTRIBUTES`."""
+        """`b c t h w` at noise levels `b` -> logits `b values` in the order of `SHEET`."""
         return self.read(noisy, sigma)[0]
 
     def read(self, noisy: Tensor, sigma: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -138,7 +138,7 @@ class CriticTask:
             logits = self.module(noisy, sigma)
         losses = [
             F.cross_entropy(logits[i].float(), labels[:, i])
-            for i, name in enumerate(ATTRIBUTES)
+            for i, name in enumerate(SHEET)
             if noisy.shape[2] > 1 or name not in MOVING
         ]
         return torch.stack(losses).sum(), {}, len(labels)
@@ -146,11 +146,11 @@ class CriticTask:
     @torch.no_grad()
     def accuracy(self, batches: int = 12) -> dict[str, float]:
         """The share of right answers on held-out clips per attribute, of those that have it where it can be absent."""
-        right: dict[str, list[Tensor]] = {name: [] for name in ATTRIBUTES}
+        right: dict[str, list[Tensor]] = {name: [] for name in SHEET}
         for number in range(batches if self.held_out else 0):
             noisy, sigma, labels = self.batch(-1 - number, self.held_out)
             logits = self.module(noisy, sigma)
-            for i, (name, values) in enumerate(ATTRIBUTES.items()):
+            for i, (name, values) in enumerate(SHEET.items()):
                 if noisy.shape[2] > 1 or name not in MOVING:
                     there = labels[:, i] > 0 if values[0] == "none" else labels[:, i] >= 0
                     right[name].append((logits[i].argmax(-1) == labels[:, i])[there].float())
@@ -182,7 +182,7 @@ def perceived_difference(critic: Critic, real: Tensor, made: Tensor, asked: Tens
         right, seen = critic.read(noisy, sigma)
     told, shown = critic.read(add_noise(made, noise, sigma), sigma)
     difference = torch.zeros(len(real), device=real.device)
-    for i, name in enumerate(ATTRIBUTES):
+    for i, name in enumerate(SHEET):
         if real.shape[2] > 1 or name not in MOVING:
             expected, answer = (logits[i].float().log_softmax(-1) for logits in (right, told))
             divergence = F.kl_div(answer, expected, reduction="none", log_target=True).sum(-1)

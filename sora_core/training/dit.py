@@ -15,18 +15,22 @@ from ..data.mixture import clip_weights, shard_weights
 from ..data.worlds.attributes import Attributes
 from ..data.worlds.captions import LOOSE
 from ..data.worlds.catalogue import WORLDS, mirrors, shown
+from ..diffusion.guidance import guide
 from ..diffusion.process import loss_weight
+from ..diffusion.samplers import Denoiser, dpmpp_2m
+from ..diffusion.schedules import schedule
 from ..dit import DiT
 from ..dit.block import RowContext
 from ..dit.rope import rotations
 from ..patches import patchify, positions, still_tokens, unpatchify
-from ..pipeline import Sora
+from ..pipeline import DEFAULT_GUIDANCE, Sora
 from ..randomness import generator
 from ..shapes import VideoShape
 from ..text.encoder import TextEncoder
 from ..vae import VideoVAE
 from . import parallel
 from .critic import Critic, perceived_difference
+from .drafts import STEPS, draft_weights, missed
 from .noising import draw_levels
 from .pictures import contact_sheet
 from .precision import mixed
@@ -52,6 +56,8 @@ READING_WEIGHT = 0.05
 """How much it counts that the text tokens tell what the captions name."""
 PERCEIVED_WEIGHT = 0.01
 """How much it counts what a critic sees: about as much as the error of clips, where gradients enter the transformer."""
+MISSED_WEIGHT = 0.003
+"""How much it counts what a critic misses in clips that are drawn from noise."""
 UNSEEN, SEEN = 0.85, 0.7
 """Noise levels from which on predictions are means of much that could be there, and below which they should not be.
 
@@ -100,7 +106,8 @@ class DiTTask:
     """Velocity-weighted squared error of the clean prediction, over the patches that are to be generated.
 
     Beside it a reader, which is not exported, sees to it that the text tokens keep every attribute that is named, and
-    a `critic` that predicted clips look to it as the clean ones do, see `perceived_difference`.
+    a `critic` that predicted clips look to it as the clean ones do, see `perceived_difference`. With `drafts`, a share
+    of a batch's tokens, it also reads clips that are drawn from noise, see `missed`.
     """
 
     def __init__(
@@ -118,6 +125,7 @@ class DiTTask:
         device: torch.device | str = "cpu",
         shard: bool = False,
         critic: Critic | None = None,
+        drafts: float = 0.0,
     ):
         self.config, self.shards, self.seed, self.tokens = config, shards, seed, tokens
         self.pictures, self.device = pictures, torch.device(device)
@@ -135,6 +143,9 @@ class DiTTask:
         self.critic = None if critic is None else critic.to(self.device).eval().requires_grad_(False)
         self.weights = shard_weights(shards, shares or {})
         self.clip_weights = [clip_weights(shard) for shard in shards]
+        self.drafts, self.draft_weights = drafts, draft_weights(shards)
+        if drafts and not self.draft_weights.any():
+            raise ValueError("the folder holds no sandbox clips to draw drafts of; make some with: sora worlds")
 
     def draw(self, draws: torch.Generator) -> Sequence:
         """One sample: a picture, the beginning of a clip or a whole clip, mirrored or not, captioned anew."""
@@ -233,7 +244,52 @@ class DiTTask:
             perceived = self.perceived(sequences, clean, predicted, draws)
             figures["perceived"] = float(perceived.detach())
             loss = loss + PERCEIVED_WEIGHT * perceived
+        if self.drafts:
+            drawn = self.missed(step)
+            figures["missed"] = float(drawn.detach())
+            loss = loss + MISSED_WEIGHT * drawn
         return loss, figures, len(sequences)
+
+    def asked(self, draws: torch.Generator) -> list[Sequence]:
+        """As many clips of one size as drafts may take tokens, each with words."""
+        number = int(torch.multinomial(self.draft_weights, 1, generator=draws))
+        shard, sequences = self.shards[number], list[Sequence]()
+        left = self.tokens * self.drafts
+        while left > 0:
+            row = int(torch.multinomial(self.clip_weights[number], 1, generator=draws))
+            mirror = int(torch.randint(2, (), generator=draws))
+            text, labels = self.words(shard, row, mirror, draws)
+            if text:
+                latent = shard.clips[row, mirror].float()
+                sequences.append(self.sequence(latent, text, labels, shard.fps, draws, circular=False))
+                left -= len(sequences[-1].tokens) + self.config.dit.text_tokens
+        return sequences
+
+    def missed(self, step: int) -> Tensor:
+        """`missed` of clips that are drawn from noise for captions of the data: a mean over them."""
+        assert self.critic is not None
+        draws = generator(self.seed, "drafts", step)
+        sequences, config = self.asked(draws), self.config.dit
+        n = len(sequences[0].tokens)
+
+        def told(words: Tensor) -> Denoiser:
+            def predict(x: Tensor, sigma: Tensor) -> Tensor:
+                levels = sigma.repeat_interleave(n)
+                return self.predict(x.flatten(0, 1), levels, sequences, words).unflatten(0, (-1, n))
+
+            return predict
+
+        words = self.text_tokens([s.text for s in sequences])
+        nothing = self.text_tokens([""]).expand_as(words)
+        # Without the gradient of what guidance leads away from, every step would multiply that of the next.
+        model = guide(told(words), told(nothing), DEFAULT_GUIDANCE, interval=(config.guided_above, 1.0))
+        noise = torch.randn((len(sequences), *sequences[0].tokens.shape), generator=draws).to(self.device)
+        tokens = dpmpp_2m(model, noise, schedule(STEPS, n, lowest=config.lowest_sigma).to(self.device))
+        cells, patch = sequences[0].cells, config.patch
+        made = unpatchify(tokens, (cells[0] // patch[0], cells[1] // patch[1], cells[2] // patch[2]), patch)
+        with mixed(self.device):
+            labels = torch.tensor([s.labels for s in sequences], device=self.device)
+            return missed(self.critic, made, labels, draws).mean()
 
     def perceived(self, sequences: list[Sequence], clean: Tensor, predicted: Tensor, draws: torch.Generator) -> Tensor:
         """`perceived_difference` of the samples of a row that a critic can read, a mean over them."""

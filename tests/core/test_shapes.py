@@ -52,6 +52,7 @@ def test_zero_seconds_are_one_frame_and_a_still_image_lasts_zero_seconds():
     [
         ({"width": 0}, "width is 0; it must be at least 1"),
         ({"height": -5}, "height is -5; it must be at least 1"),
+        ({"height": 8.5}, "height is 8.5; it must be a whole number"),
         ({"seconds": float("nan")}, r"seconds is nan; it must be 0 \(a still image\) or more"),
         ({"seconds": float("inf")}, "seconds is inf"),
         ({"seconds": -1}, "seconds is -1"),

@@ -71,12 +71,26 @@ def test_settings_of_a_run_without_a_state_bind_nothing(again, monkeypatch):
     assert again() == (0, "")
 
 
-def test_a_share_of_a_world_that_the_data_lack_is_refused_before_the_clips_are_encoded(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("part", "options", "sentence"),
+    [
+        ("dit", ["--share", "opera=0.1"], "a share was given to 'opera', but the data hold only painter"),
+        ("critic", [], "holds no sandbox clips, all that a critic reads"),
+        (
+            "dit",
+            ["--drafts", "0.2", "--critic", "critic.safetensors"],
+            "holds no sandbox clips, all that a critic reads",
+        ),
+    ],
+)
+def test_data_that_lack_a_world_are_refused_before_the_clips_are_encoded(part, options, sentence, tmp_path, capsys):
     frames, labels = torch.zeros(1, 2, 64, 64, 3, dtype=torch.uint8), torch.zeros(1, 9, dtype=torch.uint8)
     write_shard(tmp_path / "data" / "a.safetensors", frames, labels, {"fps": 8.0, "world": "painter"})
-    command = ["train", "dit", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--steps", "1"]
-    assert main([*command, "--share", "opera=0.1"]) == 2
+    command = ["train", part, "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--steps", "1"]
+    assert main([*command, *options]) == 2
     said = capsys.readouterr()
-    assert said.err == "sora train: a share was given to 'opera', but the data hold only painter\n"
+    assert said.err.startswith("sora train: ")
+    assert sentence in said.err
+    assert said.err.count("\n") == 1
     assert not said.out
     assert not (tmp_path / "run").exists()

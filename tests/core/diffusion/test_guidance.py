@@ -54,3 +54,8 @@ def test_rescaling_restores_the_spread_of_each_sample(pair):
     assert torch.allclose(full.std(dims), yes.answer.std(dims), rtol=1e-4)
     assert (none.std(dims) > half.std(dims)).all()
     assert (half.std(dims) > full.std(dims)).all()
+
+
+def test_rescaling_leaves_alone_what_is_the_same_everywhere():
+    flat = torch.full((2, 3, 2, 4, 4), 0.5)
+    assert torch.equal(guide(Model(flat), Model(flat), 3.0, rescale=0.7)(*at(0.5)), flat)

@@ -7,7 +7,7 @@ import torch
 
 from sora_core.cli import main
 from sora_core.data.latents import LatentShard
-from sora_core.data.worlds.attributes import ATTRIBUTES
+from sora_core.data.worlds.attributes import SHEET
 from sora_core.training.critic import Critic, CriticTask, load_critic, perceived_difference, save_critic
 from sora_core.training.dit import DiTTask
 from sora_core.training.judge import is_held_out
@@ -15,7 +15,7 @@ from sora_core.training.judge import is_held_out
 
 def shard(clips: int = 6, frames: int = 3) -> LatentShard:
     """Latents in which the signs of three channels are the colour and nothing else is said."""
-    labels = torch.zeros(clips, len(ATTRIBUTES), dtype=torch.uint8)
+    labels = torch.zeros(clips, len(SHEET), dtype=torch.uint8)
     labels[:, 1] = torch.arange(clips)
     latents = torch.zeros(clips, 2, 4, frames, 4, 6)
     for bit in range(3):
@@ -42,7 +42,7 @@ def test_stills_are_not_asked_where_things_go():
     task = CriticTask([shard(frames=1)], [], channels=4, cells=100)
     loss, _, _ = task.loss(0)
     loss.backward()
-    asked = {name: head.weight.grad is not None for name, head in zip(ATTRIBUTES, task.module.heads, strict=True)}
+    asked = {name: head.weight.grad is not None for name, head in zip(SHEET, task.module.heads, strict=True)}
     assert {name for name, was in asked.items() if not was} == {"motion", "camera"}
 
 
@@ -93,7 +93,7 @@ def test_what_looks_the_same_differs_in_nothing_and_unasked_answers_do_not_count
     differences = []
     for asked in (False, True):
         draws = torch.Generator().manual_seed(2)
-        differences.append(perceived_difference(critic, real, made, torch.full((2, len(ATTRIBUTES)), asked), draws))
+        differences.append(perceived_difference(critic, real, made, torch.full((2, len(SHEET)), asked), draws))
     unasked, asked = differences
     assert torch.equal(unasked[0], torch.tensor(0.0))
     assert 0 < unasked[1] < asked[1]

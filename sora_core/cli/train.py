@@ -11,8 +11,8 @@ examples:
   sora train judge --data data/sandbox --out runs/judge --steps 7000    (what `sora evaluate` scores with)
   sora train captioner --data data/sandbox --out runs/captioner --steps 1800      (what `sora caption` describes with)
   sora train critic --data data/sandbox --out runs/critic --steps 1500            (reads latents; for the next line)
-  sora train dit  --data data/sandbox --init my-model.safetensors --critic runs/critic/critic.safetensors --drafts 0.15 \
-      --out runs/dit --steps 100000                                (small things count as much as can be told of them)
+  sora train dit  --data data/sandbox --init my-model.safetensors --critic runs/critic/critic.safetensors \
+      --drafts 0.15 --out runs/dit --steps 100000                  (small things count as much as can be told of them)
   torchrun --standalone --nproc-per-node 2 -m sora_core train dit --data data/sandbox --out runs/dit --steps 100000 \
       --slots 2                                                         (the same run as one process with --slots 2;
                                                                          a process for each core is the fastest)

@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drafts", type=float, metavar="SHARE",
         help="for dit with --critic: clips that it also draws from noise, as a share of a batch, to learn what the"
-        " critic misses in them; a sixth doubles the time of a step (default: 0)",
+        " critic misses in them; each takes six steps, so a sixth about doubles the work (default: 0)",
     )  # fmt: skip
     parser.add_argument(
         "--preset", metavar="NAME", help="nano, mini, S, B, L, XL, XXL (default: that of --init, or mini)"
@@ -126,6 +126,9 @@ def execute(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--drafts is {drafts}; it must be a share from 0 to 1, for instance 0.15")
     if drafts and arguments.critic is None:
         raise ValueError("--drafts needs a --critic to read them; train one with: sora train critic")
+    if drafts and arguments.shard:
+        # Clips of other sizes take guidance in more or fewer steps, and processes that share blocks would wait.
+        raise ValueError("--drafts cannot be drawn by a model that --shard divides; leave one of both out")
     if not 0 < lr <= 1:
         raise ValueError(f"--lr is {lr}; it must be above 0 and at most 1, for instance 0.001")
 

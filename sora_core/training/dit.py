@@ -57,7 +57,8 @@ READING_WEIGHT = 0.05
 PERCEIVED_WEIGHT = 0.01
 """How much it counts what a critic sees: about as much as the error of clips, where gradients enter the transformer."""
 MISSED_WEIGHT = 0.003
-"""How much it counts what a critic misses in clips that are drawn from noise."""
+"""How much it counts what a critic misses in clips that are drawn from noise: by its gradient, about as much as the
+error of clips."""
 UNSEEN, SEEN = 0.85, 0.7
 """Noise levels from which on predictions are means of much that could be there, and below which they should not be.
 

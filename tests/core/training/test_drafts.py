@@ -88,6 +88,7 @@ def test_games_loops_and_written_captions_are_not_drawn(clips):
     [
         (["--drafts", "0.2"], "--drafts needs a --critic to read them; train one with: sora train critic"),
         (["--drafts", "2"], "--drafts is 2.0; it must be a share from 0 to 1, for instance 0.15"),
+        (["--drafts", "0.2", "--critic", "c", "--shard"], "--drafts cannot be drawn by a model that --shard divides"),
     ],
 )
 def test_drafts_that_cannot_be_are_refused(options, sentence, tmp_path, capsys):

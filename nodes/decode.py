@@ -68,7 +68,7 @@ def stream_frames(
     for frames in chunks:
         comfy.model_management.throw_exception_if_processing_interrupted()
         if size and left is not None:
-            frames = frames[:left, : size.height, : size.width]
+            frames = frames[:left, *size.area(*frames.shape[1:3])]
             left -= len(frames)
         if len(frames):
             yield frames

@@ -191,7 +191,7 @@ class Sora:
             )
         left = shape.num_frames
         for frames in self.vae.decode_chunks(latent.to(self.vae_weight), chunk, given=given):
-            frames = frames[0, :, :left, : shape.height, : shape.width].float().cpu()
+            frames = frames[0, :, :left, *shape.area(*frames.shape[3:])].float().cpu()
             left -= frames.shape[1]
             if frames.shape[1]:
                 yield frames

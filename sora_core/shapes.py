@@ -10,6 +10,12 @@ MAX_TOKENS = 4_000_000
 """Requests above this many tokens are refused: they are typing errors. A minute of 1080p at 24 fps is 3 million."""
 
 
+def margins(size: int, step: int) -> tuple[int, int]:
+    """What is added before and after `size` pixels to make whole steps of them: they lie in the middle."""
+    missing = -size % step
+    return missing // 2, missing - missing // 2
+
+
 class Cells(Protocol):
     """What tells how large a latent is: a compression, or the geometry of any other VAE."""
 
@@ -67,7 +73,10 @@ class LatentShape:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoShape:
-    """Exactly what was asked for, in frames and pixels; the latent underneath is rounded up and cropped back."""
+    """Exactly what was asked for, in frames and pixels; the latent underneath is rounded up and cropped back.
+
+    In time what is too much is at the end; in space it is around the frames: what is in their middle stays there.
+    """
 
     num_frames: int
     height: int
@@ -102,6 +111,11 @@ class VideoShape:
     def seconds(self) -> float:
         """Duration; a still image lasts 0 seconds."""
         return 0.0 if self.num_frames == 1 else self.num_frames / self.fps
+
+    def area(self, height: int, width: int) -> tuple[slice, slice]:
+        """The rows and columns that this video's frames are of frames of at least their size: the middle."""
+        top, left = max(0, height - self.height) // 2, max(0, width - self.width) // 2
+        return slice(top, top + self.height), slice(left, left + self.width)
 
     def padded(self, compression: Cells, patch: tuple[int, int, int] = (1, 2, 2)) -> VideoShape:
         """The smallest shape that holds this one and is a whole number of patches."""

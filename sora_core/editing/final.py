@@ -77,7 +77,7 @@ def final_video(
     left = shape.num_frames
     parts = (part.to(sora.vae_weight) for part in finished())
     for video in decode_parts(sora.vae, parts, 1, budget=budget):
-        frames = video[0, :, :left, : shape.height, : shape.width].movedim(0, -1).float().cpu()
+        frames = video[0, :, :left, *shape.area(*video.shape[3:])].movedim(0, -1).float().cpu()
         left -= len(frames)
         yield frames
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..shapes import Compression
+from ..vae.chunks import surrounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,16 +107,12 @@ class Geometry:
     def latent_region(self, mask: Tensor) -> Tensor:
         """A mask over pixels `b h w` on the grid of tokens: `b h/space w/space`, the largest value in each token."""
         step = self.space * self.patch
-        h, w = mask.shape[-2:]
-        padded = F.pad(mask[:, None].float(), (0, -w % step, 0, -h % step), mode="replicate")
-        pooled = F.max_pool2d(padded, step)
+        pooled = F.max_pool2d(surrounded(mask[:, None, None].float(), step)[:, 0], step)
         return pooled.repeat_interleave(self.patch, -2).repeat_interleave(self.patch, -1)[:, 0]
 
     def pad(self, video: Tensor) -> Tensor:
-        """Repeat the last row and column of `b 3 t h w` until the size is a whole number of tokens."""
-        step = self.space * self.patch
-        h, w = video.shape[-2:]
-        return F.pad(video, (0, -w % step, 0, -h % step, 0, 0), mode="replicate")
+        """Repeat the outer rows and columns of `b 3 t h w` until the size is a whole number of tokens."""
+        return surrounded(video, self.space * self.patch)
 
 
 def frame_at(seconds: float, num_frames: int, fps: float) -> int:

@@ -118,8 +118,9 @@ class Evaluation:
         }
 
     def aspects(self) -> dict[str, Any]:
-        """The same prompts at 15 aspect ratios of equal area."""
-        prompts = described(max(1, self.clips // 2), held_out=False, style="descriptive")
+        """The same prompts at 15 aspect ratios of equal area, every attribute asked for."""
+        count = max(1, self.clips // 2)
+        prompts = described(count, held_out=False, style="descriptive", rare=count // RARE)
         shapes = [aspect_shape(aspect) for aspect in ASPECTS]
         return {f"{shape.width}x{shape.height}": self.score(prompts, shape) for shape in shapes}
 

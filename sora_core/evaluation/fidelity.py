@@ -42,7 +42,7 @@ def generated(
                 steps=settings.steps, guidance=settings.guidance, sampler=settings.sampler,
             )  # fmt: skip
             video = model.frames(latent)
-        yield part, video[:, :, : shape.num_frames, : shape.height, : shape.width]
+        yield part, video[:, :, : shape.num_frames, *shape.area(*video.shape[3:])]
 
 
 def fidelity(model: Sora, judge: Judge, prompts: list[Prompt], shape: VideoShape, settings: SamplerSettings) -> Tally:

@@ -9,14 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..pixels import to_floats
-from ..shapes import Compression
+from ..shapes import Compression, margins
 
 
 def whole_cells(chunks: Iterable[Tensor], cells: Compression, count: int = 4, *, patch: int = 2) -> Iterator[Tensor]:
     """Chunks of frames `t h w 3` (uint8, or floats in [0, 1]) as videos `1 3 t h w` for `VideoVAE.encode_chunks`.
 
-    Each holds `count` latent frames; the first latent frame of all is one frame. The last frame, row and column are
-    repeated up to whole cells in time, and in space up to whole patches of `patch` cells. Memory is that of one chunk.
+    Each holds `count` latent frames; the first latent frame of all is one frame. The last frame is repeated up
+    to whole cells in time, and the outer rows and columns up to whole patches of `patch` cells in space. Memory is that
+    of one chunk.
     """
     waiting: list[Tensor] = []
     wanted = cells.num_frames(count)
@@ -33,6 +34,10 @@ def whole_cells(chunks: Iterable[Tensor], cells: Compression, count: int = 4, *,
 
 
 def _video(frames: list[Tensor], step: int) -> Tensor:
-    video = to_floats(torch.stack(frames)).movedim(-1, 0)[None]
+    return surrounded(to_floats(torch.stack(frames)).movedim(-1, 0)[None], step)
+
+
+def surrounded(video: Tensor, step: int) -> Tensor:
+    """Frames `b c t h w` whose outer rows and columns are repeated until they are whole steps high and wide."""
     h, w = video.shape[-2:]
-    return F.pad(video, (0, -w % step, 0, -h % step, 0, 0), mode="replicate")
+    return F.pad(video, (*margins(w, step), *margins(h, step), 0, 0), mode="replicate")

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from sora_core.shapes import Compression, VideoShape
+from sora_core.shapes import Compression, VideoShape, margins
 
 MINI = Compression(time=4, space=8)
 
@@ -39,6 +39,15 @@ def test_the_note_names_both_sizes_and_is_silent_when_nothing_was_rounded():
     odd = VideoShape(num_frames=7, height=47, width=65)
     assert odd.rounding_note(MINI) == "7 frames of 65x47 are generated as 9 frames of 80x48 and cropped"
     assert VideoShape(num_frames=9, height=48, width=80).rounding_note(MINI) == ""
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 21, 54, 128])
+def test_a_video_lies_in_the_middle_of_the_frames_that_hold_it(size):
+    shape = VideoShape(num_frames=1, height=size, width=128)
+    before, after = margins(size, 16)
+    assert before + size + after == shape.padded(MINI).height
+    assert 0 <= after - before <= 1
+    assert shape.area(before + size + after, 128) == (slice(before, before + size), slice(0, 128))
 
 
 def test_zero_seconds_are_one_frame_and_a_still_image_lasts_zero_seconds():

@@ -231,7 +231,7 @@ def test_streamed_encode_equals_whole(comfy, run, nano, tmp_path, chunk):
     latent, fps = run("SoraEncodeVideo", vae=nano[2], video=InputImpl.VideoFromFile(str(path)), chunk=chunk)
     read = torch.cat(list(VideoReader(path))).float() / 255
     read = torch.cat([read, read[-1:].expand(3, -1, -1, -1)]).movedim(-1, 0)[None]
-    padded = torch.nn.functional.pad(read, (0, 4, 0, 12, 0, 0), mode="replicate")
+    padded = torch.nn.functional.pad(read, (2, 2, 6, 6, 0, 0), mode="replicate")
     expected = nano[2].first_stage_model.encode(padded)
     torch.testing.assert_close(latent["samples"], expected, atol=1e-5, rtol=0)
     assert latent["sora_size"] == {"num_frames": 22, "height": 20, "width": 28, "fps": 12.0}

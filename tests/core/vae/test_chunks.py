@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sora_core.out_of_memory import is_out_of_memory
-from sora_core.shapes import Compression
+from sora_core.shapes import Compression, VideoShape
 from sora_core.vae.chunks import whole_cells
 
 CELLS = Compression(time=4, space=8)
@@ -26,6 +26,14 @@ def test_bytes_become_shares_and_edges_are_repeated_to_whole_patches():
     (chunk,) = whole_cells([video], CELLS)
     assert chunk.shape == (1, 3, 1, 16, 32)
     assert (chunk == 1).all()
+
+
+def test_frames_lie_in_the_middle_of_whole_patches():
+    video = torch.rand(1, 20, 29, 3)
+    (chunk,) = whole_cells([video], CELLS)
+    rows, columns = VideoShape(num_frames=1, height=20, width=29).area(*chunk.shape[3:])
+    assert torch.equal(chunk[..., rows, columns], video.movedim(-1, 0)[None])
+    assert torch.equal(chunk[..., columns][..., 0, :], chunk[..., columns][..., rows.start, :])
 
 
 def test_streamed_encode_equals_whole(nano):

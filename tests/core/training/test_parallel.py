@@ -84,7 +84,7 @@ SHARDED = """
 import shutil, sys
 from pathlib import Path
 import torch
-from sora_core.cli.train import start_from
+from sora_core.cli.training_tasks import start_from
 from sora_core.pipeline import Sora
 from sora_core.training import dit, parallel
 from sora_core.training.loop import train

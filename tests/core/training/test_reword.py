@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sora_core.cli import build_parser
-from sora_core.cli.train import build_task, start_from
+from sora_core.cli.training_tasks import build_task, start_from
 from sora_core.data.worlds.attributes import Attributes
 from sora_core.data.worlds.captions import plainest
 from sora_core.training.optimizer import build_optimizer

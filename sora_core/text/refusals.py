@@ -5,7 +5,9 @@ from __future__ import annotations
 from .phrases import Mention, Word
 from .subjects import binds
 
-_NEGATIONS = frozenset({"no", "not", "without", "never", "neither", "nor", "cannot", "没", "无", "不", "别", "勿"})
+_OF_THINGS = frozenset({"no", "without", "minus", "lacking"})
+"""Negations of things, never of what they do."""
+_NEGATIONS = _OF_THINGS | {"not", "never", "neither", "nor", "cannot", "没", "无", "不", "别", "勿"}
 _SHORTENED = frozenset({"don", "doesn", "didn", "isn", "aren", "wasn", "won", "can", "shouldn", "mustn"})
 _BEFORE_BIE = frozenset("请也就可但都万你")
 _LIGHT = """
@@ -49,7 +51,7 @@ def refused_in(words: list[Word], mentions: list[Mention]) -> set[Mention]:
         if place not in starts:
             continue
         number = starts[place]
-        if words[i].text not in ("no", "without") and _LETS & {word.text for word in words[i + 1 : place]}:
+        if words[i].text not in _OF_THINGS and _LETS & {word.text for word in words[i + 1 : place]}:
             # "do not let the ball bounce" is about the ball, and refuses what it does
             while number < len(mentions) and mentions[number].attribute in ("colour", "subject"):
                 number += 1

@@ -64,6 +64,8 @@ BALL = {"subject": "ball", "colour": "red"}
 CUBE = {"subject": "cube", "colour": "blue"}
 _REFUSALS = [
     ("a red ball without a wall", BALL, {("occluder", "wall")}),
+    ("a red ball, minus the wall", BALL, {("occluder", "wall")}),
+    ("a red ball lacking any wall", BALL, {("occluder", "wall")}),
     ("a red ball that isn't behind a brick wall", BALL, {("occluder", "wall")}),
     ("a red ball, don't put a fence or a wall in front", BALL, {("occluder", "wall")}),
     ("a red ball, never passes behind a wall", BALL, {("occluder", "wall")}),

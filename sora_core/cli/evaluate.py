@@ -59,9 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="with --editing: contact sheets (default: a folder beside the report)",
     )
-    parser.add_argument(
-        "--steps", type=int, metavar="K", help="sampling steps (default: those of `sora generate`, 8 with --long)"
-    )
+    parser.add_argument("--steps", type=int, metavar="K", help="sampling steps (default: 8)")
     add_device_argument(parser)
 
 

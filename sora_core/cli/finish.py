@@ -21,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("preview", type=Path, metavar="FILE", help="the small video")
     parser.add_argument("prompt", metavar="PROMPT", help="what it shows, in English or Chinese")
-    parser.add_argument("--size", type=size, default=(1920, 1080), metavar="WxH", help="pixels (default: 1920x1080)")
+    parser.add_argument(
+        "--size", type=size, default=(1920, 1080), metavar="WxH",
+        help="pixels, of the preview's shape to within a tenth (default: 1920x1080)",
+    )  # fmt: skip
     parser.add_argument(
         "--strength", type=float, default=0.5, metavar="S", help="0 only enlarges, 1 makes it anew (default: 0.5)"
     )

@@ -3,7 +3,7 @@
 examples:
   sora generate "a red ball bouncing on a meadow" --out ball.mp4
   sora generate "a blue car driving left through the desert at sunset" --size 144x64 --seconds 3 --seed 7 --out car.mp4
-  sora generate "a green train crosses the snow" --size 64x64 --seconds 60 --fps 24 --out minute.mp4
+  sora generate "a green car drives through the snow" --size 64x64 --seconds 60 --fps 24 --out minute.mp4
   sora generate "一只黄色的鸭子在海上" --size 128x128 --out duck.png
 """
 
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampler", choices=SAMPLERS, default=SAMPLERS[0], help=f"(default: {SAMPLERS[0]})")
     parser.add_argument(
         "--window", type=float, metavar="S",
-        help=f"seconds to sample at a time (default: 2 for videos above {WHOLE:g} seconds, all of the others)",
+        help=f"seconds to sample at a time (default: 2 for videos above {WHOLE:g} seconds, else the whole video)",
     )  # fmt: skip
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="model file (default: the bundled one)")
     parser.add_argument(

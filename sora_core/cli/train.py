@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset", metavar="NAME", help="nano, mini, S, B, L, XL, XXL (default: that of --init, or mini)"
     )  # fmt: skip
-    parser.add_argument("--lr", type=float, metavar="RATE", help="peak learning rate (default: 1e-3)")
+    parser.add_argument("--lr", type=float, metavar="RATE", help="peak learning rate (default: 1e-3; critic: 2e-3)")
     parser.add_argument(
         "--slots", type=int, default=1, metavar="N",
         help="batches in a step, shared out among the processes that torchrun started (default: 1)",
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sheet-every", type=int, default=1000, metavar="N", help="steps (default: 1000)")
     parser.add_argument(
         "--compile", action="store_true",
-        help="faster steps (1.45x on a CPU) after a minute or two for each size; needs a C++ compiler",
+        help="for vae and dit: faster steps (1.45x on a CPU) after a minute or two for each size; needs a C++ compiler",
     )  # fmt: skip
     parser.add_argument(
         "--shard", action="store_true",

@@ -5,7 +5,7 @@ examples:
   sora worlds --out data/sandbox --frames 1 --clips 512 --shards 60 --first 1000 --pairs 0.75       (stills of two toys)
   sora worlds --out data --world painter --shards 8
   sora worlds --out data/sandbox --shards 20 --first 1 --stride 2     (the odd half, on a second machine)
-  sora worlds --out data/real --from-videos FOLDER                    (unlabelled clips, for `sora train vae`)
+  sora worlds --out data/real --from-videos FOLDER                    (real videos, with the texts beside them)
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " (default: sandbox)",
     )  # fmt: skip
     parser.add_argument(
-        "--from-videos", type=Path, metavar="DIR", help="cut the videos of a folder instead of rendering"
-    )
+        "--from-videos", type=Path, metavar="DIR",
+        help="cut the videos of a folder instead of rendering; a .txt file of the same name is the caption of a video",
+    )  # fmt: skip
     parser.add_argument("--shards", type=int, default=16, metavar="N", help="files to render (default: 16)")
     parser.add_argument("--first", type=int, default=0, metavar="I", help="number of the first (default: 0)")
     parser.add_argument("--stride", type=int, default=1, metavar="I", help="from one number to the next (default: 1)")

@@ -1,4 +1,4 @@
-"""Real clips as training data: videos of a folder cut into shards without labels, for the compression network."""
+"""Real clips as training data: videos of a folder cut into shards without labels, captioned by texts beside them."""
 
 from __future__ import annotations
 

@@ -68,6 +68,30 @@ def test_what_a_block_wrote_stands_below_it_as_text(nodes, workflow, request):
     assert not nodes.run("() => window.hacked")
 
 
+def test_what_a_block_wrote_can_be_marked_and_copied(nodes, workflow):
+    nodes.open(workflow("expand_prompt"))
+    nodes.run("id => { app.nodeOutputs = { [id]: { sora_text: ['a house\\n'.repeat(4)] } }; }", WRITER)
+    text = nodes.page.locator(".sora-panel [tabindex]:visible")
+    text.wait_for()
+    place = "id => [...app.graph.getNodeById(id).pos]"
+    before, box, mouse = nodes.run(place, WRITER), text.bounding_box(), nodes.page.mouse
+    mouse.move(box["x"] + 4, box["y"] + 5)
+    mouse.down()
+    mouse.move(box["x"] + 30, box["y"] + 30, steps=8)
+    mouse.up()
+    assert "house\na" in nodes.run("() => getSelection().toString()")
+    assert nodes.run(place, WRITER) == before
+    nodes.run(
+        """() => {
+            window.taken = undefined;
+            const told = event => setTimeout(() => { window.taken = [event.defaultPrevented]; });
+            document.addEventListener('copy', told, { capture: true, once: true });
+        }"""
+    )
+    nodes.page.keyboard.press("Control+c")
+    assert nodes.until("() => window.taken") == [False]
+
+
 def test_a_report_keeps_its_lines_and_the_clip_plays_beside_it(nodes, workflow, request):
     nodes.open(workflow("measure_compression"))
     for node, name, value in (

@@ -55,7 +55,7 @@ export function line(text) {
   return element("div", { whiteSpace: "nowrap", overflow: "hidden", textOverflow: "ellipsis" }, text);
 }
 
-/** Several lines of text, which can be marked and scrolled. */
+/** Several lines of text, which can be marked, copied and scrolled. */
 export function passage(text) {
   const made = element(
     "div",
@@ -63,6 +63,11 @@ export function passage(text) {
     text,
   );
   made.tabIndex = 0;
+  // Vue nodes are dragged by whatever is in them, and version 1.32 of the page takes every copy for one of nodes.
+  for (const kind of ["pointerdown", "pointermove"]) {
+    made.addEventListener(kind, (event) => event.buttons === 1 && event.stopPropagation());
+  }
+  made.addEventListener("copy", (event) => getSelection().isCollapsed || event.stopPropagation());
   return made;
 }
 

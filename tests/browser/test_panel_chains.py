@@ -113,6 +113,24 @@ def test_a_connected_value_is_called_that(tab, alone, kind, values, names):
         assert tab.panel(1).removeprefix("↔") == "comes from a connected value", name
 
 
+def test_a_primitive_that_is_given_its_value_does_not_know_it(tab, workflow):
+    tab.open(workflow("text_to_video"))
+    tab.run(
+        """id => {
+            window.primitives = [0, 1].map(() => LiteGraph.createNode('PrimitiveFloat'));
+            const [, second] = primitives;
+            for (const node of primitives) app.graph.add(node);
+            second.widgets[0].value = 1;
+            const grid = app.graph.getNodeById(id);
+            second.connect(0, grid, grid.findInputSlot('seconds'));
+        }""",
+        GRID,
+    )
+    assert "8 frames" in tab.panel(GRID)
+    tab.run("() => { primitives[0].connect(0, primitives[1], primitives[1].findInputSlot('value')); }")
+    assert tab.panel(GRID).endswith("comes from a connected value")
+
+
 def test_no_time_is_promised_where_a_grid_is_sampled_in_windows(tab, workflow):
     for name, told in (("text_to_video", True), ("long_video", False)):
         tab.open(workflow(name))

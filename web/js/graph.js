@@ -63,7 +63,9 @@ export function isConnected(node, name) {
 export function valueOf(node, name) {
   if (!isConnected(node, name)) return widgetOf(node, name)?.value;
   const source = upstream(node, name);
-  return /^Primitive/.test(source?.type ?? "") ? source.widgets?.[0]?.value : undefined;
+  const widget = /^Primitive/.test(source?.type ?? "") ? source.widgets?.[0] : undefined;
+  // Its own value may be connected in turn, or be one that its blueprint shows outside.
+  return widget && !isConnected(source, widget.name) ? widget.value : undefined;
 }
 
 /** Set a widget as if a person had done so. */

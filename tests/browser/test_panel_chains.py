@@ -141,6 +141,17 @@ def test_no_time_is_promised_where_a_grid_is_sampled_in_windows(tab, workflow):
     tab.run("() => localStorage.removeItem('Sora.SecondsPerWork')")
 
 
+def test_no_time_is_promised_where_noise_levels_are_connected(tab, workflow):
+    """They take the place of the sampler's steps."""
+    tab.open(workflow("text_to_video"))
+    tab.run("() => localStorage.setItem('Sora.SecondsPerWork', 1e-6)")
+    tab.set(GRID, "seconds", 1.5)
+    assert "about" in tab.panel(GRID)
+    connect(tab, 4, "sigmas")
+    assert "about" not in tab.panel(GRID)
+    tab.run("() => localStorage.removeItem('Sora.SecondsPerWork')")
+
+
 def measured(tab, sampler, between=""):
     """Let a sampler report three steps, the last two of half a second, and return how much work each was taken for."""
     return tab.run(

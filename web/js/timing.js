@@ -1,6 +1,6 @@
 /** How long sampling will take, judged by how long it took on this machine. */
 
-import { gridOfSampler, nodeOf, samplerOf, valueOf } from "./graph.js";
+import { gridOfSampler, isConnected, nodeOf, samplerOf, valueOf } from "./graph.js";
 
 const KEPT = "Sora.SecondsPerWork";
 
@@ -16,13 +16,14 @@ function isGuided(sampler) {
   return (valueOf(sampler, "guidance") ?? valueOf(sampler, "cfg")) !== 1;
 }
 
-/** About how many seconds the sampler behind a grid will need; undefined before anything was sampled here. */
+/** About how many seconds the sampler behind a grid will need; undefined where that is not known. */
 export function secondsFor(node, grid) {
   const rate = Number(localStorage.getItem(KEPT));
   const sampler = samplerOf(node);
   // It goes through the grid in windows, so its work is not that of the whole grid at once.
   if (sampler?.comfyClass === "SoraLongVideoSampler") return undefined;
-  const steps = sampler && valueOf(sampler, "steps");
+  // Noise levels that are connected take the place of its steps, and only a run knows how many there are.
+  const steps = sampler && !isConnected(sampler, "sigmas") && valueOf(sampler, "steps");
   return rate && steps ? rate * steps * workOf(grid, isGuided(sampler)) : undefined;
 }
 

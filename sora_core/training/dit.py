@@ -30,7 +30,7 @@ from ..text.encoder import TextEncoder
 from ..vae import VideoVAE
 from . import parallel
 from .critic import Critic, perceived_difference
-from .drafts import STEPS, draft_weights, missed
+from .drafts import CAPTIONS, STEPS, draft_weights, left_open, missed, read, strayed
 from .noising import draw_levels
 from .pictures import contact_sheet
 from .precision import mixed
@@ -108,7 +108,7 @@ class DiTTask:
 
     Beside it a reader, which is not exported, sees to it that the text tokens keep every attribute that is named, and
     a `critic` that predicted clips look to it as the clean ones do, see `perceived_difference`. With `drafts`, a share
-    of a batch's tokens, it also reads clips that are drawn from noise, see `missed`.
+    of a batch's tokens, it also reads clips that are drawn from noise, see `missed` and `strayed`.
     """
 
     def __init__(
@@ -246,31 +246,35 @@ class DiTTask:
             figures["perceived"] = float(perceived.detach())
             loss = loss + PERCEIVED_WEIGHT * perceived
         if self.drafts:
-            drawn = self.missed(step)
-            figures["missed"] = float(drawn.detach())
-            loss = loss + MISSED_WEIGHT * drawn
+            lacking, astray = self.drawn(step)
+            figures["missed"] = float(lacking.detach())
+            loss = loss + MISSED_WEIGHT * (lacking + astray)
         return loss, figures, len(sequences)
 
-    def asked(self, draws: torch.Generator) -> list[Sequence]:
-        """As many clips of one size as drafts may take tokens, each with words."""
+    def asked(self, draws: torch.Generator) -> tuple[list[Sequence], dict[str, Tensor]]:
+        """As many clips of one size as drafts may take tokens, each with words, and what is `left_open` by such."""
         number = int(torch.multinomial(self.draft_weights, 1, generator=draws))
         shard, sequences = self.shards[number], list[Sequence]()
+        sheets, named = list[tuple[int, ...]](), list[tuple[int, ...]]()
         left = self.tokens * self.drafts
-        while left > 0:
+        while left > 0 or len(sheets) < CAPTIONS:
             row = int(torch.multinomial(self.clip_weights[number], 1, generator=draws))
             mirror = int(torch.randint(2, (), generator=draws))
             text, labels = self.words(shard, row, mirror, draws)
             if text:
+                sheets.append(shown(shard.world, tuple(shard.labels[row].tolist()), mirrored=bool(mirror)).indices())
+                named.append(labels)
+            if text and left > 0:
                 latent = shard.clips[row, mirror].float()
                 sequences.append(self.sequence(latent, text, labels, shard.fps, draws, circular=False))
                 left -= len(sequences[-1].tokens) + self.config.dit.text_tokens
-        return sequences
+        return sequences, left_open(torch.tensor(sheets), torch.tensor(named))
 
-    def missed(self, step: int) -> Tensor:
-        """`missed` of clips that are drawn from noise for captions of the data: a mean over them."""
+    def drawn(self, step: int) -> tuple[Tensor, Tensor]:
+        """`missed` and `strayed` of clips that are drawn from noise for captions of the data: means over them."""
         assert self.critic is not None
         draws = generator(self.seed, "drafts", step)
-        sequences, config = self.asked(draws), self.config.dit
+        (sequences, usual), config = self.asked(draws), self.config.dit
         n = len(sequences[0].tokens)
 
         def told(words: Tensor) -> Denoiser:
@@ -289,8 +293,9 @@ class DiTTask:
         cells, patch = sequences[0].cells, config.patch
         made = unpatchify(tokens, (cells[0] // patch[0], cells[1] // patch[1], cells[2] // patch[2]), patch)
         with mixed(self.device):
-            labels = torch.tensor([s.labels for s in sequences], device=self.device)
-            return missed(self.critic, made, labels, draws).mean()
+            seen = read(self.critic, made, draws)
+        labels = torch.tensor([s.labels for s in sequences], device=self.device)
+        return missed(seen, labels).mean(), strayed(seen, labels, usual).mean()
 
     def perceived(self, sequences: list[Sequence], clean: Tensor, predicted: Tensor, draws: torch.Generator) -> Tensor:
         """`perceived_difference` of the samples of a row that a critic can read, a mean over them."""

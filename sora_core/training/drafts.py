@@ -8,6 +8,8 @@ fine-tuning diffusion models on differentiable rewards", 2024).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,9 @@ from ..data.worlds.attributes import SHEET
 from ..evaluation.judge import MOVING
 from .critic import Critic, through_noise
 
+NAMES = tuple(SHEET)
+CAPTIONS = 128
+"""Captions that tell what words leave open, of those that drafts are drawn for."""
 STEPS = 6
 """Steps of the samplings: fewer than users take, since each costs as much as a training step of as many tokens."""
 
@@ -30,20 +35,53 @@ def draft_weights(shards: list[LatentShard]) -> Tensor:
     return torch.tensor([float(weight(shard)) for shard in shards])
 
 
-def missed(critic: Critic, made: Tensor, labels: Tensor, draws: torch.Generator) -> Tensor:
-    """Cross-entropy of a critic's answers about latents `made`, `b c t h w`, summed over what was asked for: `b`.
+def read(critic: Critic, made: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
+    """A critic's answers about latents `made`, `b c t h w`: log-probabilities `b values` of all that it can tell."""
+    noisy, sigma, _ = through_noise(made, draws)
+    answers = zip(SHEET, critic(noisy, sigma), strict=True)
+    still = made.shape[2] == 1
+    return {name: logits.float().log_softmax(-1) for name, logits in answers if not (still and name in MOVING)}
+
+
+def missed(seen: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+    """Cross-entropy of answers as those of `read`, summed over what was asked for: `b`.
 
     `labels` are those of `reading_labels`, `b a`. A second toy shall be on one side, on whichever if none was named.
     """
-    noisy, sigma, _ = through_noise(made, draws)
-    total = torch.zeros(len(made), device=made.device)
-    for i, (name, logits) in enumerate(zip(SHEET, critic(noisy, sigma), strict=True)):
-        if made.shape[2] == 1 and name in MOVING:
-            continue
-        answers, label = -logits.float().log_softmax(-1), labels[:, i]
-        asked = answers.gather(1, (label - 1).clamp(min=0)[:, None])[:, 0]
+    total = torch.zeros(len(labels), device=labels.device)
+    for name, answers in seen.items():
+        label = labels[:, NAMES.index(name)]
+        asked = -answers.gather(1, (label - 1).clamp(min=0)[:, None])[:, 0]
         total = total + asked.where(label > 0, 0)
         if name == "second_side":
-            there = labels[:, list(SHEET).index("second_subject")] > 1
-            total = total + answers[:, 1:].amin(1).where(there & (label == 0), 0)
+            there = labels[:, NAMES.index("second_subject")] > 1
+            total = total - answers[:, 1:].amax(1).where(there & (label == 0), 0)
     return total
+
+
+def strayed(seen: Mapping[str, Tensor], labels: Tensor, usual: Mapping[str, Tensor]) -> Tensor:
+    """How likely clips show what, of all that was not asked for, too many others show: `b`, and below zero too few.
+
+    A sunset may be where a critic reads toys best; without this all clips come to be there that are free to. Each is
+    held against the others alone, so that a few draw the same gradient in the mean as many. `usual` are frequencies
+    `values`, of those that the words leave open; what it lacks they never do.
+    """
+    total = torch.zeros(len(labels), device=labels.device)
+    for name, frequency in usual.items():
+        if name in seen:
+            free = labels[:, NAMES.index(name), None] == 0
+            shares = seen[name].detach().exp() * free
+            others = free.sum() - 1
+            excess = (shares.sum(0) - shares) / others.clamp(min=1) - frequency.to(shares)
+            total = total + ((excess * seen[name]).sum(1) * free[:, 0]).where(others > 0, 0)
+    return total
+
+
+def left_open(sheets: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """How often clips show which value, `values`, among those whose words do not say: of `indices` and labels `b a`."""
+    frequencies = {}
+    for i, (name, values) in enumerate(SHEET.items()):
+        free = sheets[labels[:, i] == 0, i]
+        if len(free):
+            frequencies[name] = torch.bincount(free, minlength=len(values)) / len(free)
+    return frequencies

@@ -17,6 +17,7 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from prediction import small, trained
@@ -53,6 +54,10 @@ class ShortTask(DiTTask):
     """A training with short English captions. What a caption says does not change what is drawn beside it."""
 
     style = "short"
+
+    def __init__(self, *given: Any, **how: Any):
+        super().__init__(*given, **how)
+        self.rows.words = self.words  # type: ignore[method-assign]
 
     def words(self, shard: LatentShard, row: int, mirror: int, draws: torch.Generator) -> tuple[str, tuple[int, ...]]:
         empty = float(torch.rand((), generator=draws)) < 0.1

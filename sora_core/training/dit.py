@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,18 +10,13 @@ from torch import Tensor, nn
 
 from ..config import SoraConfig
 from ..data.latents import LatentShard
-from ..data.mixture import clip_weights, shard_weights
-from ..data.worlds.attributes import Attributes
-from ..data.worlds.captions import LOOSE
-from ..data.worlds.catalogue import WORLDS, mirrors, shown
 from ..diffusion.guidance import guide
 from ..diffusion.process import loss_weight
 from ..diffusion.samplers import Denoiser, dpmpp_2m
 from ..diffusion.schedules import schedule
 from ..dit import DiT
 from ..dit.block import RowContext
-from ..dit.rope import rotations
-from ..patches import patchify, positions, still_tokens, unpatchify
+from ..patches import unpatchify
 from ..pipeline import DEFAULT_GUIDANCE, Sora
 from ..randomness import generator
 from ..shapes import VideoShape
@@ -30,11 +24,11 @@ from ..text.encoder import TextEncoder
 from ..vae import VideoVAE
 from . import parallel
 from .critic import Critic, perceived_difference
-from .drafts import CAPTIONS, STEPS, draft_weights, left_open, missed, read, strayed
-from .noising import draw_levels
+from .drafts import STEPS, Drafts, missed, read, strayed
 from .pictures import contact_sheet
 from .precision import mixed
-from .reading import UNKNOWN, AttributeReader, reading_labels, reading_loss
+from .reading import UNKNOWN, AttributeReader, reading_loss
+from .rows import Rows, Sequence
 from .sharding import fill, shard_blocks
 
 PROMPTS = (
@@ -63,31 +57,6 @@ UNSEEN, SEEN = 0.85, 0.7
 """Noise levels from which on predictions are means of much that could be there, and below which they should not be.
 
 Where a critic looks above, a second toy that could be on either side is best seen on both."""
-
-
-@dataclass(frozen=True)
-class Sequence:
-    """One clean sample of a packed row: patches `n p`, their noise levels `n` and where they are."""
-
-    tokens: Tensor
-    sigma: Tensor
-    cos: Tensor
-    sin: Tensor
-    still: Tensor
-    text: str
-    labels: tuple[int, ...]
-    """What its text names, as `reading_labels`."""
-    cells: tuple[int, int, int]
-    """Latent frames, height and width of the whole sample."""
-    loop: bool
-    earlier: Tensor
-    """`n`: which patch is at the same place one latent frame earlier, or the patch itself where there is none."""
-
-
-def earlier_patches(count: int, frames: int, *, circular: bool) -> Tensor:
-    """`Sequence.earlier` of `count` patches in that many latent frames; a loop's first frame comes after its last."""
-    index, size = torch.arange(count), count // frames
-    return (index - size) % count if circular else torch.where(index < size, index, index - size)
 
 
 def change_loss(error: Tensor, sigma: Tensor, earlier: Tensor) -> Tensor:
@@ -128,8 +97,8 @@ class DiTTask:
         critic: Critic | None = None,
         drafts: float = 0.0,
     ):
-        self.config, self.shards, self.seed, self.tokens = config, shards, seed, tokens
-        self.pictures, self.device = pictures, torch.device(device)
+        self.config, self.device = config, torch.device(device)
+        self.rows = Rows(config, shards, seed=seed, tokens=tokens, pictures=pictures, shares=shares or {})
         self.text = text.to(self.device).eval().requires_grad_(False)
         self.vae = vae.to(self.device).eval().requires_grad_(False)
         self.tokenizer = text.tokenizer()
@@ -142,82 +111,10 @@ class DiTTask:
         self.module = nn.ModuleDict({"dit": self.dit, "reader": self.reader}).to(self.device)
         self.trunk = torch.compile(self.dit.trunk, dynamic=True) if compile else self.dit.trunk
         self.critic = None if critic is None else critic.to(self.device).eval().requires_grad_(False)
-        self.weights = shard_weights(shards, shares or {})
-        self.clip_weights = [clip_weights(shard) for shard in shards]
-        self.drafts, self.draft_weights = drafts, draft_weights(shards)
-        if drafts and not self.draft_weights.any():
-            raise ValueError("the folder holds no sandbox clips to draw drafts of; make some with: sora worlds")
-
-    def draw(self, draws: torch.Generator) -> Sequence:
-        """One sample: a picture, the beginning of a clip or a whole clip, mirrored or not, captioned anew."""
-        shard, row, mirror = self.pick(draws)
-        circular = False
-        if float(torch.rand((), generator=draws)) < self.pictures:
-            moment = int(torch.randint(shard.pictures.shape[2], (), generator=draws))
-            latent = shard.pictures[row, mirror, moment]
-        else:
-            latent = shard.clips[row, mirror]
-            circular = shard.periodic
-            if not circular and latent.shape[1] > 1 and float(torch.rand((), generator=draws)) < 0.3:
-                latent = latent[:, : int(torch.randint(2, latent.shape[1] + 1, (), generator=draws))]
-        text, labels = self.words(shard, row, mirror, draws)
-        return self.sequence(latent.float(), text, labels, shard.fps, draws, circular=circular)
-
-    def pick(self, draws: torch.Generator) -> tuple[LatentShard, int, int]:
-        """A clip: its shard, its row there, and whether it is mirrored."""
-        number = int(torch.multinomial(self.weights, 1, generator=draws))
-        shard = self.shards[number]
-        row = int(torch.multinomial(self.clip_weights[number], 1, generator=draws))
-        # What is written about a clip may say left or right.
-        mirrored = mirrors(shard.world) and shard.captions is None
-        return shard, row, int(torch.rand((), generator=draws) < 0.5 and mirrored)
-
-    def words(self, shard: LatentShard, row: int, mirror: int, draws: torch.Generator) -> tuple[str, tuple[int, ...]]:
-        """A caption in either language and style and what it names; one in ten is empty, as guidance's opposite."""
-        empty, chinese, short = torch.rand(3, generator=draws).tolist()
-        if shard.captions is not None:
-            texts = shard.captions[row]
-            return ("" if empty < 0.1 else texts[int(short * len(texts))]), UNKNOWN
-        attributes = shown(shard.world, tuple(shard.labels[row].tolist()), mirrored=bool(mirror))
-        if empty < 0.1 or attributes is None:
-            return "", UNKNOWN
-        sandbox = isinstance(attributes, Attributes)
-        language = "zh" if chinese < 0.4 else "en"
-        style = "short" if short < 0.4 else LOOSE if short < 0.55 and sandbox else "descriptive"
-        said = WORLDS[shard.world].compose(attributes, draws, language, style)
-        return said.text, reading_labels(attributes, said.mentioned) if sandbox else UNKNOWN
-
-    def sequence(
-        self, latent: Tensor, text: str, labels: tuple[int, ...], fps: float, draws: torch.Generator, *, circular: bool
-    ) -> Sequence:
-        """Patches, noise levels and rotations of one latent `c t h w`."""
-        patch, compression = self.config.dit.patch, self.config.vae.compression
-        _, t, h, w = latent.shape
-        cells = (t, h, w)
-        where = positions(cells, patch, compression, fps, circular=circular)
-        loop = t * compression.time / fps if circular else None
-        cos, sin = rotations(where, self.config.dit.head_dim, loop_seconds=loop)
-        grid = (t // patch[0], h // patch[1], w // patch[2])
-        sigma = draw_levels(grid, draws, self.config.dit.lowest_sigma).flatten()
-        still = still_tokens(cells, patch, circular=circular)
-        tokens = patchify(latent[None], patch)[0]
-        earlier = earlier_patches(len(tokens), t // patch[0], circular=circular)
-        return Sequence(tokens, sigma, cos, sin, still, text, labels, cells, circular, earlier)
-
-    def row(self, step: int) -> tuple[list[Sequence], torch.Generator]:
-        """Samples that fill about `tokens` tokens, text included; equal lengths lie together for attention."""
-        draws = generator(self.seed, "dit", step)
-        left = self.tokens
-        sequences: list[Sequence] = []
-        while True:
-            sequence = self.draw(draws)
-            left -= len(sequence.sigma) + self.config.dit.text_tokens
-            if left < 0 and sequences:
-                return sorted(sequences, key=lambda s: len(s.sigma)), draws
-            sequences.append(sequence)
+        self.drafts = Drafts(self.rows, drafts) if drafts else None
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float], int]:
-        sequences, draws = self.row(step)
+        sequences, draws = self.rows.row(step)
         clean = torch.cat([s.tokens for s in sequences])
         noise = torch.randn(clean.shape, generator=draws).to(self.device)
         clean, sigma = clean.to(self.device), torch.cat([s.sigma for s in sequences]).to(self.device)
@@ -245,36 +142,17 @@ class DiTTask:
             perceived = self.perceived(sequences, clean, predicted, draws)
             figures["perceived"] = float(perceived.detach())
             loss = loss + PERCEIVED_WEIGHT * perceived
-        if self.drafts:
-            lacking, astray = self.drawn(step)
+        if self.drafts is not None:
+            lacking, astray = self.drawn(self.drafts, step)
             figures["missed"] = float(lacking.detach())
             loss = loss + MISSED_WEIGHT * (lacking + astray)
         return loss, figures, len(sequences)
 
-    def asked(self, draws: torch.Generator) -> tuple[list[Sequence], dict[str, Tensor]]:
-        """As many clips of one size as drafts may take tokens, each with words, and what is `left_open` by such."""
-        number = int(torch.multinomial(self.draft_weights, 1, generator=draws))
-        shard, sequences = self.shards[number], list[Sequence]()
-        sheets, named = list[tuple[int, ...]](), list[tuple[int, ...]]()
-        left = self.tokens * self.drafts
-        while left > 0 or len(sheets) < CAPTIONS:
-            row = int(torch.multinomial(self.clip_weights[number], 1, generator=draws))
-            mirror = int(torch.randint(2, (), generator=draws))
-            text, labels = self.words(shard, row, mirror, draws)
-            if text:
-                sheets.append(shown(shard.world, tuple(shard.labels[row].tolist()), mirrored=bool(mirror)).indices())
-                named.append(labels)
-            if text and left > 0:
-                latent = shard.clips[row, mirror].float()
-                sequences.append(self.sequence(latent, text, labels, shard.fps, draws, circular=False))
-                left -= len(sequences[-1].tokens) + self.config.dit.text_tokens
-        return sequences, left_open(torch.tensor(sheets), torch.tensor(named))
-
-    def drawn(self, step: int) -> tuple[Tensor, Tensor]:
+    def drawn(self, drafts: Drafts, step: int) -> tuple[Tensor, Tensor]:
         """`missed` and `strayed` of clips that are drawn from noise for captions of the data: means over them."""
         assert self.critic is not None
-        draws = generator(self.seed, "drafts", step)
-        (sequences, usual), config = self.asked(draws), self.config.dit
+        sequences, usual, draws = drafts.asked(step)
+        config = self.config.dit
         n = len(sequences[0].tokens)
 
         def told(words: Tensor) -> Denoiser:
@@ -290,8 +168,7 @@ class DiTTask:
         model = guide(told(words), told(nothing), DEFAULT_GUIDANCE, interval=(config.guided_above, 1.0))
         noise = torch.randn((len(sequences), *sequences[0].tokens.shape), generator=draws).to(self.device)
         tokens = dpmpp_2m(model, noise, schedule(STEPS, n, lowest=config.lowest_sigma).to(self.device))
-        cells, patch = sequences[0].cells, config.patch
-        made = unpatchify(tokens, (cells[0] // patch[0], cells[1] // patch[1], cells[2] // patch[2]), patch)
+        made = unpatchify(tokens, sequences[0].grid(config.patch), config.patch)
         with mixed(self.device):
             seen = read(self.critic, made, draws)
         labels = torch.tensor([s.labels for s in sequences], device=self.device)
@@ -306,9 +183,9 @@ class DiTTask:
             if sequence.labels[0] != UNKNOWN[0] and not sequence.loop and relevance(sequence.sigma.max()) > 0:
                 alike.setdefault(sequence.cells, []).append((x, y, sequence))
         total, count, patch = clean.new_zeros(()), 0, self.config.dit.patch
-        for cells, samples in alike.items():
-            grid = (cells[0] // patch[0], cells[1] // patch[1], cells[2] // patch[2])
+        for samples in alike.values():
             clips, predictions, described = zip(*samples, strict=True)
+            grid = described[0].grid(patch)
             real, made = (unpatchify(torch.stack(tokens), grid, patch) for tokens in (clips, predictions))
             asked = torch.tensor([s.labels for s in described], device=self.device) > 0
             weights = relevance(torch.stack([s.sigma.max() for s in described])).to(self.device)
@@ -342,10 +219,10 @@ class DiTTask:
 
     def fit_reader(self, batches: int = 128) -> float:
         """Teaches the reader what the text tokens say by now; returns its loss."""
-        draws = generator(self.seed, "fit reader")
+        draws = generator(self.rows.seed, "fit reader")
         kept = []
         for _ in range(batches):
-            texts, labels = zip(*(self.words(*self.pick(draws), draws) for _ in range(128)), strict=True)
+            texts, labels = zip(*(self.rows.words(*self.rows.pick(draws), draws) for _ in range(128)), strict=True)
             with torch.no_grad():
                 words = self.text_tokens(texts).float()
             mask = torch.ones(words.shape[:2], dtype=torch.bool)

@@ -15,8 +15,11 @@ from torch import Tensor
 
 from ..data.latents import LatentShard
 from ..data.worlds.attributes import SHEET
+from ..data.worlds.catalogue import shown
 from ..evaluation.judge import MOVING
+from ..randomness import generator
 from .critic import Critic, through_noise
+from .rows import Rows, Sequence
 
 NAMES = tuple(SHEET)
 CAPTIONS = 128
@@ -33,6 +36,39 @@ def draft_weights(shards: list[LatentShard]) -> Tensor:
         return shard.clips[:, 0, 0].numel() if told else 0
 
     return torch.tensor([float(weight(shard)) for shard in shards])
+
+
+class Drafts:
+    """What clips to draw from noise: for captions of the sandbox's clips, as many as `share` of a row's tokens takes.
+
+    Raises ValueError when there are no such clips.
+    """
+
+    def __init__(self, rows: Rows, share: float):
+        self.rows, self.share, self.weights = rows, share, draft_weights(rows.shards)
+        if not self.weights.any():
+            raise ValueError("the folder holds no sandbox clips to draw drafts of; make some with: sora worlds")
+
+    def asked(self, step: int) -> tuple[list[Sequence], dict[str, Tensor], torch.Generator]:
+        """Clips of one size, each with words; what is `left_open` by such words; and what to draw the clips with."""
+        rows, draws = self.rows, generator(self.rows.seed, "drafts", step)
+        number = int(torch.multinomial(self.weights, 1, generator=draws))
+        shard, sequences = rows.shards[number], list[Sequence]()
+        sheets, named = list[tuple[int, ...]](), list[tuple[int, ...]]()
+        left = self.share * rows.tokens
+        while left > 0 or len(sheets) < CAPTIONS:
+            row = int(torch.multinomial(rows.clip_weights[number], 1, generator=draws))
+            mirror = int(torch.randint(2, (), generator=draws))
+            text, labels = rows.words(shard, row, mirror, draws)
+            if not text:
+                continue
+            sheets.append(shown(shard.world, tuple(shard.labels[row].tolist()), mirrored=bool(mirror)).indices())
+            named.append(labels)
+            if left > 0:
+                latent = shard.clips[row, mirror].float()
+                sequences.append(rows.sequence(latent, text, labels, shard.fps, draws, circular=False))
+                left -= len(sequences[-1].tokens) + rows.config.dit.text_tokens
+        return sequences, left_open(torch.tensor(sheets), torch.tensor(named)), draws
 
 
 def read(critic: Critic, made: Tensor, draws: torch.Generator) -> dict[str, Tensor]:

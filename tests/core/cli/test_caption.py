@@ -126,9 +126,9 @@ def test_training_takes_its_words_from_them_and_mirrors_nothing(nano):
     draws = torch.Generator().manual_seed(0)
     said = set()
     for _ in range(200):
-        picked = task.pick(draws)
+        picked = task.rows.pick(draws)
         assert picked[2] == 0
-        text, labels = task.words(*picked, draws)
+        text, labels = task.rows.words(*picked, draws)
         assert labels == UNKNOWN
         assert text in {"", *captions[picked[1]]}
         said.add(text)

@@ -112,7 +112,7 @@ def test_the_transformer_trains_on_all_worlds(folder, nano, tmp_path):
     shards = [LatentShard.load(path) for path in sorted(tmp_path.iterdir())]
     assert [s.world for s in shards] == sorted(WORLDS)
     task = DiTTask(nano.config, shards, nano.text, nano.vae, tokens=3000, shares={"arcade": 0.6}, compile=False)
-    texts = [s.text for step in range(4) for s in task.row(step)[0] if s.text]
+    texts = [s.text for step in range(4) for s in task.rows.row(step)[0] if s.text]
     games = [text for text in texts if text.lower().startswith("a game of") or "游戏" in text]
     assert 0.4 < len(games) / len(texts) < 0.8
     loss, figures, count = task.loss(0)

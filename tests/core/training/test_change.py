@@ -2,7 +2,8 @@
 
 import torch
 
-from sora_core.training.dit import change_loss, earlier_patches
+from sora_core.training.dit import change_loss
+from sora_core.training.rows import earlier_patches
 
 
 def test_the_earlier_patch_is_at_the_same_place_and_a_loop_has_one_before_its_first():

@@ -116,10 +116,10 @@ def test_a_transformer_learns_to_look_right(nano, critic):
 
 
 def test_what_is_given_or_lost_in_noise_is_not_looked_at(nano, critic, monkeypatch):
-    from sora_core.training import dit
+    from sora_core.training import dit, rows
 
     latents = torch.randn(8, 2, 16, 1, 4, 4, generator=torch.Generator().manual_seed(0)).half()
     stills = LatentShard(latents, latents[:, :, None], torch.zeros(8, 9, dtype=torch.uint8), fps=8.0, periodic=False)
     task = DiTTask(nano.config, [stills], nano.text, nano.vae, tokens=512, compile=False, critic=critic)
-    monkeypatch.setattr(dit, "draw_levels", lambda grid, draws, lowest: torch.full(grid, dit.UNSEEN))
+    monkeypatch.setattr(rows, "draw_levels", lambda grid, draws, lowest: torch.full(grid, dit.UNSEEN))
     assert task.loss(0)[1]["perceived"] == 0

@@ -102,13 +102,13 @@ def test_a_transformer_learns_to_draw_what_is_asked_for(nano, clips):
     optimizer = torch.optim.Adam(task.dit.parameters(), lr=1e-3)
     seen = []
     for _ in range(6):
-        drawn, _ = task.drawn(0)
+        drawn, _ = task.drawn(task.drafts, 0)
         seen.append(float(drawn.detach()))
         optimizer.zero_grad()
         drawn.backward()
         optimizer.step()
     assert 0 < seen[-1] < 0.9 * seen[0]
-    assert task.loss(0)[1]["missed"] == pytest.approx(float(task.drawn(0)[0].detach()))
+    assert task.loss(0)[1]["missed"] == pytest.approx(float(task.drawn(task.drafts, 0)[0].detach()))
 
 
 def test_games_loops_and_written_captions_are_not_drawn(clips):

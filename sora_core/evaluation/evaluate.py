@@ -32,9 +32,10 @@ from .reconstruction import real_clips, reconstruction
 from .rules import FLAT, world_report
 from .score import Tally, scored
 from .summary import summary, table
+from .variety import variety_report
 
 PARTS = ("vae", "text", "paraphrases", "aspects", "sizes", "durations", "steps", "loss", "worlds", "objects", "pairs",
-         "geometry", "speed", "outside", "captions")  # fmt: skip
+         "variety", "geometry", "speed", "outside", "captions")  # fmt: skip
 """What can be measured, in the order of the report."""
 SENTENCES = Path(__file__).parent
 """Folder of the held-out sentences, `paraphrases_en.txt` and `paraphrases_zh.txt`."""
@@ -159,6 +160,10 @@ class Evaluation:
     def pairs(self) -> dict[str, Any]:
         """Whether a second toy is there once, and on the side that was asked for."""
         return pair_report(self.model, self.clips, self.settings)
+
+    def variety(self) -> dict[str, Any]:
+        """Whether what short prompts leave open is as varied as in the clips that they could describe."""
+        return variety_report(self.model, self.judge, 4 * self.clips, USUAL, self.settings)
 
     def geometry(self) -> dict[str, Any]:
         """Whether a still scene stays one while the camera moves about it."""

@@ -138,7 +138,7 @@ def _beside(parts: dict[str, Any]) -> list[str]:
     lines = []
     for part, figures in parts.items():
         for name, kinds in figures.items():
-            if isinstance(kinds, dict):
+            if isinstance(kinds, dict) and "generated" in kinds:
                 others = ", ".join(f"{kind} {value:.3f}" for kind, value in kinds.items() if kind != "generated")
                 lines.append(f"{part}, {name}: {kinds['generated']:.3f} ({others})")
     return lines
@@ -165,7 +165,7 @@ def table(report: dict[str, Any]) -> str:
     for where, losses in report.get("loss", {}).items():
         lines.append(f"denoising loss, {where}: " + ", ".join(f"{name} {value:.4f}" for name, value in losses.items()))
     lines += _beside(report.get("worlds", {}))
-    lines += _beside({part: report[part] for part in ("objects", "pairs", "geometry") if part in report})
+    lines += _beside({part: report[part] for part in ("objects", "pairs", "variety", "geometry") if part in report})
     for name, row in report.get("captions", {}).items():
         lines.append(f"captions, {name}: recall {row['recall']:.3f}, precision {row['precision']:.3f}")
     if "first_seconds" in report.get("speed", {}):

@@ -116,6 +116,12 @@ def state_of(path: Path) -> str:
     return f"{path.name} {about.st_size} {about.st_mtime_ns}" if about else f"{path.name} missing"
 
 
+def state_of_folder(name: str) -> str:
+    """What changes when any file of a folder does."""
+    place = EXAMPLES if name == EXAMPLES_NAME else input_folder() / name
+    return "\n".join([name, *(state_of(path) for path in sorted(place.iterdir()) if path.is_file())])
+
+
 class SoraLoadClips(io.ComfyNode):
     """A folder in, a list of clips and a list of their captions out."""
 
@@ -166,8 +172,13 @@ class SoraLoadClips(io.ComfyNode):
             return str(error)
 
     @classmethod
-    def fingerprint_inputs(cls, folder: str, first: int | None, limit: int | None) -> str:
-        """Files or captions that changed are loaded again; None is a number that another block will give."""
+    def fingerprint_inputs(cls, folder: str | None, first: int | None, limit: int | None) -> str:
+        """Files or captions that changed are loaded again; None is a folder or a number that another block will give.
+
+        As any folder may be named, a change in any of them counts then.
+        """
+        if folder is None:
+            return "\n".join(map(state_of_folder, folder_names()))
         paths = clip_files(folder) if first is None else chosen_files(folder, first, limit or 0)
         return "\n".join(state_of(part) for path in paths for part in (path, path.with_suffix(".txt")))
 

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import av
 import comfy.model_management
 import comfy.utils
 import folder_paths
@@ -39,7 +40,11 @@ def part_of(video: Any) -> tuple[str, float, float | None] | None:
     source = video.get_stream_source() if isinstance(video, InputImpl.VideoFromFile) else None
     if not isinstance(source, str):
         return None
-    if abs(InputImpl.VideoFromFile(source).get_duration() - video.get_duration()) < 1e-3:
+    try:
+        whole = abs(InputImpl.VideoFromFile(source).get_duration() - video.get_duration()) < 1e-3
+    except av.FFmpegError:  # damaged or gone, which its reader says in one sentence
+        whole = True
+    if whole:
         return source, 0.0, None
     trimmed = trimmed_part(video)
     return None if trimmed is None else (source, trimmed[0], trimmed[1] or None)

@@ -22,6 +22,7 @@ from sora_core.editing.geometry import Geometry
 from sora_core.editing.long import Window
 from sora_core.editing.play import next_window, seen_in, story
 from sora_core.editing.play_state import Play, Turn
+from sora_core.files import writable
 from sora_core.out_of_memory import is_out_of_memory
 from sora_core.shapes import LatentShape, VideoShape
 
@@ -235,6 +236,7 @@ class SoraPlayWorld(io.ComfyNode):
             scene = following(world, turns, geometry, seconds, memory)
         else:
             scene = opening(latent, geometry, now.video, seconds, memory)
+        writable(world.file(len(turns) + 1))  # refused before the work is done
         positive, negative = at_frame_rate(latent, encoded(clip, action), encoded(clip, negative))
         made = sampled(
             model, *with_images(scene.known, positive, negative), scene, geometry, seed=seed, steps=steps,

@@ -17,6 +17,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from sora_core.editing.long_state import fingerprint
+from sora_core.files import writable
 
 from .comfy_model.loading import load
 from .editing_media import movie_input
@@ -226,7 +227,8 @@ class SoraTrain(io.ComfyNode):
         from sora_core.training.further import Further, export_further
 
         begun = time.perf_counter()
-        new_model_path(name[0])  # refused before the work is done
+        for path in (new_model_path(name[0]), unfinished("train.safetensors")):
+            writable(path)  # refused before the work is done
         base = model_path(checkpoint[0])
         told = captions_for(captions, len(clips))
         how = Further(steps=steps[0], lr=learning_rate[0], seed=seed[0], pictures=pictures[0])

@@ -44,7 +44,8 @@ def shape_for(width: int, height: int, seconds: float, fps: float, loop: bool) -
         logging.info("Sora: the loop has %d frames, which is a whole number of latent frames", shape.num_frames)
     pixels = shape.num_frames * width * height
     if pixels > MOST_PIXELS:
-        most = math.floor(10 * MOST_PIXELS / (width * height * fps)) / 10
+        frames = MOST_PIXELS // (width * height)
+        most = math.floor(10 * (frames - frames % CELL if loop else frames) / fps) / 10
         raise ValueError(
             f"{shape.num_frames} frames of {width}x{height} are {pixels / 1e6:.0f} million pixels, and mask and depth"
             f" of at most {MOST_PIXELS / 1e6:.0f} million are kept in memory; give at most {most:g} seconds, or a"

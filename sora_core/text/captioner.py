@@ -141,9 +141,14 @@ class Captioner(nn.Module):
 
     @torch.inference_mode()
     def look(self, parts: Iterable[Tensor]) -> Look:
-        """What the eyes see of clips, given as the parts `b 3 t h w` of `windows` or `glimpses`."""
+        """What the eyes see of clips, given as the parts `b 3 t h w` of `windows` or `glimpses`.
+
+        Raises ValueError for no frames, and for NaN.
+        """
         device, total, count, still = self.exit.weight.device, torch.zeros(()), 0, False
         for part in parts:
+            if not part.isfinite().all():
+                raise ValueError("frames hold NaN or infinite pixels; give finite values in 0..1")
             total, count = total + self.eyes.features(part.to(device)), count + 1
             still = count == 1 and part.shape[2] == 1
         if not count:

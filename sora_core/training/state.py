@@ -62,7 +62,7 @@ def load_state(
                         _read(file, prefix + key, value)
                         optimizer.state[parameter][key] = value
     except (SafetensorError, KeyError) as error:
-        raise ValueError(f"{path} is damaged or no training state: {error}") from None
+        raise ValueError(f"{path} is damaged or no training state: {error}; delete it to begin anew") from None
     return step, about
 
 

@@ -257,6 +257,22 @@ def test_a_folder_of_which_another_block_chooses_a_part_runs_again_only_if_it_ch
     assert states[0] == states[1] != block.fingerprint_inputs(folder=folder.name, first=None, limit=1)
 
 
+def test_a_folder_that_another_block_names_runs_again_only_if_a_file_of_any_folder_changed(block, folder):
+    put_image(folder / "a.png")
+    (folder / "inner").mkdir()
+
+    def state():
+        return block.fingerprint_inputs(folder=None, first=0, limit=0)
+
+    found = [state()]
+    assert state() == found[0]
+    put_image(folder / "inner" / "b.png")
+    found.append(state())
+    (folder / "a.txt").write_text("a ball", encoding="utf-8")
+    found.append(state())
+    assert len(set(found)) == 3
+
+
 def test_the_examples_are_four_small_clips_that_the_recogniser_understands(run, module):
     clips, captions, names = run("SoraLoadClips", folder=BUNDLED)
     assert names == [f"duck_{number}.mp4" for number in (1, 2, 3, 4)]

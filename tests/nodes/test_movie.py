@@ -47,3 +47,21 @@ def test_a_grey_video_in_memory_has_three_colours(pack, run):
 def test_no_frames_are_refused(pack):
     with pytest.raises(ValueError, match="there are no frames; connect an image or a video of at least one"):
         pack.nodes.movie.to_frames(torch.zeros(0, 16, 16, 3), 0.0)
+
+
+@pytest.mark.parametrize("kept", [None, 0, 500])
+def test_a_damaged_video_is_refused_by_its_name_where_it_is_used(pack, comfy, tmp_path, kept):
+    from comfy_api.latest import InputImpl
+
+    path = tmp_path / "世界.mp4"
+    with VideoWriter(path, 16, 16, 8.0) as writer:
+        writer.write(torch.zeros(5, 16, 16, 3))
+    content = path.read_bytes()
+    path.unlink() if kept is None else path.write_bytes(content[:kept])
+    kind, sentence = (
+        (FileNotFoundError, r"^there is no video .*世界\.mp4")
+        if kept is None
+        else (ValueError, r"^世界\.mp4 is damaged or not a video: ")
+    )
+    with pytest.raises(kind, match=sentence):
+        pack.nodes.movie.frames_of(InputImpl.VideoFromFile(str(path)), 4)

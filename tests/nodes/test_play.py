@@ -196,6 +196,16 @@ def test_the_model_of_a_loop_is_refused(play, run, nano, grid):
         play(model=looped)
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_the_turn_is_sampled(play, nano):
+    play.folder.parent.mkdir(parents=True, exist_ok=True)
+    play.folder.write_bytes(b"no folder")
+    model = nano[0].clone()
+    model.set_model_sampler_post_cfg_function(lambda _: pytest.fail("it was sampled"))
+    with pytest.raises(ValueError, match=r"00001\.safetensors cannot be written: .*; choose another folder"):
+        play(model=model)
+    play.folder.unlink()
+
+
 def test_a_damaged_turn_is_named_and_can_be_left_behind(play, worlds):
     for action in ("one", "two"):
         play(action)

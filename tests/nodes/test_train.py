@@ -246,6 +246,17 @@ def test_what_cannot_be_trained_on_is_refused_in_one_sentence(train, runs, case)
     assert runs() == []
 
 
+@pytest.mark.parametrize("place", ["sora", "sora_unfinished"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(train, saved, tmp_path, monkeypatch, place):
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path))
+    monkeypatch.setattr(Sora, "load", None)  # what comes first of the work
+    (tmp_path / place).write_bytes(b"no folder")
+    with pytest.raises(ValueError, match=rf"{place}.* cannot be written: .*choose another folder"):
+        train()
+
+
 def test_a_training_that_diverges_says_so_and_leaves_nothing(train, runs, monkeypatch):
     loss = DiTTask.loss
 

@@ -1,5 +1,7 @@
 """Sora World Clip films what it is asked for, the same way every time, and knows where everything is."""
 
+import re
+
 import pytest
 import torch
 
@@ -91,6 +93,16 @@ def test_a_clip_may_be_one_frame(film):
 def test_more_frames_than_memory_holds_are_refused(run):
     with pytest.raises(ValueError, match=r"900 frames of 2048x2048 are 3775 million .* at most 1 seconds"):
         run("SoraWorldClips", width=2048, height=2048, seconds=30.0, fps=30.0)
+
+
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize(("width", "height", "fps"), [(1567, 1618, 12.6), (957, 1966, 69.6), (1280, 720, 24.0)])
+def test_the_duration_that_a_refusal_names_is_not_refused(pack, width, height, fps, loop):
+    with pytest.raises(ValueError, match="give at most") as told:
+        pack.nodes.world.shape_for(width, height, 3600.0, fps, loop)
+    most = float(re.search(r"at most ([\d.]+) seconds", str(told.value))[1])
+    shape = pack.nodes.world.shape_for(width, height, most, fps, loop)
+    assert shape.num_frames * width * height > 0.8 * pack.nodes.world.MOST_PIXELS
 
 
 def test_a_prompt_that_names_nothing_is_refused(run):

@@ -132,6 +132,14 @@ def test_saved_captioners_come_back(untrained, tmp_path):
     assert torch.allclose(again.exit.weight, untrained.exit.weight, atol=1e-3)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_frames_without_numbers_are_refused(untrained, number):
+    frames = _video(4, 16, 16, 3)
+    frames[2, 5, 5, 0] = number
+    with pytest.raises(ValueError, match="frames hold NaN or infinite pixels"):
+        untrained.look(glimpses([frames], 8.0))
+
+
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="sora train captioner"):
         load_captioner(tmp_path / "none.safetensors")

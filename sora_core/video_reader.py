@@ -175,9 +175,12 @@ class VideoReader:
                     if packet.size
                 )
                 length = float(max(ends, default=0) * base)
-            stop = length if self.seconds is None else min(length, self.start + self.seconds)
-            self._counted = max(1, round((stop - self.start) * self.fps))
+            self._counted = int(min(self._most(), max(1, round((length - self.start) * self.fps))))
         return self._counted
+
+    def _most(self) -> float:
+        """Frames that a part has at most."""
+        return math.inf if self.seconds is None else max(1, round(self.seconds * self.fps))
 
     def __iter__(self) -> Iterator[Tensor]:
         chunks = self._chunks()
@@ -188,7 +191,7 @@ class VideoReader:
         """The pictures on screen at multiples of 1 / fps from `start` on, `h w 3`: frames last until the next one."""
         with self._opened() as (container, stream):
             base, origin = stream.time_base or Fraction(1), self._origin
-            limit = math.inf if self.seconds is None else max(1, round(self.seconds * self.fps))
+            limit = self._most()
             shown: Tensor | None = None
             given, reached = 0, [0]
             for frame in self._decoded(container, stream, self.start, reached):

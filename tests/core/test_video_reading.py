@@ -166,7 +166,9 @@ def long(tmp_path):
     return make(tmp_path / "long.mp4", pictures, options=options)
 
 
-@pytest.mark.parametrize(("start", "seconds"), [(0.0, 1.0), (3.0, 1.0), (2.5, 1.2), (7.0, None), (7.5, 3.0)])
+@pytest.mark.parametrize(
+    ("start", "seconds"), [(0.0, 1.0), (3.0, 1.0), (2.5, 1.2), (7.0, None), (7.5, 3.0), (0.2, 0.65)]
+)
 def test_a_part_holds_the_frames_of_its_time(long, start, seconds):
     reader = VideoReader(long, start=start, seconds=seconds)
     first = round(10 * start)

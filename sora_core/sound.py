@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import av
 import av.container
+
+LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
+"""What is meant where a file, such as AVI with PCM, only counts channels; MP4 wants to know which they are."""
 
 
 class Sound:
@@ -30,10 +34,10 @@ class Sound:
             return
         context = tracks[0].codec_context
         name = "of an unknown kind" if context is None else context.codec.canonical_name
-        if name not in target.supported_codecs:
+        if name not in target.supported_codecs or not _taken(source, target.format.name):
             self.note = f"the sound of {source.name} ({name}) does not go into this kind of file and is left out"
             return
-        self._stream = target.add_stream_from_template(tracks[0])
+        self._stream = _track_like(tracks[0], target)
         begins = [(x.start_time or 0) * (x.time_base or Fraction(1)) for x in self._file.streams.video[:1]]
         self._packets = self._from(sum(begins, Fraction(start)))
         self._next = next(self._packets, None)
@@ -63,3 +67,27 @@ class Sound:
     def close(self) -> None:
         """Close the file that the sound comes from."""
         self._file.close()
+
+
+def _track_like(track: av.AudioStream, target: av.container.OutputContainer) -> av.AudioStream:
+    """A track of a container for the packets of another."""
+    made = target.add_stream_from_template(track)
+    layout = LAYOUTS.get(made.codec_context.layout.name)
+    if layout is not None:
+        made.codec_context.layout = layout
+    return made
+
+
+def _taken(source: Path, kind: str) -> bool:
+    """Whether a muxer takes a track's first packet: what it says of codecs leaves out much, such as Opus in .mov."""
+    with av.open(str(source.resolve()), options={"protocol_whitelist": "file"}) as file:
+        try:
+            with av.open(BytesIO(), "w", format=kind) as tried:
+                made = _track_like(file.streams.audio[0], tried)
+                packet = next((packet for packet in file.demux(audio=0) if packet.dts is not None), None)
+                if packet is not None:
+                    packet.stream = made
+                    tried.mux(packet)
+        except (av.FFmpegError, ValueError):
+            return False
+    return True

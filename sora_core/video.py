@@ -117,8 +117,12 @@ class VideoWriter:
         self._file: AbstractContextManager[Path] | None = None
 
     def __enter__(self) -> VideoWriter:
-        self._file, self.num_frames = whole_or_absent(self.path), 0
-        temporary = self._file.__enter__()
+        file, self.num_frames = whole_or_absent(self.path), 0
+        try:
+            temporary = file.__enter__()
+        except OSError as error:
+            raise ValueError(f"{self.path} cannot be written: {reason(error)}") from None
+        self._file = file
         try:
             self._container = av.open(str(temporary.resolve()), "w", format=CONTAINERS[self.path.suffix.lower()])
             self._stream = self._add_stream()
@@ -197,7 +201,10 @@ class VideoWriter:
             with suppress(OSError, ValueError):
                 self._container.close()
         file, self._file = self._file, None
-        file.__exit__(kind, error, trace)
+        try:
+            file.__exit__(kind, error, trace)
+        except OSError as failure:
+            raise ValueError(f"{self.path} cannot be written: {reason(failure)}") from None
 
 
 def write_image(path: str | Path, image: Tensor) -> None:

@@ -28,7 +28,8 @@ class VideoReader:
     timestamps vary, the one on screen at that time. Iterating gives chunks `t h w 3`, uint8, of at most `chunk` frames,
     and starts again each time. `start` and `seconds` choose a part; only that, from the key frame before it, is read.
     `note` says what was converted.
-    Raises FileNotFoundError, or ValueError when the file is damaged, is HDR or holds no video, also in its middle.
+    Raises FileNotFoundError, or ValueError when the file is damaged, is HDR or holds no video, also in its middle, and
+    where its size changes.
     """
 
     def __init__(self, path: str | Path, *, chunk: int = 16, start: float = 0.0, seconds: float | None = None):
@@ -175,25 +176,40 @@ class VideoReader:
                     if packet.size
                 )
                 length = float(max(ends, default=0) * base)
-            stop = length if self.seconds is None else min(length, self.start + self.seconds)
-            self._counted = max(1, round((stop - self.start) * self.fps))
+            self._counted = int(min(self._most(), max(1, round((length - self.start) * self.fps))))
         return self._counted
+
+    def _most(self) -> float:
+        """Frames that a part has at most."""
+        return math.inf if self.seconds is None else max(1, round(self.seconds * self.fps))
 
     def __iter__(self) -> Iterator[Tensor]:
         chunks = self._chunks()
         self._running.add(chunks)
         return chunks
 
+    def _picture(self, frame: av.VideoFrame) -> Tensor:
+        """A frame as it is shown, `h w 3`. Raises ValueError where the video goes on in another size."""
+        picture = upright(frame, self._turn)
+        h, w = picture.shape[:2]
+        if (h, w) != (self.height, self.width):
+            when = f" at {frame.time:.2f} s" if frame.time is not None else ""
+            raise ValueError(
+                f"{self.path.name} changes from {self.width}x{self.height} to {w}x{h} pixels{when}; bring all of it to"
+                " one size first, for instance with ffmpeg"
+            )
+        return picture
+
     def _timed(self) -> Iterator[Tensor]:
         """The pictures on screen at multiples of 1 / fps from `start` on, `h w 3`: frames last until the next one."""
         with self._opened() as (container, stream):
             base, origin = stream.time_base or Fraction(1), self._origin
-            limit = math.inf if self.seconds is None else max(1, round(self.seconds * self.fps))
+            limit = self._most()
             shown: Tensor | None = None
             given, reached = 0, [0]
             for frame in self._decoded(container, stream, self.start, reached):
                 if frame.pts is None:  # pictures and raw streams have no times
-                    yield upright(frame, self._turn)
+                    yield self._picture(frame)
                     continue
                 begin = float((frame.pts - origin) * base) - self.start
                 # A time within half a frame counts as this frame's own: timestamps are often rounded.
@@ -204,9 +220,9 @@ class VideoReader:
                     return
                 stop = begin + float(_duration(getattr(frame, "duration", None), base, self.rate) * base)
                 if (given + 0.5) / self.fps <= begin and shown is None:
-                    shown = upright(frame, self._turn)  # the part begins before its first frame
+                    shown = self._picture(frame)  # the part begins before its first frame
                 elif shown is not None or stop > (given - 0.5) / self.fps:
-                    shown = upright(frame, self._turn)
+                    shown = self._picture(frame)
             left = float(reached[0] * base) - self.start
             while shown is not None and given < min(limit, max(1, round(left * self.fps))):
                 yield shown

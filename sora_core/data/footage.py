@@ -31,7 +31,7 @@ def cut_videos(
     the caption of all its clips; where they have another by now, `say` is told so, and of each video that gives none
     or cannot be read to its end.
     Raises ValueError when no video has at least 128 pixels a side and `num_frames` frames, and for a shard that exists
-    with other clips or another number of them.
+    with other clips or another number of them, or captions of another number.
     """
     paths = videos_in(videos)
     written = 0
@@ -128,9 +128,11 @@ def _write(
         )
     if caption and not captions_path(path).exists():
         write_captions(path, [[caption]] * len(rows))
-    elif caption and shard is not None and any(caption not in texts for texts in shard.captions() or ()):
-        say(f"{captions_path(path).name} is kept, though {about['source']} has another text; delete it to have that")
     if shard is None:
         write_shard(path, torch.stack(rows), torch.zeros(len(rows), 0, dtype=torch.uint8), about)
         say(f"{path.name}: {len(rows)} clips of {about['source']}")
+    # They may have been there before their shard, where that was deleted.
+    told = Shard.open(path).captions() or ()
+    if caption and any(caption not in texts for texts in told):
+        say(f"{captions_path(path).name} is kept, though {about['source']} has another text; delete it to have that")
     return len(rows)

@@ -103,7 +103,10 @@ class Shard:
         if not told or not all(isinstance(text, str) for row in rows for text in row):
             raise ValueError(f"{path.name} must hold a list with a list of captions for each clip")
         if len(rows) != self.clips:
-            raise ValueError(f"{path.name} has captions of {len(rows)} clips; the shard holds {self.clips}")
+            raise ValueError(
+                f"{path.name} has captions of {len(rows)} clips; the shard holds {self.clips}: delete the captions, or"
+                " write them for each clip"
+            )
         return tuple(map(tuple, rows))
 
     def digest(self) -> int:

@@ -27,11 +27,11 @@ def silent(tmp_path):
 def with_sound(silent):
     """Two seconds of video with four seconds of sound."""
 
-    def build(name, codec):
+    def build(name, codec, layout="mono"):
         path = silent.with_name(name)
         with av.open(str(silent)) as given, av.open(str(path), "w") as container:
             video = container.add_stream_from_template(given.streams.video[0])
-            sound = container.add_stream(codec, rate=48000)
+            sound = container.add_stream(codec, rate=48000, layout=layout)
             for packet in given.demux(video=0):
                 if packet.dts is not None:
                     packet.stream = video
@@ -39,11 +39,11 @@ def with_sound(silent):
             tone = torch.sin(torch.arange(4 * 48000) * 0.05)[None].mul(9000).short().numpy()
             frame = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
             frame.rate, frame.pts = 48000, 0
-            resampler = av.AudioResampler(format=sound.codec_context.format, layout="mono", rate=48000)
+            resampler = av.AudioResampler(format=sound.codec_context.format, layout=layout, rate=48000)
             fifo = av.AudioFifo()
             for part in resampler.resample(frame):
                 fifo.write(part)
-            for part in fifo.read_many(1024, partial=True):
+            for part in fifo.read_many(sound.codec_context.frame_size or 1024, partial=True):
                 container.mux(sound.encode(part))
             container.mux(sound.encode(None))
         return path
@@ -81,6 +81,25 @@ def test_sound_that_does_not_fit_the_file_is_left_out_with_a_note(with_sound, tm
         writer.write(torch.zeros(3, 32, 32, 3))
     assert "the sound of tone.mp4 (aac) does not go into this kind of file and is left out" in writer.note
     assert VideoReader(tmp_path / "new.webm").num_frames == 3
+
+
+def test_sound_of_a_file_that_only_counts_its_channels_is_copied(with_sound, tmp_path):
+    source = with_sound("camera.mkv", "pcm_s16le", "stereo")
+    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source) as writer:
+        writer.write(torch.zeros(15, 32, 32, 3))
+    assert writer.note == ""
+    with av.open(str(source)) as given, av.open(str(tmp_path / "new.mp4")) as made:
+        before, after = (b"".join(bytes(p) for p in file.demux(audio=0)) for file in (given, made))
+    assert len(after) == pytest.approx(1.5 * 48000 * 4, rel=0.05)
+    assert before.startswith(after)
+
+
+def test_sound_that_the_muxer_refuses_is_left_out_with_a_note(with_sound, tmp_path):
+    source = with_sound("tone.mkv", "libopus")
+    with VideoWriter(tmp_path / "new.mov", 32, 32, 10, sound=source) as writer:
+        writer.write(torch.zeros(3, 32, 32, 3))
+    assert "the sound of tone.mkv (opus) does not go into this kind of file and is left out" in writer.note
+    assert VideoReader(tmp_path / "new.mov").num_frames == 3
 
 
 def moved(source, path, seconds, *, skip=0):

@@ -222,6 +222,15 @@ def test_a_failure_keeps_the_file_that_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_place_that_cannot_be_written_to_is_named_in_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.mp4").mkdir()
+    for path in (tmp_path / "file" / "clip.mp4", tmp_path / "folder.mp4"):
+        with pytest.raises(ValueError, match=f"{path.name} cannot be written: "):
+            write(path, colour_bars(2, 16, 16))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.mp4"]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -129,6 +129,24 @@ def test_ten_bits_are_read_as_eight_with_a_note(tmp_path):
     assert brightness(reader) == pytest.approx([200] * 3, abs=2)
 
 
+def test_a_video_that_changes_its_size_is_refused_with_both_sizes(tmp_path):
+    # As browsers record calls whose connection gets better.
+    small, large = (
+        make(tmp_path / f"{side}.webm", [grey(90, side)] * 4, codec="libvpx-vp9", pixels="yuv420p") for side in (32, 48)
+    )
+    path = tmp_path / "call.webm"
+    with av.open(str(path), "w") as container, av.open(str(small)) as first, av.open(str(large)) as second:
+        stream = container.add_stream_from_template(first.streams.video[0])
+        for part, later in ((first, 0), (second, 400)):
+            for packet in part.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream, packet.pts, packet.dts = stream, packet.pts + later, packet.dts + later
+                    container.mux(packet)
+    for chunk in (16, 4):
+        with pytest.raises(ValueError, match=r"call.webm changes from 32x32 to 48x48 pixels at 0.40 s"):
+            list(VideoReader(path, chunk=chunk))
+
+
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
 def test_hdr_is_refused_with_a_reason(tmp_path, transfer, name):
     path = make(
@@ -166,7 +184,9 @@ def long(tmp_path):
     return make(tmp_path / "long.mp4", pictures, options=options)
 
 
-@pytest.mark.parametrize(("start", "seconds"), [(0.0, 1.0), (3.0, 1.0), (2.5, 1.2), (7.0, None), (7.5, 3.0)])
+@pytest.mark.parametrize(
+    ("start", "seconds"), [(0.0, 1.0), (3.0, 1.0), (2.5, 1.2), (7.0, None), (7.5, 3.0), (0.2, 0.65)]
+)
 def test_a_part_holds_the_frames_of_its_time(long, start, seconds):
     reader = VideoReader(long, start=start, seconds=seconds)
     first = round(10 * start)

@@ -99,6 +99,21 @@ def test_a_text_that_was_changed_is_not_passed_over_in_silence(tmp_path, capsys)
         assert ("is kept, though a.mp4 has another text" in capsys.readouterr().out) == told
 
 
+def test_captions_that_outlive_their_shard_are_not_taken_for_those_of_others_in_silence(tmp_path, capsys):
+    film(tmp_path / "a.mp4", 10, 128, 128)
+    (tmp_path / "a.txt").write_text("a dark room", encoding="utf-8")
+    command = ["worlds", "--out", str(tmp_path / "s"), "--from-videos", str(tmp_path), "--frames", "5"]
+    assert main(command) == 0
+    (shard,) = (tmp_path / "s").glob("*.safetensors")
+    shard.unlink()
+    (tmp_path / "a.txt").write_text("a bright room", encoding="utf-8")
+    assert main(command) == 0
+    assert "is kept, though a.mp4 has another text" in capsys.readouterr().out
+    shard.unlink()
+    assert main([*command, "--clips", "3"]) == 2
+    assert "has captions of 4 clips; the shard holds 3: delete the captions" in capsys.readouterr().err
+
+
 def test_shards_of_another_number_of_clips_are_refused(tmp_path, capsys):
     film(tmp_path / "a.mp4", 10, 128, 128)
     command = ["worlds", "--out", str(tmp_path / "s"), "--from-videos", str(tmp_path), "--frames", "5"]

@@ -82,9 +82,11 @@ def curve(
         raise ValueError(f"clips is {clips}; it must be at least 1, for instance 48")
     compute = {(path, tokens): training_flops(path, tokens) for path, tokens in checkpoints}
     power_law(list(compute.values()), [1.0] * len(compute))
-    judge, rows = (judge or load_judge()).to(device), []
+    judge = (judge or load_judge()).to(device)
+    rows: list[dict[str, Any]] = []
     prompts = described(clips, held_out=False, style="descriptive")
     best = ceiling(judge, prompts, SHAPE)
+    report: dict[str, Any] = {"clips": clips, "checkpoints": rows}
     say(f"{'model':<32} {'tokens':>14} {'FLOPs':>10} {'loss':>9} {'score':>7} {'reprojection':>13}")
     for path, tokens in sorted(checkpoints, key=lambda entry: entry[1]):
         model = Sora.load(path, device=device)
@@ -95,9 +97,10 @@ def curve(
         rows.append({"model": path.name, "tokens": tokens, "flops": flops, "loss": loss, "score": share,
                      "reprojection": solid})  # fmt: skip
         say(f"{path.name:<32} {tokens:>14,} {flops:>10.2e} {loss:>9.5f} {share:>7.3f} {solid:>13.4f}")
+        write_json(out, report)  # after each model, so that a long run that is cut off leaves what it found
     fit = power_law([row["flops"] for row in rows], [row["loss"] for row in rows])
     say(f"loss = {fit['factor']:.4g} * FLOPs ^ -{fit['exponent']:.4f}, at most {100 * fit['error']:.1f} % off")
-    report = {"clips": clips, "checkpoints": rows, "power_law": fit}
+    report["power_law"] = fit
     write_json(out, report)
     plot(rows, fit, out.with_suffix(".png"), say)
     return report

@@ -66,3 +66,20 @@ def test_a_file_that_is_missing_is_told_before_the_others_are_measured(nano_file
     with pytest.raises(FileNotFoundError, match="none"):
         curve(entries, tmp_path / "c.json", clips=1, settings=SamplerSettings(steps=1), say=said.append)
     assert said == []
+
+
+def test_a_curve_that_is_cut_off_leaves_the_models_that_were_measured(nano_file, tmp_path, monkeypatch):
+    measured = iter([{"reprojection error": {"generated": 0.5}}])
+
+    def once(bench):
+        try:
+            return next(measured)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr("sora_core.evaluation.curve.geometry_report", once)
+    entries, settings = [(nano_file, 1_000), (nano_file, 2_000)], SamplerSettings(steps=1)
+    with pytest.raises(KeyboardInterrupt):
+        curve(entries, tmp_path / "c.json", clips=1, settings=settings, say=lambda _: None)
+    left = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
+    assert [row["tokens"] for row in left["checkpoints"]] == [1_000]

@@ -129,10 +129,13 @@ def _execute_editing(arguments: argparse.Namespace, device: torch.device) -> Non
     from ..pipeline import DEFAULT_STEPS
     from . import say
 
-    out, sheets = arguments.out, arguments.sheets
+    out = arguments.out
+    sheets = out.with_name(f"{out.stem}_sheets") if arguments.sheets is None else arguments.sheets
+    if sheets.exists() and not sheets.is_dir():
+        raise ValueError(f"{sheets} is a file; give the name of a folder for the contact sheets with --sheets")
     evaluate_editing(
         arguments.checkpoint, out, seeds=SEEDS if arguments.seeds is None else arguments.seeds,
-        sheets=out.with_name(f"{out.stem}_sheets") if sheets is None else sheets, rows=arguments.parts or tuple(ROWS),
+        sheets=sheets, rows=arguments.parts or tuple(ROWS),
         steps=DEFAULT_STEPS if arguments.steps is None else arguments.steps, device=device, say=say,
     )  # fmt: skip
     print(out)

@@ -122,6 +122,8 @@ def _refuse_foreign(arguments: argparse.Namespace) -> None:
         if value is not None and value is not False and name != report and name not in KNOWN[report]:
             where = f"with --{report}" if report else "without --editing"
             raise ValueError(f"--{name} does nothing {where}; leave it out")
+    if arguments.real is not None and arguments.parts and "vae" not in arguments.parts:
+        raise ValueError("--real does nothing without the part vae; add vae to --parts, or leave --real out")
 
 
 def _execute_editing(arguments: argparse.Namespace, device: torch.device) -> None:

@@ -63,6 +63,8 @@ def main() -> None:
     parser.add_argument("--make", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if min(options.frames) < 1:
+        parser.error(f"--frames has {min(options.frames)}; every video has at least 1 frame")
     if options.make:
         make(options.make, options.size, options.folder / "latent.safetensors")
         return

@@ -87,6 +87,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
         steps = STEPS if arguments.steps is None else arguments.steps
         seams = evaluate_seams(Sora.load(arguments.checkpoint, device=device), steps=steps, say=say)
+        write_json(arguments.out, {"seams": seams})  # drift takes long: a run that is cut off leaves what it found
         report = evaluate_drift(arguments.checkpoint, steps=steps, device=device, say=say)
         write_json(arguments.out, report | {"seams": seams})
         print(arguments.out)
@@ -121,6 +122,8 @@ def _refuse_foreign(arguments: argparse.Namespace) -> None:
         if value is not None and value is not False and name != report and name not in KNOWN[report]:
             where = f"with --{report}" if report else "without --editing"
             raise ValueError(f"--{name} does nothing {where}; leave it out")
+    if arguments.real is not None and arguments.parts and "vae" not in arguments.parts:
+        raise ValueError("--real does nothing without the part vae; add vae to --parts, or leave --real out")
 
 
 def _execute_editing(arguments: argparse.Namespace, device: torch.device) -> None:
@@ -128,10 +131,13 @@ def _execute_editing(arguments: argparse.Namespace, device: torch.device) -> Non
     from ..pipeline import DEFAULT_STEPS
     from . import say
 
-    out, sheets = arguments.out, arguments.sheets
+    out = arguments.out
+    sheets = out.with_name(f"{out.stem}_sheets") if arguments.sheets is None else arguments.sheets
+    if sheets.exists() and not sheets.is_dir():
+        raise ValueError(f"{sheets} is a file; give the name of a folder for the contact sheets with --sheets")
     evaluate_editing(
         arguments.checkpoint, out, seeds=SEEDS if arguments.seeds is None else arguments.seeds,
-        sheets=out.with_name(f"{out.stem}_sheets") if sheets is None else sheets, rows=arguments.parts or tuple(ROWS),
+        sheets=sheets, rows=arguments.parts or tuple(ROWS),
         steps=DEFAULT_STEPS if arguments.steps is None else arguments.steps, device=device, say=say,
     )  # fmt: skip
     print(out)

@@ -56,6 +56,8 @@ def execute(arguments: argparse.Namespace) -> None:
 
     if arguments.tile is not None and arguments.tile < 1:
         raise ValueError(f"--tile is {arguments.tile} pixels; it must be at least 1")
+    if arguments.out.resolve() == arguments.preview.resolve():
+        raise ValueError(f"--out is {arguments.out}, the preview itself, which would be lost; choose another name")
     device, (width, height) = chosen_device(arguments.device), arguments.size
     reader = VideoReader(arguments.preview, chunk=4)
     if reader.note:

@@ -35,7 +35,7 @@ RATES = {"vae": 1e-3, "text": 1e-3, "dit": 1e-3, "judge": 1e-3, "captioner": 1e-
 KNOWN = {
     "data": ("vae", "dit", "judge", "captioner", "critic"), "vae": ("dit", "judge", "critic"), "text": ("dit",),
     "share": ("dit",), "pictures": ("dit",), "regenerate": ("vae",), "compile": ("vae", "dit"), "shard": ("dit",),
-    "critic": ("dit",), "drafts": ("dit",),
+    "critic": ("dit",), "drafts": ("dit",), "preset": ("vae", "text", "dit", "judge", "critic"),
 }  # fmt: skip
 """The parts that an option is for; those that are not here are for all."""
 
@@ -76,7 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " critic misses in them; each takes six steps, so a sixth about doubles the work (default: 0)",
     )  # fmt: skip
     parser.add_argument(
-        "--preset", metavar="NAME", help="nano, mini, S, B, L, XL, XXL (default: that of --init, or mini)"
+        "--preset", metavar="NAME",
+        help="for all but the captioner: nano, mini, S, B, L, XL, XXL (default: that of --init, or mini)",
     )  # fmt: skip
     parser.add_argument("--lr", type=float, metavar="RATE", help="peak learning rate (default: 1e-3; critic: 2e-3)")
     parser.add_argument(

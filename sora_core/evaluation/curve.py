@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoint import read_checkpoint
+from ..checkpoint import build_parts, read_checkpoint
 from ..files import write_json
 from ..pipeline import Sora
 from .denoising import denoising_loss
@@ -60,28 +60,47 @@ def power_law(compute: Sequence[float], loss: Sequence[float]) -> dict[str, floa
     return {"exponent": -slope, "factor": factor, "error": error}
 
 
+def training_flops(path: Path, tokens: int) -> float:
+    """Floating-point operations of training a model file's transformer on so many tokens.
+
+    Six per weight and token: two forward, four backward (Kaplan et al., 2020).
+    """
+    network = build_parts(read_checkpoint(path).config, device="meta")["dit"]
+    return 6.0 * sum(weight.numel() for weight in network.parameters()) * tokens
+
+
 def curve(
     checkpoints: Sequence[tuple[Path, int]], out: Path, *, clips: int, settings: SamplerSettings,
     judge: Judge | None = None, device: torch.device | str = "cpu", say: Callable[[str], None] = print,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure every checkpoint on the same clips and prompts; write the report, and a plot beside it if possible."""
-    judge, rows = (judge or load_judge()).to(device), []
+    """Measure every checkpoint on the same clips and prompts; write the report, and a plot beside it if possible.
+
+    Raises ValueError for no clips, for a file that is no model and for fewer than two different computes, before
+    anything is measured.
+    """
+    if clips < 1:
+        raise ValueError(f"clips is {clips}; it must be at least 1, for instance 48")
+    compute = {(path, tokens): training_flops(path, tokens) for path, tokens in checkpoints}
+    power_law(list(compute.values()), [1.0] * len(compute))
+    judge = (judge or load_judge()).to(device)
+    rows: list[dict[str, Any]] = []
     prompts = described(clips, held_out=False, style="descriptive")
     best = ceiling(judge, prompts, SHAPE)
+    report: dict[str, Any] = {"clips": clips, "checkpoints": rows}
     say(f"{'model':<32} {'tokens':>14} {'FLOPs':>10} {'loss':>9} {'score':>7} {'reprojection':>13}")
     for path, tokens in sorted(checkpoints, key=lambda entry: entry[1]):
         model = Sora.load(path, device=device)
-        # Six operations per weight and token: two forward, four backward (Kaplan et al., 2020).
-        flops = 6.0 * sum(p.numel() for p in model.dit.parameters()) * tokens
+        flops = compute[path, tokens]
         loss = denoising_loss(model, prompts, SHAPE)["weighted"]
         share = scored(fidelity(model, judge, prompts, SHAPE, settings), best)["share"]
         solid = geometry_report(Bench(model, judge, clips, settings))["reprojection error"]["generated"]
         rows.append({"model": path.name, "tokens": tokens, "flops": flops, "loss": loss, "score": share,
                      "reprojection": solid})  # fmt: skip
         say(f"{path.name:<32} {tokens:>14,} {flops:>10.2e} {loss:>9.5f} {share:>7.3f} {solid:>13.4f}")
+        write_json(out, report)  # after each model, so that a long run that is cut off leaves what it found
     fit = power_law([row["flops"] for row in rows], [row["loss"] for row in rows])
     say(f"loss = {fit['factor']:.4g} * FLOPs ^ -{fit['exponent']:.4f}, at most {100 * fit['error']:.1f} % off")
-    report = {"clips": clips, "checkpoints": rows, "power_law": fit}
+    report["power_law"] = fit
     write_json(out, report)
     plot(rows, fit, out.with_suffix(".png"), say)
     return report

@@ -64,12 +64,12 @@ def evaluate_editing(
         report["rows"][name] = {
             "promises": judged(row.promises), "figures": rounded(row.figures), "sheet": row.legend,
         }  # fmt: skip
+        if out is not None:  # after each row, so that a long run that is cut off leaves what it found
+            write_json(out, report)
         if sheets is not None:
             draw(row, sheets, name)
         say(table(name, report["rows"][name]))
         say(f"{seeds} clips, {time.process_time() - started:.0f} s of CPU time")
-        if out is not None:  # after each row, so that a long run that is cut off leaves what it found
-            write_json(out, report)
     return report
 
 

@@ -94,12 +94,14 @@ def export(
     et al., "Robust fine-tuning of zero-shot models", 2022). The transformer is the mean of itself and of those of the
     model files `average` (Kaddour, "Stop wasting my time!", 2022). The header says how long each part was trained.
     Raises FileNotFoundError, or ValueError naming the first tensor that does not fit the preset or the parts missing,
-    or for a blend without a base or outside 0 to 1.
+    or for a blend without a base, without a training or outside 0 to 1.
     """
     if not 0 < blend <= 1 or (blend < 1 and base is None):
         raise ValueError(
             f"blend is {blend:g}; it must be above 0 and at most 1, and below 1 needs a base to blend with"
         )
+    if blend < 1 and not states:
+        raise ValueError(f"blend is {blend:g}, but no training was given to blend with the base; leave it out")
     start = None if base is None else read_checkpoint(base)
     config = preset(preset_name or "mini") if start is None or preset_name else start.config
     missing = [part for part in INNER if part not in states]
@@ -112,6 +114,7 @@ def export(
         parts[part], trained = averaged_weights(path, INNER[part])
         check_weights(str(path), f"ema.{INNER[part]}", expected[part].state_dict(), parts[part])
         if start is not None and blend < 1:
+            check_weights(str(base), "", expected[part].state_dict(), start.parts[part])
             parts[part] = {
                 name: start.parts[part][name].float().lerp(value.float(), blend) for name, value in parts[part].items()
             }

@@ -1,4 +1,4 @@
-"""The benchmarks that run blocks in ComfyUI find it, its stand-ins and the pack, from a process of their own."""
+"""The benchmarks run from a process of their own: those with blocks find ComfyUI, its stand-ins and the pack."""
 
 import subprocess
 import sys
@@ -16,3 +16,11 @@ def test_easycache_prints_a_row_for_each_threshold(comfyui):
     rows = [line.split() for line in process.stdout.splitlines()[-3:]]
     assert [row[0] for row in rows] == ["0.00", "0.10", "0.40"]
     assert float(rows[0][1]) == 2
+
+
+def test_streaming_refuses_videos_without_frames_at_once():
+    process = subprocess.run(
+        [sys.executable, "streaming.py", "--frames", "0"], cwd=BENCHMARKS, capture_output=True, text=True, timeout=30
+    )
+    assert process.returncode == 2
+    assert "--frames has 0" in process.stderr

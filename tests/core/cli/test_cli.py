@@ -79,6 +79,10 @@ def test_choices_that_the_parser_repeats_are_those_of_the_library(capsys):
         ),
         (["evaluate", "--editing", "--steps", "0", "--out", "o"], "sora evaluate: --steps is 0; it must be at least 1"),
         (["evaluate", "--sheets", "d", "--out", "o"], "sora evaluate: --sheets does nothing without --editing"),
+        (
+            ["evaluate", "--real", ".", "--parts", "text", "--out", "o"],
+            "sora evaluate: --real does nothing without the part vae",
+        ),
         (["info", "none.safetensors"], "sora info: there is no checkpoint none.safetensors"),
         (["info", "."], "sora info: . is a folder, not a checkpoint; give the name of a file"),
         (["run", "none.json"], "sora run: there is no workflow none.json"),
@@ -86,6 +90,10 @@ def test_choices_that_the_parser_repeats_are_those_of_the_library(capsys):
         (["train", "vae", "--out", "o", "--steps", "5"], "sora train: training the vae needs --data DIR"),
         (["train", "text", "--out", "o", "--steps", "5", "--data", "d"], "sora train: --data does nothing for the"),
         (["train", "vae", "--out", "o", "--steps", "5", "--pictures", "0"], "sora train: --pictures does nothing for"),
+        (
+            ["train", "captioner", "--out", "o", "--steps", "5", "--preset", "S"],
+            "sora train: --preset does nothing for the captioner",
+        ),
         (["train", "vae", "--out", "o", "--steps", "0"], "sora train: --steps is 0; it must be at least 1"),
         (["train", "vae", "--out", "o", "--steps", "5", "--lr", "nan"], "sora train: --lr is nan; it must be above 0"),
         (["train", "vae", "--out", "o", "--steps", "5", "--preset", "huge"], "sora train: there is no preset 'huge'"),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sora_core.cli import DONE, main
+from sora_core.cli import DONE, WRONG_INPUT, main
 from sora_core.video import VideoReader, VideoWriter
 
 
@@ -49,6 +49,14 @@ def test_a_run_without_a_finished_window_leaves_nothing_and_promises_nothing(nan
     assert finish(nano_file, preview, tmp_path / "final.mp4", "--steps", 0) != DONE
     assert "finished windows are kept" not in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("final")] == []
+
+
+def test_the_preview_is_not_written_over(nano_file, preview, tmp_path, capsys, monkeypatch):
+    before = preview.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    assert finish(nano_file, preview, preview.name) == WRONG_INPUT
+    assert "--out is preview.mp4, the preview itself" in capsys.readouterr().err
+    assert preview.read_bytes() == before
 
 
 def test_the_file_is_written_as_asked_for(nano_file, preview, tmp_path):

@@ -48,3 +48,38 @@ def test_checkpoints_are_measured_in_order_of_their_compute(nano_file, tmp_path)
     assert report["checkpoints"][0]["reprojection"] > 0
     assert report["power_law"]["exponent"] == pytest.approx(0)  # the same model twice
     assert (tmp_path / "curve.png").is_file() or any("matplotlib" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "clips", "sentence"),
+    [((1_000, 1_000), 1, "two different numbers of trained tokens"), ((1_000, 2_000), 0, "clips is 0")],
+)
+def test_what_gives_no_curve_is_refused_before_anything_is_measured(nano_file, tmp_path, tokens, clips, sentence):
+    said, settings = [], SamplerSettings(steps=1)
+    with pytest.raises(ValueError, match=sentence):
+        curve([(nano_file, n) for n in tokens], tmp_path / "c.json", clips=clips, settings=settings, say=said.append)
+    assert said == []
+
+
+def test_a_file_that_is_missing_is_told_before_the_others_are_measured(nano_file, tmp_path):
+    said, entries = [], [(nano_file, 1_000), (tmp_path / "none.safetensors", 2_000)]
+    with pytest.raises(FileNotFoundError, match="none"):
+        curve(entries, tmp_path / "c.json", clips=1, settings=SamplerSettings(steps=1), say=said.append)
+    assert said == []
+
+
+def test_a_curve_that_is_cut_off_leaves_the_models_that_were_measured(nano_file, tmp_path, monkeypatch):
+    measured = iter([{"reprojection error": {"generated": 0.5}}])
+
+    def once(bench):
+        try:
+            return next(measured)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr("sora_core.evaluation.curve.geometry_report", once)
+    entries, settings = [(nano_file, 1_000), (nano_file, 2_000)], SamplerSettings(steps=1)
+    with pytest.raises(KeyboardInterrupt):
+        curve(entries, tmp_path / "c.json", clips=1, settings=settings, say=lambda _: None)
+    left = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
+    assert [row["tokens"] for row in left["checkpoints"]] == [1_000]

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from sora_core.cli import main
+from sora_core.cli import INTERRUPTED, main
 from sora_core.data.worlds import render, sample_scene
 from sora_core.data.worlds.captions import Draw
 from sora_core.evaluation.drift import SUBJECTS, drift, evaluate_drift, look, slope, subject_hue, summarised
@@ -95,3 +95,14 @@ def test_the_command_leaves_standard_output_to_the_path_of_the_report(nano_file,
     assert said.out.splitlines() == [str(out)]
     assert "drift over 60 s" in said.err
     assert json.loads(out.read_text(encoding="utf-8"))["seams"] == {"seam": 1.0}
+
+
+def test_a_run_that_is_cut_off_leaves_the_seams(nano_file, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "drift.json"
+    monkeypatch.setattr("sora_core.evaluation.seams.evaluate_seams", lambda sora, *, steps, say: {"seam": 1.0})
+    monkeypatch.setattr("sora_core.evaluation.drift.measure", interrupt)
+    assert main(["evaluate", "--long", "--checkpoint", str(nano_file), "--out", str(out)]) == INTERRUPTED
+    assert json.loads(out.read_text(encoding="utf-8")) == {"seams": {"seam": 1.0}}

@@ -8,8 +8,8 @@ import torch
 from sora_core.cli import main
 from sora_core.data.worlds.attributes import ATTRIBUTES
 from sora_core.evaluation import editing_rows
-from sora_core.evaluation.editing import evaluate_editing
-from sora_core.evaluation.editing_bench import SHAPE, Bench, films, restyled
+from sora_core.evaluation.editing import ROWS, evaluate_editing
+from sora_core.evaluation.editing_bench import SHAPE, Bench, Row, films, restyled
 from sora_core.evaluation.fidelity import SamplerSettings
 from sora_core.evaluation.judge import Judge, save_judge
 from sora_core.evaluation.prompts import described
@@ -128,3 +128,22 @@ def test_wrong_requests_are_refused(nano_file, judge_file, tmp_path, capsys):
     assert main(["evaluate", "--editing", "--out", out, "--real", str(tmp_path)]) == 2
     assert "--real does nothing with --editing" in capsys.readouterr().err
     assert main(["evaluate", "--editing", "--out", out, "--parts", "colour"]) == 2
+
+
+def test_sheets_that_would_be_in_the_place_of_a_file_are_refused_before_any_work(tmp_path, capsys):
+    (tmp_path / "sheets").write_text("notes")
+    command = ["evaluate", "--editing", "--out", str(tmp_path / "report.json"), "--sheets", str(tmp_path / "sheets")]
+    assert main([*command, "--checkpoint", str(tmp_path / "none.safetensors")]) == 2
+    assert "sheets is a file; give the name of a folder" in capsys.readouterr().err
+
+
+def test_a_sheet_that_cannot_be_drawn_costs_no_figure(nano_file, judge_file, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setitem(ROWS, "loop", lambda bench: Row(promises=[("closes", 1.0, "<=", 1.1)]))
+    monkeypatch.setattr("sora_core.evaluation.editing.draw", full)
+    out = tmp_path / "report.json"
+    with pytest.raises(OSError, match="No space"):
+        evaluate_editing(nano_file, out, seeds=2, rows=("loop",), sheets=tmp_path, judge=judge_file)
+    assert json.loads(out.read_text(encoding="utf-8"))["rows"]["loop"]["promises"][0]["met"]

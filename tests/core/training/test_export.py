@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sora_core.checkpoint import build_parts, read_checkpoint, save_checkpoint
+from sora_core.checkpoint import BUNDLED, build_parts, read_checkpoint, save_checkpoint
 from sora_core.cli import main
 from sora_core.config import preset
 from sora_core.pipeline import Sora
@@ -106,6 +106,15 @@ def test_a_blend_lies_between_the_training_and_the_file_it_started_from(runs, na
     assert json.loads(mixed.metadata["about"])["text"] == "3 steps, then 12 steps, blended at 0.5"
     with pytest.raises(ValueError, match="needs a base"):
         export(states(runs), "nano", second, blend=0.5)
+    with pytest.raises(ValueError, match="no training was given to blend"):
+        export({}, None, second, base=first, blend=0.5, average=[first])
+
+
+def test_a_blend_with_a_model_of_another_size_names_the_tensor_that_differs(runs, tmp_path):
+    out = tmp_path / "model.safetensors"
+    with pytest.raises(ValueError, match="sora-mini"):
+        export(states(runs), "nano", out, base=BUNDLED, blend=0.5)
+    assert not out.exists()
 
 
 def test_trained_parts_are_the_averages_of_their_runs(runs, nano):

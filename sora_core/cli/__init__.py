@@ -83,4 +83,12 @@ def main(argv: list[str] | None = None) -> int:
     except (RuntimeError, OSError) as error:
         say(f"sora {arguments.command}: {error}")
         return FAILED
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        say(
+            f"sora {arguments.command}: PyTorch is not installed; which build is right depends on your machine, see"
+            " https://pytorch.org/get-started/locally/"
+        )
+        return FAILED
     return DONE

@@ -14,7 +14,7 @@ import aiohttp
 
 from .comfy_program import to_api
 from .server import ComfyServer, comfy_server
-from .workflow import Prompt, WorkflowError, output_nodes, with_inputs
+from .workflow import Prompt, WorkflowError, output_nodes, read_workflow, with_inputs
 
 Progress = Callable[[str, int, int], None]
 """Called with (node class, steps done, steps in all)."""
@@ -67,6 +67,7 @@ def run_workflow(
         WorkflowError: any node was rejected, failed, was interrupted or left out, or a promised file is missing.
         ServerError, ComfyUIMissingError: no server could be started.
     """
+    read_workflow(Path(path))  # what is no workflow is refused before a server is fetched and started
     with nullcontext(server) if server else comfy_server(output=output) as running:
         prompt = with_inputs(to_api(Path(path), running), inputs or {})
         return run_prompt(prompt, running, timeout, on_progress, require_files, silent)

@@ -7,7 +7,7 @@ import time
 import pytest
 from PIL import Image
 
-from sora_core.headless import comfy_program
+from sora_core.headless import comfy_program, runner
 from sora_core.headless.runner import _Job, run_prompt, run_workflow
 from sora_core.headless.workflow import WorkflowError
 
@@ -42,6 +42,14 @@ def test_ui_workflow_without_comfy_cli_and_twin_names_the_extra(server, workflow
     lonely.write_bytes((workflows / "image.json").read_bytes())
     with pytest.raises(WorkflowError, match="install the extra 'headless'"):
         run_workflow(lonely, server=server)
+
+
+def test_what_is_no_workflow_is_refused_before_a_server_is_started(monkeypatch, tmp_path):
+    monkeypatch.setattr(runner, "comfy_server", lambda output: pytest.fail("a server was started"))
+    path = tmp_path / "workflow.json"
+    path.write_text("import torch")
+    with pytest.raises(WorkflowError, match="cannot be read as JSON"):
+        run_workflow(path)
 
 
 def test_inputs_change_widgets(server, workflows):

@@ -33,6 +33,14 @@ def test_every_command_has_help_with_an_example(command, capsys):
     assert f"usage: sora {command}" in said
 
 
+def test_without_torch_one_line_says_where_it_is_to_be_had():
+    code = "import sys; sys.modules['torch'] = None; from sora_core.cli import main; sys.exit(main(['info']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == FAILED
+    assert done.stderr.startswith("sora info: PyTorch is not installed")
+    assert done.stderr.count("\n") == 1
+
+
 def test_help_loads_neither_torch_nor_anything_heavy():
     code = (
         "import sys; from sora_core.cli import build_parser; build_parser().format_help();"

@@ -53,6 +53,8 @@ PERCEIVED_WEIGHT = 0.01
 MISSED_WEIGHT = 0.003
 """How much it counts what a critic misses in clips that are drawn from noise: by its gradient, about as much as the
 error of clips."""
+STRAYED_WEIGHT = 3.0
+"""How much it counts, beside what is missed, that what nobody asked for is shown too often."""
 UNSEEN, SEEN = 0.85, 0.7
 """Noise levels from which on predictions are means of much that could be there, and below which they should not be.
 
@@ -172,7 +174,9 @@ class DiTTask:
         with mixed(self.device):
             seen = read(self.critic, made, draws)
         labels = torch.tensor([s.labels for s in sequences], device=self.device)
-        return missed(seen, labels).mean(), strayed(seen, labels, usual).mean()
+        astray = strayed(seen, labels, drafts.excess)
+        drafts.excess.add(seen, labels, usual)
+        return missed(seen, labels).mean(), STRAYED_WEIGHT * astray.mean()
 
     def perceived(self, sequences: list[Sequence], clean: Tensor, predicted: Tensor, draws: torch.Generator) -> Tensor:
         """`perceived_difference` of the samples of a row that a critic can read, a mean over them."""

@@ -22,6 +22,8 @@ from .critic import Critic, through_noise
 from .rows import Rows, Sequence
 
 NAMES = tuple(SHEET)
+KEPT, FEW = 0.9, 8
+"""What a step keeps of the excess that was counted before, and clips so few that they say little of it."""
 CAPTIONS = 128
 """Captions that tell what words leave open, of those that drafts are drawn for."""
 STEPS = 6
@@ -46,6 +48,7 @@ class Drafts:
 
     def __init__(self, rows: Rows, share: float):
         self.rows, self.share, self.weights = rows, share, draft_weights(rows.shards)
+        self.excess = Excess()
         if not self.weights.any():
             raise ValueError("the folder holds no sandbox clips to draw drafts of; make some with: sora worlds")
 
@@ -95,21 +98,38 @@ def missed(seen: Mapping[str, Tensor], labels: Tensor) -> Tensor:
     return total
 
 
-def strayed(seen: Mapping[str, Tensor], labels: Tensor, usual: Mapping[str, Tensor]) -> Tensor:
-    """How likely clips show what, of all that was not asked for, too many others show: `b`, and below zero too few.
+class Excess:
+    """By how much clips show values more often than clips do whose words leave them open too: a mean over some steps.
 
-    A sunset may be where a critic reads toys best; without this all clips come to be there that are free to. Each is
-    held against the others alone, so that a few draw the same gradient in the mean as many. `usual` are frequencies
-    `values`, of those that the words leave open; what it lacks they never do.
+    It is kept in memory and begins at zero with every process.
+    """
+
+    def __init__(self) -> None:
+        self.sums = {name: torch.zeros(len(values)) for name, values in SHEET.items()}
+        self.counts = dict.fromkeys(SHEET, 0.0)
+
+    def __getitem__(self, name: str) -> Tensor:
+        """What an attribute's values, `values`, are shown too often, -1 to 1; nearer to 0 while few have been seen."""
+        return self.sums[name] / (self.counts[name] + FEW)
+
+    def add(self, seen: Mapping[str, Tensor], labels: Tensor, usual: Mapping[str, Tensor]) -> None:
+        """Count answers as those of `read` where words leave them open, as labels `b a` tell; `usual`: `values`."""
+        for name, frequency in usual.items():
+            if name in seen:
+                shares = seen[name].detach().exp()[labels[:, NAMES.index(name)] == 0].cpu()
+                self.sums[name] = KEPT * self.sums[name] + (shares - frequency).sum(0)
+                self.counts[name] = KEPT * self.counts[name] + len(shares)
+
+
+def strayed(seen: Mapping[str, Tensor], labels: Tensor, excess: Excess) -> Tensor:
+    """How likely clips show what, of all that was not asked for, is shown too often: `b`, and below zero too rarely.
+
+    A sunset may be where a critic reads toys best; without this all clips come to be there that are free to.
     """
     total = torch.zeros(len(labels), device=labels.device)
-    for name, frequency in usual.items():
-        if name in seen:
-            free = labels[:, NAMES.index(name), None] == 0
-            shares = seen[name].detach().exp() * free
-            others = free.sum() - 1
-            excess = (shares.sum(0) - shares) / others.clamp(min=1) - frequency.to(shares)
-            total = total + ((excess * seen[name]).sum(1) * free[:, 0]).where(others > 0, 0)
+    for name, answers in seen.items():
+        free = labels[:, NAMES.index(name)] == 0
+        total = total + (answers @ excess[name].to(answers)).where(free, 0)
     return total
 
 

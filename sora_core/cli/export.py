@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of the trained weights, the rest being those of --base; between both is often best (default: 1)",
     )  # fmt: skip
     parser.add_argument(
+        "--keep-modulation", action="store_true",
+        help="leave what noise levels do to all patches alike as it is in --base: trained with --drafts, it puts a"
+        " faint lattice on every surface",
+    )  # fmt: skip
+    parser.add_argument(
         "--average", type=Path, nargs="+", metavar="FILE",
         help="model files from along the same training: the transformer becomes the mean of its own and of theirs,"
         " which is often better than any",
@@ -51,5 +56,8 @@ def execute(arguments: argparse.Namespace) -> None:
     from ..training.state import STATE
 
     states = {part: run / STATE for part, run in runs.items() if run is not None}
-    export(states, arguments.preset, arguments.out, arguments.base, arguments.blend, arguments.average or ())
+    export(
+        states, arguments.preset, arguments.out, arguments.base, arguments.blend, arguments.average or (),
+        arguments.keep_modulation,
+    )  # fmt: skip
     print(arguments.out)

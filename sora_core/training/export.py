@@ -21,6 +21,8 @@ TOKENS = 4096
 """Tokens in a batch of the transformer, unless its training says otherwise."""
 INNER = {"vae": "", "text": "encoder.", "dit": "dit."}
 """Where in its training's module each part is."""
+MODULATION = ("noise_entry.", "noise_out.")
+"""The layers of the transformer that scale and shift all patches alike, by their noise levels."""
 
 
 def averaged_weights(state: Path, inner: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -84,17 +86,18 @@ def _trained(part: str, config: SoraConfig, run: Path | None, base: Path | None)
 
 def export(
     states: Mapping[str, Path], preset_name: str | None, out: Path, base: Path | None = None, blend: float = 1.0,
-    average: Sequence[Path] = (),
+    average: Sequence[Path] = (), keep_modulation: bool = False,
 ) -> None:  # fmt: skip
     """Write a model file in half precision from the training states of its parts: vae, text and dit.
 
     `base` is the model file that the trainings started from; parts without a state are its own, and so is
-    the configuration unless a preset is named. With a `blend` below 1
-    the weights are that share of the trained ones and for the rest those of `base`, which often beats both (Wortsman
-    et al., "Robust fine-tuning of zero-shot models", 2022). The transformer is the mean of itself and of those of the
-    model files `average` (Kaddour, "Stop wasting my time!", 2022). The header says how long each part was trained.
-    Raises FileNotFoundError, or ValueError naming the first tensor that does not fit the preset or the parts missing,
-    or for a blend without a base, without a training or outside 0 to 1.
+    the configuration unless a preset is named. With a `blend` below 1 the weights are that share of the trained ones
+    and for the rest those of `base`, which often beats both (Wortsman et al., "Robust fine-tuning of zero-shot
+    models", 2022). With `keep_modulation` the transformer's `MODULATION` is that of `base`. The transformer is the
+    mean of itself and of those of the model files `average` (Kaddour, "Stop wasting my time!", 2022). The header says
+    how long each part was trained.
+    Raises FileNotFoundError, or ValueError naming the first tensor that does not fit the preset or the parts missing;
+    for a blend without a base, without a training or outside 0 to 1; and for a modulation to keep without both.
     """
     if not 0 < blend <= 1 or (blend < 1 and base is None):
         raise ValueError(
@@ -102,6 +105,8 @@ def export(
         )
     if blend < 1 and not states:
         raise ValueError(f"blend is {blend:g}, but no training was given to blend with the base; leave it out")
+    if keep_modulation and (base is None or "dit" not in states):
+        raise ValueError("the modulation to keep is a base's, beside a training of the transformer; give both")
     start = None if base is None else read_checkpoint(base)
     config = preset(preset_name or "mini") if start is None or preset_name else start.config
     missing = [part for part in INNER if part not in states]
@@ -113,15 +118,18 @@ def export(
     for part, path in states.items():
         parts[part], trained = averaged_weights(path, INNER[part])
         check_weights(str(path), f"ema.{INNER[part]}", expected[part].state_dict(), parts[part])
-        if start is not None and blend < 1:
+        kept = {name for name in parts[part] if keep_modulation and part == "dit" and name.startswith(MODULATION)}
+        if start is not None and (blend < 1 or kept):
             check_weights(str(base), "", expected[part].state_dict(), start.parts[part])
             parts[part] = {
-                name: start.parts[part][name].float().lerp(value.float(), blend) for name, value in parts[part].items()
+                name: start.parts[part][name].float().lerp(value.float(), blend * (name not in kept))
+                for name, value in parts[part].items()
             }
         # Of what began with random weights, nothing was learnt before.
         earlier = {} if trained.get("fresh") else about
         before = f"{earlier[part]}, then " if part in earlier else ""
         about[part] = f"{before}{trained['step']:,} steps" + (f", blended at {blend:g}" if blend < 1 else "")
+        about[part] += ", modulation kept" if kept else ""
         if part == "dit":
             # States of older versions do not say so, but all were trained with these numbers.
             tokens = trained["step"] * trained.get("slots", 1) * trained.get("tokens", TOKENS)

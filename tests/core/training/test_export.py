@@ -13,7 +13,7 @@ from sora_core.config import preset
 from sora_core.pipeline import Sora
 from sora_core.shapes import VideoShape
 from sora_core.training.critic import load_critic
-from sora_core.training.export import averaged_weights, export, trained_parts
+from sora_core.training.export import MODULATION, averaged_weights, export, trained_parts
 from sora_core.training.optimizer import build_optimizer
 from sora_core.training.reading import AttributeReader
 from sora_core.training.state import save_state
@@ -108,6 +108,23 @@ def test_a_blend_lies_between_the_training_and_the_file_it_started_from(runs, na
         export(states(runs), "nano", second, blend=0.5)
     with pytest.raises(ValueError, match="no training was given to blend"):
         export({}, None, second, base=first, blend=0.5, average=[first])
+
+
+def test_a_modulation_that_is_kept_is_that_of_the_base(runs, nano, tmp_path):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    export(states(runs), "nano", first)
+    base = read_checkpoint(first)
+    halved = {part: {k: v / 2 for k, v in weights.items()} for part, weights in base.parts.items()}
+    save_checkpoint(first, base.config, halved, about={})
+    export({"dit": states(runs)["dit"]}, None, second, base=first, keep_modulation=True)
+    made = read_checkpoint(second)
+    for name, value in nano.dit.state_dict().items():
+        share = 0.5 if name.startswith(MODULATION) else 1
+        torch.testing.assert_close(made.parts["dit"][name].float(), share * value, atol=2e-3, rtol=2e-3)
+    assert {name.partition(".")[0] + "." for name in made.parts["dit"]} > set(MODULATION)
+    assert json.loads(made.metadata["about"])["dit"] == "12 steps, modulation kept"
+    with pytest.raises(ValueError, match="the modulation to keep is a base's"):
+        export(states(runs), "nano", second, keep_modulation=True)
 
 
 def test_a_blend_with_a_model_of_another_size_names_the_tensor_that_differs(runs, tmp_path):

@@ -99,7 +99,7 @@ class DiTTask:
         critic: Critic | None = None,
         drafts: float = 0.0,
     ):
-        self.config, self.device = config, torch.device(device)
+        self.config, self.tokens, self.device = config, tokens, torch.device(device)
         self.rows = Rows(config, shards, seed=seed, tokens=tokens, pictures=pictures, shares=shares or {})
         self.text = text.to(self.device).eval().requires_grad_(False)
         self.vae = vae.to(self.device).eval().requires_grad_(False)

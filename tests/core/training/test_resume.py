@@ -1,11 +1,13 @@
 """A killed run loses at most one save interval and then ends with exactly the weights of an uninterrupted one."""
 
+import json
 import signal
 import subprocess
 import sys
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from sora_core.config import preset
@@ -131,6 +133,8 @@ def test_the_transformer_resumes_bit_for_bit(nano, clips, tmp_path):
 
     train(make(), CONFIG, tmp_path / "whole", say=lambda _: None)
     assert_equal_states(interrupted(make, tmp_path / "cut", 5), state(tmp_path / "whole"))
+    with safe_open(tmp_path / "whole" / "state.safetensors", framework="pt") as file:
+        assert json.loads(file.metadata()["about"])["tokens"] == 120  # what a model file's count is made of
 
 
 def test_a_state_of_another_size_and_a_damaged_one_are_refused(clips, tmp_path, whole, small_batches):

@@ -24,7 +24,7 @@ from ..text.encoder import TextEncoder
 from ..vae import VideoVAE
 from . import parallel
 from .critic import Critic, perceived_difference
-from .drafts import STEPS, Drafts, missed, read, strayed
+from .drafts import STEPS, Drafts, missed
 from .pictures import contact_sheet
 from .precision import mixed
 from .reading import UNKNOWN, AttributeReader, reading_loss
@@ -53,8 +53,6 @@ PERCEIVED_WEIGHT = 0.01
 MISSED_WEIGHT = 0.003
 """How much it counts what a critic misses in clips that are drawn from noise: by its gradient, about as much as the
 error of clips."""
-STRAYED_WEIGHT = 3.0
-"""How much it counts, beside what is missed, that what nobody asked for is shown too often."""
 UNSEEN, SEEN = 0.85, 0.7
 """Noise levels from which on predictions are means of much that could be there, and below which they should not be.
 
@@ -79,7 +77,7 @@ class DiTTask:
 
     Beside it a reader, which is not exported, sees to it that the text tokens keep every attribute that is named, and
     a `critic` that predicted clips look to it as the clean ones do, see `perceived_difference`. With `drafts`, a share
-    of a batch's tokens, it also reads clips that are drawn from noise, see `missed` and `strayed`.
+    of a batch's tokens, it also reads clips that are drawn from noise, see `missed`.
     """
 
     def __init__(
@@ -145,16 +143,16 @@ class DiTTask:
             figures["perceived"] = float(perceived.detach())
             loss = loss + PERCEIVED_WEIGHT * perceived
         if self.drafts is not None:
-            lacking, astray = self.drawn(self.drafts, step)
-            figures["missed"] = float(lacking.detach())
-            loss = loss + MISSED_WEIGHT * (lacking + astray)
+            drawn = self.missed(self.drafts, step)
+            figures["missed"] = float(drawn.detach())
+            loss = loss + MISSED_WEIGHT * drawn
         return loss, figures, len(sequences)
 
-    def drawn(self, drafts: Drafts, step: int) -> tuple[Tensor, Tensor]:
-        """`missed` and `strayed` of clips that are drawn from noise for captions of the data: means over them."""
+    def missed(self, drafts: Drafts, step: int) -> Tensor:
+        """`missed` of clips that are drawn from noise for captions of the data: a mean over them."""
         assert self.critic is not None
-        sequences, usual, draws = drafts.asked(step)
-        config = self.config.dit
+        draws = generator(self.rows.seed, "drafts", step)
+        sequences, config = drafts.asked(draws), self.config.dit
         n = len(sequences[0].tokens)
 
         def told(words: Tensor) -> Denoiser:
@@ -172,11 +170,8 @@ class DiTTask:
         tokens = dpmpp_2m(model, noise, schedule(STEPS, n, lowest=config.lowest_sigma).to(self.device))
         made = unpatchify(tokens, sequences[0].grid(config.patch), config.patch)
         with mixed(self.device):
-            seen = read(self.critic, made, draws)
-        labels = torch.tensor([s.labels for s in sequences], device=self.device)
-        astray = strayed(seen, labels, drafts.excess)
-        drafts.excess.add(seen, labels, usual)
-        return missed(seen, labels).mean(), STRAYED_WEIGHT * astray.mean()
+            labels = torch.tensor([s.labels for s in sequences], device=self.device)
+            return missed(self.critic, made, labels, draws).mean()
 
     def perceived(self, sequences: list[Sequence], clean: Tensor, predicted: Tensor, draws: torch.Generator) -> Tensor:
         """`perceived_difference` of the samples of a row that a critic can read, a mean over them."""

@@ -91,8 +91,11 @@ class Rows:
         mirrored = mirrors(shard.world) and shard.captions is None
         return shard, row, int(torch.rand((), generator=draws) < 0.5 and mirrored)
 
-    def words(self, shard: LatentShard, row: int, mirror: int, draws: torch.Generator) -> tuple[str, tuple[int, ...]]:
-        """A caption in either language and style and what it names; one in ten is empty, as guidance's opposite."""
+    def words(
+        self, shard: LatentShard, row: int, mirror: int, draws: torch.Generator, style: str | None = None
+    ) -> tuple[str, tuple[int, ...]]:
+        """A caption in either language and one or any style and what it names; one in ten is empty, as guidance's
+        opposite."""
         empty, chinese, short = torch.rand(3, generator=draws).tolist()
         if shard.captions is not None:
             texts = shard.captions[row]
@@ -102,7 +105,7 @@ class Rows:
             return "", UNKNOWN
         sandbox = isinstance(attributes, Attributes)
         language = "zh" if chinese < 0.4 else "en"
-        style = "short" if short < 0.4 else LOOSE if short < 0.55 and sandbox else "descriptive"
+        style = style or ("short" if short < 0.4 else LOOSE if short < 0.55 and sandbox else "descriptive")
         said = WORLDS[shard.world].compose(attributes, draws, language, style)
         return said.text, reading_labels(attributes, said.mentioned) if sandbox else UNKNOWN
 

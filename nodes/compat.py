@@ -10,6 +10,7 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.sample
 import torch
+from comfy_api.latest import InputImpl
 from torch import Tensor, nn
 
 
@@ -59,6 +60,17 @@ def trimmed_part(video: Any) -> tuple[float, float] | None:
     """Where in its file a VIDEO begins and how many seconds of it are shown, 0 for the rest; None if nobody can say."""
     window = getattr(video, "get_active_trim_window", None)
     return window() if window is not None else None
+
+
+def is_edited(video: Any) -> bool:
+    """Whether a VIDEO on file is cropped or resized as it is read, so that its file does not hold what it shows."""
+    pending = getattr(video, "has_pending_frame_edits", None)
+    if pending is not None:
+        return bool(pending())
+    if not hasattr(video, "as_cropped"):
+        return False
+    # The first versions that crop do not say that they do.
+    return bool(video.get_dimensions() != InputImpl.VideoFromFile(video.get_stream_source()).get_dimensions())
 
 
 def first_cell(window: Any) -> int:

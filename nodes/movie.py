@@ -20,7 +20,7 @@ from torch import Tensor
 from sora_core.pixels import to_floats
 from sora_core.video import VideoReader, VideoWriter
 
-from .compat import trimmed_part
+from .compat import is_edited, trimmed_part
 
 SOUND = "sora_sound"
 """Key of a LATENT under which the file travels whose sound the decoder copies beside the frames made from it."""
@@ -50,6 +50,14 @@ def part_of(video: Any) -> tuple[str, float, float | None] | None:
     return None if trimmed is None else (source, trimmed[0], trimmed[1] or None)
 
 
+def shows_its_file(video: Any) -> bool:
+    """Whether a VIDEO on file shows its pictures as they are, neither cropped nor resized."""
+    try:
+        return not is_edited(video)
+    except (av.FFmpegError, AttributeError, ValueError):  # no pictures, which the file's reader says in one sentence
+        return True
+
+
 def sound_in(video: Any) -> dict[str, Any]:
     """Where the sound of a VIDEO on file is, for the LATENT of its frames."""
     part = part_of(video)
@@ -60,14 +68,14 @@ def sound_in(video: Any) -> dict[str, Any]:
 
 
 def frames_of(video: Any, chunk: int, fps: float = 0.0) -> tuple[Iterator[Tensor], float, int]:
-    """Chunks of frames `t h w 3` of a VIDEO, its rate and their number; read from its file if it has one.
+    """Chunks of frames `t h w 3` of a VIDEO, its rate and their number; read from its file if it shows that.
 
     Of an IMAGE the rate is `fps`, or `IMAGE_FPS` if that is 0.
     """
     if isinstance(video, Tensor):
         return iter(in_colour(video).split(chunk)), fps or IMAGE_FPS, len(video)
     part = part_of(video)
-    if part is not None:
+    if part is not None and shows_its_file(video):
         source, start, seconds = part
         reader = VideoReader(source, chunk=chunk, start=start, seconds=seconds)
         if reader.note:

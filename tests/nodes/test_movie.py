@@ -1,5 +1,7 @@
 """Videos on file, of which a part may have been chosen."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 
@@ -35,6 +37,28 @@ def test_the_sound_of_a_trimmed_video_begins_where_its_frames_do(pack, trimmed):
     part, _ = trimmed
     found = pack.nodes.movie.sound_in(part)
     assert found == {"sora_sound": part.get_stream_source(), "sora_sound_start": 1.0}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"has_pending_frame_edits": lambda _: True},
+        {"has_pending_frame_edits": None, "as_cropped": None, "get_dimensions": lambda _: (16, 8)},
+    ],
+    ids=["by itself", "by its size"],
+)
+def test_a_video_that_is_cropped_as_it_is_read_is_not_read_from_its_file(comfy, pack, tmp_path, told):
+    from comfy_api.latest import InputImpl, Types
+
+    with VideoWriter(tmp_path / "whole.mp4", 16, 16, 8.0) as writer:
+        writer.write(torch.zeros(5, 16, 16, 3))
+    shown = Types.VideoComponents(images=torch.ones(5, 8, 16, 3), audio=None, frame_rate=Fraction(8))
+    cropped = type("Cropped", (InputImpl.VideoFromFile,), {"get_components": lambda _: shown, **told})
+    video = cropped(str(tmp_path / "whole.mp4"))
+    chunks, fps, total = pack.nodes.movie.frames_of(video, 2)
+    assert (fps, total) == (8.0, 5)
+    assert torch.equal(torch.cat(list(chunks)), shown.images)
+    assert pack.nodes.movie.sound_in(video) == {"sora_sound": str(tmp_path / "whole.mp4")}
 
 
 def test_a_grey_video_in_memory_has_three_colours(pack, run):

@@ -39,9 +39,14 @@ def is_nested(samples: Tensor) -> bool:
     return bool(getattr(samples, "is_nested", False))
 
 
-def fitting_latent(model: Any, samples: Tensor) -> Tensor:
-    """An empty latent with the channels and dimensions that the model wants; others come back as they are."""
-    return comfy.sample.fix_empty_latent_channels(model, samples)
+def fitting_latent(model: Any, samples: Tensor, latent: dict[str, Any]) -> Tensor:
+    """The samples of a LATENT, if they are empty with the channels, dimensions and size that the model wants.
+
+    Newer versions say in empty latents how large their cells were taken to be.
+    """
+    fix = comfy.sample.fix_empty_latent_channels
+    ratios = ("downscale_ratio_spacial", "downscale_ratio_temporal")
+    return fix(model, samples, **{name: latent[name] for name in ratios if name in latent and takes(fix, name)})
 
 
 def to_intermediate(samples: Tensor) -> Tensor:

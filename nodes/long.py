@@ -161,7 +161,7 @@ class SoraLongVideoSampler(io.ComfyNode):
         resume: bool, sigmas: Tensor | None = None, history: float = 0.0, fusion: float = 0.0, loop: bool = False,
     ) -> io.NodeOutput:  # fmt: skip
         geometry = geometry_of(vae)
-        latent = {**latent, "samples": fitting_latent(model, samples_of(latent))}
+        latent = {**latent, "samples": fitting_latent(model, samples_of(latent), latent)}
         shape, given = shape_of(latent, geometry, 0.0), known_of(latent)
         b, c, t, h, w = given.clean.shape
         windows = planned(geometry, shape.fps, t, window, overlap, anchor=anchor, loop=loop)

@@ -95,7 +95,7 @@ def turns_before(play: Play, after: int) -> list[Turn]:
 
 def beginning(model: Any, latent: Latent) -> Latent:
     """A LATENT of one video of the model's. Raises ValueError for several, and for those of other models."""
-    latent = {**latent, "samples": fitting_latent(model, samples_of(latent))}
+    latent = {**latent, "samples": fitting_latent(model, samples_of(latent), latent)}
     check_model(model, latent["samples"])
     if len(latent["samples"]) != 1:
         raise ValueError(f"a play is one video, and this latent holds {len(latent['samples'])}: set batch to 1")

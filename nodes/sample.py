@@ -141,7 +141,8 @@ class SoraSchedule(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: io.Model.Type, latent: Latent, steps: int, denoise: float, shift: float) -> io.NodeOutput:
-        return io.NodeOutput(noise_levels(model, samples_of(latent), steps, denoise, shift))
+        samples = fitting_latent(model, samples_of(latent), latent)
+        return io.NodeOutput(noise_levels(model, samples, steps, denoise, shift))
 
 
 class SoraSampler(io.ComfyNode):
@@ -218,7 +219,7 @@ class SoraSampler(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         if not math.isfinite(guidance):
             raise ValueError(f"guidance is {guidance}; it must be a finite number, for instance 3")
-        samples = fitting_latent(model, samples_of(latent))
+        samples = fitting_latent(model, samples_of(latent), latent)
         if sigmas is None:
             sigmas = noise_levels(model, samples, steps)
         check_levels(model, sigmas)

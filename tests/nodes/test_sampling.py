@@ -149,6 +149,21 @@ def test_schedule_starts_where_it_is_told_and_follows_the_size(run, nano, grid):
     torch.testing.assert_close(unshifted[:-1], torch.linspace(1, 0.05, 8))
 
 
+def test_an_empty_latent_of_smaller_cells_gets_the_size_in_cells_of_the_model(run, sample, nano, monkeypatch):
+    """Newer versions say in empty latents how many pixels a cell was taken for, and their samplers go by it."""
+    import comfy.sample
+
+    def fix(model, samples, downscale_ratio_spacial=8):
+        return samples[..., :: 8 // downscale_ratio_spacial, :: 8 // downscale_ratio_spacial]
+
+    fine = {"samples": torch.zeros(1, 16, 3, 12, 20), "downscale_ratio_spacial": 4, "downscale_ratio_temporal": 4}
+    plain = {"samples": torch.zeros(1, 16, 3, 6, 10)}
+    expected = run("SoraSchedule", model=nano[0], latent=plain, steps=4)[0]
+    monkeypatch.setattr(comfy.sample, "fix_empty_latent_channels", fix)
+    assert sample(fine).shape == (1, 16, 3, 6, 10)
+    assert torch.equal(run("SoraSchedule", model=nano[0], latent=fine, steps=4)[0], expected)
+
+
 def test_schedule_ends_where_the_model_says(run, grid):
     (sora_mini, _, _) = run("SoraLoadModel", checkpoint="sora-mini (bundled)")
     ours = run("SoraSchedule", model=sora_mini, latent=grid(), steps=6, denoise=1.0, shift=0.0)[0]

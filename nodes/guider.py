@@ -17,7 +17,8 @@ def guided_levels(model: Any, sigmas: Tensor, *, goes_on: bool = False) -> tuple
     A sampling that `goes_on` where another stopped is taken for the rest of one from noise.
     """
     highest = float(model.get_model_object("model_sampling").sigma_max)
-    from_noise = goes_on or (bool(len(sigmas)) and float(sigmas[0]) >= highest)
+    # Shifting the levels rounds the highest one, at some shifts to just above 1.
+    from_noise = goes_on or (bool(len(sigmas)) and float(sigmas[0]) >= highest * (1 - 1e-5))
     return (getattr(model.model, "guided_above", 0.0) if from_noise else 0.0, 1.0)
 
 

@@ -63,6 +63,15 @@ def test_guidance_ends_where_the_model_says_unless_sampling_begins_below_or_the_
     torch.testing.assert_close(sample(guidance=6.0, sigmas=below), expected(0.0, below), atol=TOLERANCE, rtol=0)
 
 
+@pytest.mark.parametrize("shift", [1.57, 2.14, 3.0, 4.03])
+def test_guidance_ends_where_the_model_says_at_any_shift(run, pack, grid, nano, monkeypatch, shift):
+    monkeypatch.setattr(nano[0].model, "guided_above", 0.7)
+    model = run("ModelSamplingSD3", model=nano[0], shift=shift)[0]
+    sigmas = run("SoraSchedule", model=model, latent=grid(), steps=4)[0]
+    assert pack.nodes.guider.guided_levels(model, sigmas) == (0.7, 1.0)
+    assert pack.nodes.guider.guided_levels(model, sigmas[1:]) == (0.0, 1.0)
+
+
 def test_known_cells_equal_the_library_and_stay_exact(sample, grid, core, tokens):
     latent = grid()
     clean, mask = torch.randn_like(latent["samples"]), torch.ones_like(latent["samples"][:, :1])

@@ -47,8 +47,14 @@ def decodable(vae: Any, latent: Latent) -> Latent:
 
 
 def given_frames(latent: Latent, index: int) -> list[bool]:
-    """Which latent frames of a video of a batch its noise mask gives whole."""
-    known = known_of(latent)
+    """Which latent frames of a video of a batch its noise mask gives whole; nothing is said by one that does not fit.
+
+    Stock blocks that cut or join sampled latents in time leave the mask as it was.
+    """
+    try:
+        known = known_of(latent)
+    except ValueError:
+        return []
     return replace(known, mask=known.mask[index : index + 1]).given
 
 

@@ -77,6 +77,17 @@ def test_generated_frames_join_on_to_those_that_the_noise_mask_gives(run, nano, 
     assert torch.equal(other, first)
 
 
+def test_a_sampled_latent_with_given_frames_is_decoded_after_another_block_has_cut_it(run, nano, frames_of, latent):
+    mask = torch.ones(2, 1, 4, 6, 10)
+    mask[:, :, 0] = 0
+    cut = run("LatentCut", samples={**latent, "noise_mask": mask}, dim="t", index=1, amount=2)[0]
+    found, plain = (
+        frames_of(run("SoraDecodeVideo", vae=nano[2], latent=each, fps=8.0)[0])[0]
+        for each in (cut, {"samples": cut["samples"]})
+    )
+    assert torch.equal(found, plain)
+
+
 def test_tiled_decode_agrees(run, nano):
     latent = {"samples": torch.randn(1, 16, 2, 12, 20)}
     tiled = run(

@@ -18,7 +18,7 @@ from .editing_change import levels_from
 from .editing_fit import check_model, with_images
 from .editing_media import known_of
 from .guider import TwoPromptGuider
-from .native import Latent, samples_of
+from .native import Latent, noise_mask_of, samples_of
 from .sample import at_frame_rate
 from .sampling_inputs import guidance_input, seed_input, steps_input
 from .schema import advanced, schema
@@ -144,7 +144,7 @@ class SoraFlowEdit(io.ComfyNode):
             samples,
             flow_sampler(guider, samples, seed, index, refine_below, averages),
             sigmas,
-            denoise_mask=latent.get("noise_mask"),
+            denoise_mask=noise_mask_of(latent),
             callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,

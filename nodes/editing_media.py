@@ -118,7 +118,7 @@ def known_of(latent: Latent) -> Known:
     mask = noise_mask_of(latent)
     if mask is None:
         mask = torch.ones(1, 1, *samples.shape[2:], device=samples.device)
-    mask = comfy.utils.reshape_mask(mask.float(), (samples.shape[0], 1, *samples.shape[2:]))
+    mask = comfy.utils.reshape_mask(mask, (samples.shape[0], 1, *samples.shape[2:]))
     return Known(samples, mask.to(samples))
 
 

@@ -91,7 +91,8 @@ def samples_of(latent: Latent) -> Tensor:
 def noise_mask_of(latent: Latent) -> Tensor | None:
     """What a LATENT lets change, in whatever shape ComfyUI takes. Raises ValueError for the mask of another duration.
 
-    Stock blocks that cut or join latents in time leave the mask as it was.
+    Stock blocks that cut or join latents in time leave the mask as it was. One of yes and no, as some blocks make it,
+    becomes numbers, which alone ComfyUI can resize.
     """
     mask, samples = latent.get("noise_mask"), latent["samples"]
     if mask is not None and mask.ndim == samples.ndim == 5 and mask.shape[2] not in (1, samples.shape[2]):
@@ -100,7 +101,7 @@ def noise_mask_of(latent: Latent) -> Tensor | None:
             f" {samples.shape[2]}: another block has cut or joined it since. Do that before frames are placed, or give"
             " the latent a new mask with Set Latent Noise Mask"
         )
-    return mask
+    return None if mask is None else mask.float()
 
 
 def index_of(video: Any) -> Latent:

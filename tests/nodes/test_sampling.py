@@ -255,6 +255,20 @@ def test_noise_mask_of_another_duration_is_refused(run, nano, prompts, grid, blo
         run(block, latent=cut, **given)
 
 
+@pytest.mark.parametrize("block", ["SoraSampler", "SoraFlowEdit"])
+def test_a_noise_mask_of_yes_and_no_is_one_of_numbers(run, nano, prompts, grid, block):
+    mask = torch.ones(1, 1, 4, 6, 10)
+    mask[:, :, 0] = 0
+    latent = {**grid(), "samples": torch.randn(1, 16, 4, 6, 10, generator=torch.Generator().manual_seed(0))}
+    given = {"model": nano[0], "positive": prompts[0], "negative": prompts[1], "steps": 2}
+    if block == "SoraFlowEdit":
+        given["source"] = prompts[1]
+    found, expected = (
+        run(block, latent={**latent, "noise_mask": each}, **given)[0]["samples"] for each in (mask.bool(), mask)
+    )
+    assert torch.equal(found, expected)
+
+
 def test_odd_latents_are_padded_inside_and_cropped(sample):
     assert sample({"samples": torch.zeros(1, 16, 2, 5, 7)}).shape == (1, 16, 2, 5, 7)
 

@@ -97,7 +97,7 @@ class SoraExtendVideo(io.ComfyNode):
             shape = shape_of(video, geometry, fps)
             shown = shape.num_frames if video.get(HELD) else None
             edit = extend_latent(geometry, samples_of(video).float(), max(1, round(seconds * shape.fps)), shown)
-            repeated = shown or len(edit.kept)
+            repeated = shape.num_frames  # as a decoder shows it; the last latent frame may hold more
         else:
             frames, rate = to_frames(video, fps)
             shape = VideoShape(num_frames=frames.shape[2], height=frames.shape[3], width=frames.shape[4], fps=rate)

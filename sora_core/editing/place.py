@@ -52,7 +52,7 @@ def place(
     here = slice(cells.start, cells.stop)
     clean[:, :, here] = latent[:, :, here]
     # Tokens on the edge of the region count as given only where they lie inside it entirely.
-    generate = 0.0 if region is None else geometry.latent_region(1 - region)[:, None, None].to(mask)
+    generate = 0.0 if region is None else geometry.latent_region(1 - region.float())[:, None, None].to(mask)
     mask[:, :, here] = 1 - strength * (1 - generate)
     return Known(clean, mask)
 

@@ -51,8 +51,9 @@ def test_a_region_of_another_size_gets_one_sentence(sora, geometry, make_clip):
 def test_a_region_limits_what_is_given_in_space(sora, geometry, make_clip):
     region = torch.zeros(1, 32, 32)
     region[:, :, :16] = 1
-    known = place(geometry, sora.vae.encode, make_clip(1), 0, 5, region=region)
-    assert known.mask[0, 0, 0].tolist() == [[0, 0, 1, 1]] * 4
+    for given in (region, region.bool()):
+        known = place(geometry, sora.vae.encode, make_clip(1), 0, 5, region=given)
+        assert known.mask[0, 0, 0].tolist() == [[0, 0, 1, 1]] * 4
 
 
 def test_less_strength_lets_the_keyframe_change(sora, geometry, exact, make_clip):

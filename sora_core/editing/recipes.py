@@ -85,7 +85,8 @@ def extend_video(
     Raises ValueError for a latent together with another direction or a context, and what `extend` raises.
     """
     geometry = geometry_of(sora)
-    counts = {"before": round(before * fps), "after": round(after * fps), "context": round(context * fps)}
+    shown = round(context * fps) or int(context > 0)  # 0: all
+    counts = {"before": round(before * fps), "after": round(after * fps), "context": shown}
     if latent is not None:
         if counts["before"] or counts["context"]:
             raise ValueError("a latent can only be extended forward and with all of it as context; leave it out")

@@ -95,6 +95,11 @@ def test_a_continuation_sees_exactly_the_last_frames(sora, geometry, make_clip):
     assert edit.known.mask[0, 0, :, 0, 0].tolist() == [0, 0, 1]
 
 
+def test_a_context_shorter_than_a_frame_is_not_the_whole_video(sora, few, make_clip):
+    _, edit = recipes.extend_video(sora, make_clip(9), "a ball", 8, 0, after=1, context=0.05, sampling=few)
+    assert (edit.source, edit.kept, edit.num_frames) == (8, range(1), 9)
+
+
 @pytest.mark.parametrize("length", [4, 9, 10, 16])
 def test_a_beginning_is_added_before_all_frames_of_the_clip(sora, geometry, few, make_clip, length):
     video = make_clip(length)

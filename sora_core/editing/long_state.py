@@ -84,7 +84,7 @@ class LongState:
                 windows, identity, made = int(about["windows"]), about["identity"], file.get_tensor(NAME)
                 start = int(about.get("start", "0"))
         except (SafetensorError, KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{path.name} is damaged or no state of a long video: {error}; delete it") from None
+            raise ValueError(f"{path} is damaged or no state of a long video: {error}; delete it") from None
         fits = made.shape[:2] == latent.shape[:2] and made.shape[3:] == latent.shape[3:]
         if identity != self.identity or not fits or start + made.shape[2] > latent.shape[2]:
             where = path.parent.name if path.parent == self.windows else path.name

@@ -1,5 +1,6 @@
 """Long videos: windows hand their latents on, nothing drifts away unchecked, and a killed run goes on where it was."""
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -216,11 +217,14 @@ def test_each_window_writes_only_what_it_made(make, tmp_path, fusion):
     assert torch.equal(make(state=path, fusion=fusion), make(fusion=fusion))
 
 
-def test_a_damaged_state_is_refused(tmp_path):
+def test_a_damaged_state_is_refused_and_can_be_found(tmp_path):
     path = tmp_path / "long.safetensors"
-    path.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="damaged or no state"):
-        LongState(path, "").load(torch.zeros(1, 4, 3, 2, 2))
+    window = path.with_suffix(".windows") / "00000.safetensors"
+    window.parent.mkdir()
+    for damaged in (window, path):
+        damaged.write_bytes(b"nothing")
+        with pytest.raises(ValueError, match=f"^{re.escape(str(damaged))} is damaged or no state"):
+            LongState(path, "").load(torch.zeros(1, 4, 3, 2, 2))
 
 
 def drifting(window, known):

@@ -25,18 +25,23 @@ from .editing_media import (
 from .movie import pair_of_frames
 from .native import Latent
 from .prompt import encoded
+from .sample import check_mask
 from .schema import advanced, schema
 
 
 def timed_conditioning(parts: list[tuple[Any, Tensor]]) -> Any:
-    """One CONDITIONING from several, each with its weight `t` in every latent frame.
+    """One CONDITIONING from several, each with its weight `t` in every latent frame and where its own mask has it.
 
     ComfyUI mixes what the model predicts for each by these masks, so it works with every model.
     """
     mixed = []
     for conditioning, weights in parts:
-        about = {"mask": weights[None, :, None, None].clone(), "set_area_to_bounds": False, "mask_strength": 1.0}
-        mixed += [[states, {**options, **about}] for states, options in conditioning]
+        for states, options in conditioning:
+            mask, place = weights[None, :, None, None].clone(), options.get("mask")
+            if place is not None:
+                mask = mask * place.reshape(1, -1, *place.shape[-2:]).to(mask)
+            about = {"mask": mask, "set_area_to_bounds": False, "mask_strength": options.get("mask_strength", 1.0)}
+            mixed.append([states, {**options, **about}])
     return mixed
 
 
@@ -108,6 +113,8 @@ class SoraConnectVideos(io.ComfyNode):
         else:
             plan = blend(geometry, encoder(vae), a, b, count, shared, curve, peak)
         shape = VideoShape(num_frames=plan.num_frames, height=a.shape[3], width=a.shape[4], fps=rate)
+        for _, about in (*positive_first, *positive_second):
+            check_mask(about.get("mask"), plan.known.clean)
         positive = timed_conditioning([(positive_first, 1 - plan.weights), (positive_second, plan.weights)])
         latent = {**to_latent(plan.known, shape), COURSE: plan.course}
         return io.NodeOutput(latent, positive, *(count / rate for count in plan.replaces))

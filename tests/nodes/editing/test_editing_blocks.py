@@ -224,6 +224,21 @@ def test_every_frame_is_shown_once_at_its_own_rate(pack, rate, off):
     assert torch.equal(found, torch.arange(1800))
 
 
+def test_a_prompt_for_a_part_of_the_picture_keeps_to_it_in_a_transition(run, nano, prompts, video):
+    def connect(mask):
+        (first,) = run("ConditioningSetMask", conditioning=prompts[0], mask=mask, strength=0.5, set_cond_area="default")
+        ends = {"first": video, "second": video, "positive_first": first, "positive_second": prompts[0]}
+        return run("SoraConnectVideos", vae=nano[2], mode="bridge", **ends)[1]
+
+    left = torch.zeros(1, 32, 32)
+    left[:, :, :16] = 1
+    (_, first), (_, second) = connect(left)
+    assert first["mask_strength"] == 0.5
+    assert torch.equal(first["mask"], (1 - second["mask"]) * left)
+    with pytest.raises(ValueError, match="the mask of a prompt holds 3 pictures"):
+        connect(left.repeat(3, 1, 1))
+
+
 def test_a_short_context_is_not_the_whole_video(run, nano, video):
     _, overlap, note = run("SoraExtendVideo", vae=nano[2], video=video, seconds=1.0, context=0.05)
     assert "given" in note

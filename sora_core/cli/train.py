@@ -129,7 +129,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from ..training import parallel
     from ..training.loop import TrainConfig, train
     from ..training.run_folder import last_settings, note_settings, own_folder
-    from ..training.sharding import refuse_one_process
+    from ..training.sharding import refuse_one_process, refuse_uneven
     from ..training.state import STATE
 
     config = TrainConfig(
@@ -142,6 +142,7 @@ def execute(arguments: argparse.Namespace) -> None:
         parallel.own_slots(arguments.slots)
         if arguments.shard:
             refuse_one_process()
+            refuse_uneven(arguments.slots)
         with own_folder(arguments.out):
             settings = settings_of(arguments, lr)
             if parallel.rank() == 0:

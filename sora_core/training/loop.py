@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..files import whole_or_absent
 from . import parallel
 from .optimizer import build_optimizer
-from .sharding import clip_gradients, is_sharded, own
+from .sharding import clip_gradients, is_sharded, own, refuse_uneven
 from .state import STATE, load_state, save_state
 
 LOG = "log.jsonl"
@@ -85,8 +85,8 @@ def train(
 
     Under torchrun every process calls this alike; process 0 alone reports, writes and draws. A request to end (Ctrl-C,
     or `watch`) ends the step and saves the state first; what `watch` raises ends the run as it is.
-    Raises KeyboardInterrupt when it was asked to end, and ValueError when there are fewer slots than processes, when a
-    state does not fit, or when it has more steps already.
+    Raises KeyboardInterrupt when it was asked to end, and ValueError when there are fewer slots than processes, or no
+    multiple of these for a sharded module, when a state does not fit, or when it has more steps already.
     """
     slots, first = parallel.own_slots(config.slots), parallel.rank() == 0
     out.mkdir(parents=True, exist_ok=True)
@@ -94,6 +94,8 @@ def train(
     module = task.module
     parameters = list(module.parameters())
     whole = [p for p in parameters if not is_sharded(p)]
+    if len(whole) < len(parameters):
+        refuse_uneven(config.slots)
     optimizer = build_optimizer(module.named_parameters(), config.lr)
     ema = {name: p.detach().clone() for name, p in module.named_parameters()}
     step, before = 0, {"fresh": config.fresh}

@@ -46,6 +46,15 @@ def refuse_one_process() -> None:
         raise ValueError("--shard divides a model among processes and there is one; start several with torchrun")
 
 
+def refuse_uneven(slots: int) -> None:
+    """Raise ValueError unless processes that divide a model have equally many `slots`: none can compute one alone."""
+    if slots % world():
+        raise ValueError(
+            f"--slots is {slots} and --shard divides a model among {world()} processes, which must compute equally many"
+            f" batches; give a multiple of {world()}"
+        )
+
+
 def is_sharded(tensor: Tensor) -> bool:
     """Whether each process holds only some rows of this tensor: a DTensor, whose class takes long to import."""
     return hasattr(tensor, "to_local")

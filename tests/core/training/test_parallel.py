@@ -57,6 +57,7 @@ import torch
 from sora_core.pipeline import Sora
 from sora_core.training import parallel
 from sora_core.training.loop import train
+from sora_core.training.sharding import refuse_uneven
 
 sys.path.insert(0, sys.argv[1])
 from test_parallel import CONFIG, Parts, transformer
@@ -74,10 +75,12 @@ with parallel.processes():
         parallel.agree_on_start(10 * parallel.rank(), [])
     except ValueError as error:
         print(error)
-    try:
-        parallel.own_slots(1)
-    except ValueError as error:
-        print(error)
+    for refused in (parallel.own_slots, refuse_uneven):
+        try:
+            refused(1)
+        except ValueError as error:
+            print(error)
+    refuse_uneven(4)
 """
 
 SHARDED = """
@@ -194,6 +197,7 @@ def test_what_processes_cannot_do_together_is_refused(together):
     said = together[1]  # lines of two processes may run into each other
     assert said.count("processes would start at steps 0, 10; all of them must see the same --out folder") == 2
     assert said.count("--slots is 1 and 2 processes train together; give --slots 2 or more") == 2
+    assert said.count("--slots is 1 and --shard divides a model among 2 processes, which must compute equally") == 2
 
 
 @pytest.fixture(scope="module")

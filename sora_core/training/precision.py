@@ -12,7 +12,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether products of bfloat16 numbers run natively on this device."""
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported())
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def mixed(device: torch.device) -> Any:

@@ -1,16 +1,30 @@
 """The optimiser: orthogonal steps for matrices, Adam for the rest, one state for both."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from sora_core.training.optimizer import build_optimizer, orthogonalise
+from sora_core.training.precision import has_bfloat16
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (16, 64), (64, 16)])
 def test_orthogonalised_matrices_have_singular_values_near_one(shape, draws):
     values = torch.linalg.svdvals(orthogonalise(torch.randn(shape, generator=draws)))
     assert 0.5 < values.min() <= values.max() < 1.5
+
+
+def test_a_card_that_only_emulates_bfloat16_trains_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True)
+    for generation, native in ((7, False), (8, True)):
+        found = SimpleNamespace(major=generation)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device, found=found: found)
+        assert has_bfloat16(torch.device("cuda")) is native
 
 
 def test_the_scale_of_a_gradient_does_not_matter(draws):

@@ -55,7 +55,7 @@ def dpmpp_2m(model: Denoiser, x: Tensor, sigmas: Tensor, callback: Callback | No
     makes the second step second order already. The last step, to 0, takes the prediction as it is.
     """
     previous: Tensor | None = None
-    time = -sigmas.double().log()
+    time = -sigmas.cpu().double().log()  # some cards have no such numbers
     for i in range(len(sigmas) - 1):
         denoised = model(x, _levels(sigmas[i], x))
         _report(callback, i, sigmas, x, denoised)

@@ -51,6 +51,27 @@ def test_second_order_samplers_beat_euler():
     assert error("dpmpp_2m", 32) < euler / 4
 
 
+class WithoutDouble(torch.Tensor):
+    """Numbers on a card that has none in double precision, such as Apple's."""
+
+    def double(self):
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64")
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_schedules_may_be_on_a_card_without_double_precision(sampler, draws):
+    noise, sigmas = torch.randn(1, 1, 1, 2, 2, generator=draws), schedule(4, 64)
+
+    def half(x, sigma):
+        return x / 2
+
+    found = SAMPLERS[sampler](half, noise, sigmas.as_subclass(WithoutDouble))
+    assert torch.equal(found, SAMPLERS[sampler](half, noise, sigmas))
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_perfectly_known_video_is_reached_whatever_the_steps(sampler, draws):
     clean = torch.randn(2, 4, 3, 2, 2, generator=draws)

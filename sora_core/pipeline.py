@@ -132,7 +132,7 @@ class Sora:
             raise ValueError(f"there is no sampler {sampler!r}; choose {', '.join(SAMPLERS)}")
         if not math.isfinite(guidance):
             raise ValueError(f"guidance is {guidance}; it must be a finite number, for instance {DEFAULT_GUIDANCE}")
-        latent = self.latent_shape(shape)
+        latent = self.latent_shape(shape, circular=circular)
         patch = self.config.dit.patch
         t, h, w = latent.grid(patch)
         conditional = self.denoiser(prompts, fps=shape.fps, circular=circular)

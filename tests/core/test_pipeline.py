@@ -8,6 +8,7 @@ import torch
 
 from sora_core.diffusion.conditioning import Known
 from sora_core.editing import recipes
+from sora_core.editing.regenerate import Sampling
 from sora_core.pipeline import Sora
 from sora_core.shapes import VideoShape
 
@@ -84,6 +85,13 @@ def test_a_loop_rolls_with_its_noise(nano, draws):
     denoise, sigma = nano.denoiser(["a red ball"], fps=8.0, circular=True), torch.tensor([0.8])
     with torch.inference_mode():
         assert (denoise(noise.roll(1, 2), sigma) - denoise(noise, sigma).roll(1, 2)).abs().max() < 1e-5
+
+
+def test_a_sampled_loop_is_as_long_as_one_of_the_recipe(nano):
+    shape = VideoShape(num_frames=8, height=32, width=32)
+    latent = nano.sample(["a red ball"], shape, [5], steps=1, circular=True)
+    assert latent.shape == recipes.loop(nano, "a red ball", shape, 5, sampling=Sampling(steps=1)).shape
+    assert nano.frames(latent, circular=True).shape[2] == 8
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,9 @@ def free_memory(device: torch.device | str = "cpu") -> int | None:
     """Bytes that can still be taken on a device, within a container's limit; None where the system does not say."""
     device = torch.device(device)
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        # What PyTorch keeps of the memory of earlier work is taken first.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     if device.type not in ("cpu", "mps"):  # what MPS works in is the system's memory
         return None
     if not _MEMINFO.is_file():

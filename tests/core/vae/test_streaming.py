@@ -104,6 +104,12 @@ def test_free_memory_is_known_without_linux(monkeypatch, tmp_path):
     assert free_memory() == 12345
 
 
+def test_what_earlier_work_has_left_to_pytorch_on_a_card_is_free(monkeypatch):
+    for name, value in (("mem_get_info", (100, 1000)), ("memory_reserved", 700), ("memory_allocated", 200)):
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert free_memory("cuda") == 600
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems need a package for it")
 def test_free_memory_is_known_on_linux():
     assert free_memory() > 1 << 20

@@ -21,13 +21,22 @@ _FAR = 2**32
 
 def own_card() -> int | None:
     """The number of the card that this process is to take on its machine; None where it is the only process."""
-    return dist.get_node_local_rank() if dist.is_torchelastic_launched() else None
+    return dist.get_node_local_rank() if _launched() else None
+
+
+def _launched() -> bool:
+    # PyTorch may have been built without this part, for Windows with AMD cards for instance: then it is empty.
+    return dist.is_available() and dist.is_torchelastic_launched()
+
+
+def _initialized() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 @contextmanager
 def processes(device: torch.device | None = None) -> Iterator[None]:
     """Within the block this process trains with the others that torchrun started, if it did, on `device` or the CPU."""
-    started = dist.is_torchelastic_launched() and not dist.is_initialized()
+    started = _launched() and not _initialized()
     card = None if device is None or device.type == "cpu" else device
     if started and card is not None:
         # Gradients go from card to card; figures and step numbers are few and stay on the CPU.
@@ -47,12 +56,12 @@ def processes(device: torch.device | None = None) -> Iterator[None]:
 
 def rank() -> int:
     """The number of this process; 0 is the one that reports, saves and draws."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    return dist.get_rank() if _initialized() else 0
 
 
 def world() -> int:
     """How many processes train together."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+    return dist.get_world_size() if _initialized() else 1
 
 
 def own_slots(slots: int) -> range:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -168,6 +169,14 @@ def test_a_run_of_two_processes_goes_on_in_one(together, nano, latents, tmp_path
         train(transformer(nano, latents), longer, out, say=said.append)
     assert said.count("resuming at step 4 of 6") == 2
     assert differences(tmp_path / "both", tmp_path) == set()
+
+
+def test_one_process_trains_without_the_distributed_part_of_pytorch(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "dist", SimpleNamespace(is_available=lambda: False))
+    assert parallel.own_card() is None
+    with parallel.processes():
+        train(Parts(), CONFIG, tmp_path, say=lambda _: None)
+    assert (tmp_path / "state.safetensors").is_file()
 
 
 def test_each_process_computes_its_own_slots_and_parts_that_few_use_are_trained_alike(together, tmp_path):

@@ -126,7 +126,8 @@ def check_weights(file: str, prefix: str, expected: dict[str, Tensor], found: di
             )
         if not tensor.is_floating_point():
             raise ValueError(f"{file}: tensor {prefix}{name} is {tensor.dtype}; weights must be floating point")
-        if not torch.isfinite(tensor).all():
+        # PyTorch does not know whether numbers of 8 bits are finite.
+        if not torch.isfinite(tensor.float() if tensor.itemsize == 1 else tensor).all():
             raise ValueError(f"{file}: tensor {prefix}{name} holds NaN or infinite weights")
     for name in found:
         if name not in expected:

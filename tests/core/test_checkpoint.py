@@ -56,6 +56,13 @@ def test_a_configuration_tensor_round_trips_as_half_precision_too(nano):
     assert config_from_tensor(config_tensor(nano.config).half()) == nano.config
 
 
+def test_weights_that_comfyui_saved_in_8_bits_are_read(tensors, tmp_path, nano):
+    tensors[WEIGHT] = tensors[WEIGHT].to(torch.float8_e4m3fn)
+    save_file(tensors, tmp_path / "small.safetensors")
+    found = Sora.load(tmp_path / "small.safetensors").dit.blocks[3].down.weight
+    torch.testing.assert_close(found, nano.dit.blocks[3].down.weight, rtol=0.07, atol=0.002)
+
+
 def change(tensors, name, value):
     tensors[name] = value
 
@@ -67,6 +74,7 @@ def change(tensors, name, value):
         (lambda t: change(t, WEIGHT, t[WEIGHT][:-1]), f"tensor {WEIGHT} is .* its configuration needs"),
         (lambda t: t[WEIGHT].view(-1)[5].fill_(float("nan")), f"tensor {WEIGHT} holds NaN or infinite weights"),
         (lambda t: t[WEIGHT].view(-1)[5].fill_(float("inf")), f"tensor {WEIGHT} holds NaN or infinite weights"),
+        (lambda t: change(t, WEIGHT, (t[WEIGHT] * float("nan")).to(torch.float8_e4m3fn)), f"{WEIGHT} holds NaN"),
         (lambda t: change(t, WEIGHT, t[WEIGHT].int()), f"tensor {WEIGHT} is torch.int32"),
         (lambda t: change(t, "vae.extra", torch.ones(1)), "tensor vae.extra belongs to no part"),
         (lambda t: t.pop("text_encoders.sora.entry.weight"), "no tensor text_encoders.sora.entry.weight"),

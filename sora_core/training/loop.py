@@ -157,9 +157,10 @@ def train(
             # A sharded module computes in all processes or in none.
             drawing = config.sheet_every and (last or step % config.sheet_every == 0)
             if drawing and (first or len(whole) < len(parameters)):
+                begun = time.perf_counter()
                 with averaged(module, ema):
                     task.sheet(out / f"sheet_{step:07d}.png")
-                report.started = time.perf_counter()
+                report.started += time.perf_counter() - begun  # which is no time that samples take
             if requests:
                 raise KeyboardInterrupt
     return ema

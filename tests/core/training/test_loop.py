@@ -3,6 +3,7 @@
 import json
 import signal
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -54,6 +55,23 @@ def test_reports_average_their_steps_and_are_kept(tmp_path):
     assert [json.loads(line) for line in said] == lines
     assert [(line["step"], line["seen"]) for line in lines] == [(2, 0.5), (4, 2.5), (5, 4.0)]
     assert all(line["samples_per_second"] > 0 for line in lines)
+
+
+def test_the_time_of_a_contact_sheet_is_left_out_of_the_rate_and_that_of_steps_before_it_is_not(tmp_path, monkeypatch):
+    clock = [0.0]
+
+    class Timed(Line):
+        def loss(self, step):
+            clock[0] += 1
+            return super().loss(step)
+
+        def sheet(self, path):
+            clock[0] += 100
+
+    monkeypatch.setattr("sora_core.training.loop.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    said = []
+    train(Timed(), TrainConfig(steps=4, report_every=4, sheet_every=3), tmp_path, say=said.append)
+    assert json.loads(said[0])["samples_per_second"] == 16
 
 
 def test_a_figure_that_only_some_batches_have_is_the_mean_of_those(tmp_path):

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..config import VAEConfig
 from ..data.store import ClipStore, Shard
 from ..randomness import generator
+from ..shapes import Compression, VideoShape
 from ..vae import VideoVAE
 from .pictures import contact_sheet
 from .precision import mixed
@@ -21,6 +22,12 @@ CROPS = ((1, 64, 64), (5, 64, 64), (9, 64, 64), (5, 48, 96), (17, 48, 48))
 PIXELS = 160_000
 """Pixels in a batch."""
 PULSE_WEIGHT = 0.1
+
+
+def whole_crops(cells: Compression) -> list[tuple[int, int, int]]:
+    """`CROPS`, rounded up to whole latent cells."""
+    shapes = (VideoShape(num_frames=t, height=h, width=w).padded(cells, (1, 1, 1)) for t, h, w in CROPS)
+    return list(dict.fromkeys((shape.num_frames, shape.height, shape.width) for shape in shapes))
 
 
 def pulse(video: Tensor, time: int) -> Tensor:
@@ -53,7 +60,7 @@ class VAETask:
     ):  # fmt: skip
         self.regenerate, self.device = regenerate, torch.device(device)
         self.store, self.seed, self.spread = store, seed, spread
-        self.crops = [crop for crop in CROPS if self._holding(crop)]
+        self.crops = [crop for crop in whole_crops(config.compression) if self._holding(crop)]
         if not self.crops:
             raise ValueError(f"no shard holds clips of {CROPS[0][1]}x{CROPS[0][2]} pixels, the smallest training crop")
         self.module = VideoVAE(config).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor
 
+from ..patches import patchify
 from .samplers import Denoiser
 
 
@@ -40,8 +40,7 @@ class Known:
 
 def token_sigma(sigma: Tensor, mask: Tensor, patch: tuple[int, int, int]) -> Tensor:
     """Noise level of each patch, `b n`: the global `sigma` `b` times the mask `b 1 t h w` averaged over the patch."""
-    pooled = F.avg_pool3d(mask.float(), patch).flatten(1)
-    return sigma[:, None] * pooled
+    return sigma[:, None] * patchify(mask.float(), patch).mean(-1)
 
 
 def with_known(model: Callable[[Tensor, Tensor], Tensor], known: Known, patch: tuple[int, int, int]) -> Denoiser:

@@ -59,16 +59,18 @@ def work_bytes(vae: VideoVAE, pieces: Pieces, *, decoding: bool, itemsize: int =
 
 
 def plan_pieces(
-    vae: VideoVAE, height: int, width: int, *, decoding: bool, frames: int | None = None, budget: int | None = None
-) -> Pieces:
+    vae: VideoVAE, height: int, width: int, *, decoding: bool, frames: int | None = None, budget: int | None = None,
+    device: torch.device | None = None,
+) -> Pieces:  # fmt: skip
     """How to cut a latent of `height` x `width` cells, decided before anything is started.
 
     `frames` is a wish, the most latent frames at a time; without it they are as many as work comfortably. What does
-    not fit `budget` bytes, by default half of the free memory, is cut further.
+    not fit `budget` bytes, by default half of the free memory of `device`, is cut further. Without a device it is where
+    the weights are; they may wait elsewhere than they are used, as ComfyUI brings them to a card layer by layer.
     """
     parameter = next(vae.parameters())
     if budget is None:
-        free = free_memory(parameter.device)
+        free = free_memory(device or parameter.device)
         budget = None if free is None else int(free * SHARE)
     pieces = Pieces(frames or MOST_FRAMES, height, width)
     comfortable = COMFORTABLE if frames is None else None
@@ -198,7 +200,9 @@ def _decoded(
     for latent in parts:
         if pieces is None:
             height, width = latent.shape[3:]
-            pieces = plan_pieces(vae, height, width, decoding=True, frames=frames, budget=budget)
+            pieces = plan_pieces(
+                vae, height, width, decoding=True, frames=frames, budget=budget, device=latent.device
+            )  # fmt: skip
         start = 0
         while start < latent.shape[2]:
             try:
@@ -224,7 +228,9 @@ def encode_stream(vae: VideoVAE, chunks: Iterable[Tensor], *, budget: int | None
         if pieces is None:
             frames = cells.latent_frames(chunk.shape[2])
             height, width = (size // cells.space for size in chunk.shape[3:])
-            pieces = plan_pieces(vae, height, width, decoding=False, frames=frames, budget=budget)
+            pieces = plan_pieces(
+                vae, height, width, decoding=False, frames=frames, budget=budget, device=chunk.device
+            )  # fmt: skip
         done = 0
         while done < chunk.shape[2]:
             count = pieces.frames * cells.time - (0 if stream.started else cells.time - 1)

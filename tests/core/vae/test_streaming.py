@@ -89,6 +89,16 @@ def test_pieces_are_planned_from_memory_before_anything_starts(nano):
     assert plan_pieces(vae, 16, 16, decoding=True, budget=1).frames == 1, "too little is tried all the same"
 
 
+def test_pieces_are_planned_for_where_they_are_computed_wherever_the_weights_wait(nano, monkeypatch):
+    asked = []
+    monkeypatch.setattr(streaming, "free_memory", asked.append)
+    monkeypatch.setattr(nano.vae, "decode", lambda *_: torch.zeros(1, 3, 1, 32, 32))
+    monkeypatch.setattr(nano.vae, "encode", lambda *_: torch.zeros(1, 16, 1, 4, 4))
+    assert len(list(decode_stream(nano.vae, torch.zeros(1, 16, 1, 4, 4, device="meta")))) == 1
+    assert len(list(encode_stream(nano.vae, [torch.zeros(1, 3, 1, 32, 32, device="meta")]))) == 1
+    assert asked == [torch.device("meta")] * 2
+
+
 def test_without_a_wish_as_many_frames_as_work_comfortably(nano):
     sizes = [plan_pieces(nano.vae, side, side, decoding=True, budget=1 << 40).frames for side in (4, 16, 64)]
     assert sizes[0] == streaming.MOST_FRAMES

@@ -76,11 +76,6 @@ class Segments:
     """What the program around the network hands to its own attention and blocks in this pass."""
 
     @property
-    def total(self) -> int:
-        """Tokens in the row."""
-        return sum(self.lengths)
-
-    @property
     def uniform(self) -> bool:
         """Whether all sequences have the same length, so that the row is a plain batch."""
         return len(set(self.lengths)) == 1

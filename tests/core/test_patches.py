@@ -63,5 +63,4 @@ def test_runs_of_segments_cover_the_row_in_order(lengths):
     segments = Segments(lengths)
     covered = [(start + i * n, n) for start, count, n in segments.groups() for i in range(count)]
     assert covered == list(zip(segments.starts, lengths, strict=True))
-    assert segments.total == sum(lengths)
     assert segments.uniform == (len(segments.groups()) == 1)

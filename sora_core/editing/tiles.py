@@ -87,9 +87,9 @@ def tiled(model: Denoiser, tile: int, overlap: int, patch: tuple[int, int, int])
 
 
 def cut_conditions(conditions: Any, size: tuple[int, ...], rows: slice, columns: slice) -> Any:
-    """A tile of every tensor of the height and width of `size` and as many dimensions or more, in dicts and lists."""
+    """A tile of every picture and video `b c ... h w` of the height and width of `size`, in dicts and lists."""
     if isinstance(conditions, Tensor):
-        pictured = conditions.ndim >= len(size) and conditions.shape[-2:] == size[-2:]
+        pictured = conditions.ndim >= 4 and conditions.shape[-2:] == size[-2:]
         return conditions[..., rows, columns] if pictured else conditions
     if isinstance(conditions, dict):
         return {key: cut_conditions(value, size, rows, columns) for key, value in conditions.items()}

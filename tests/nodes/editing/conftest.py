@@ -154,6 +154,12 @@ def vace() -> Native:
     return Native("vace", built("WAN21_Vace", unet), cell_vae(16, 4, 8), 32)
 
 
+def wan21_reference() -> Native:
+    """Wan's Fun models, which put the tokens of a picture before those of the video."""
+    unet = {**WAN, "model_type": "t2v", "in_dim": 16, "out_dim": 16, "in_dim_ref_conv": 16}
+    return Native("wan21_reference", built("WAN21_T2V", unet), cell_vae(16, 4, 8), 32)
+
+
 def wan22() -> Native:
     unet = {**WAN, "model_type": "t2v", "in_dim": 48, "out_dim": 48}
     return Native("wan22", built("WAN22_T2V", unet), cell_vae(48, 4, 16), 32)
@@ -220,7 +226,7 @@ FAMILIES = {
     make.__name__: make
     for make in (wan21, ltx, hunyuan, wan22, wan21_i2v, hunyuan15, mochi, cosmos, cosmos2)
 }  # fmt: skip
-GUIDED = {"vace": vace}
+GUIDED = {"vace": vace, "wan21_reference": wan21_reference}
 """Members that want more than a prompt, for tests that give it."""
 
 

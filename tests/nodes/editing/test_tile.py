@@ -43,6 +43,18 @@ def test_a_wide_frame_is_seen_in_tiles_and_what_is_given_stays(native, run, stoc
     assert out["samples"][~given].std() > 0.1
 
 
+@pytest.mark.parametrize("native", ["wan21_reference"], indirect=True)
+def test_a_tile_sees_its_own_part_of_a_reference_picture(native, run, stock_sample):
+    latent, tile = wide(native, run)
+    picture = torch.randn(1, 16, 1, *latent["samples"].shape[3:], generator=torch.Generator().manual_seed(0))
+    plain = native.prompt(0), native.prompt(1)
+    prompts = [[[states, {**about, "reference_latents": [picture]}] for states, about in prompt] for prompt in plain]
+    (model,) = run("SoraTileModel", model=native.model, vae=native.vae, tile=tile)
+    out, other = (stock_sample(model, *both, latent)["samples"] for both in (prompts, plain))
+    assert torch.isfinite(out).all()
+    assert not torch.equal(out, other)
+
+
 @pytest.mark.parametrize("native", ["ltx"], indirect=True)
 def test_tokens_are_those_that_the_network_makes(native, run, pack):
     latent, _ = wide(native, run)

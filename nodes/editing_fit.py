@@ -47,12 +47,15 @@ def grey_cells(vae: Any, latent_frames: int) -> Tensor:
 def image_inputs(about: dict[str, Any], known: Known, empty: Tensor | float = 0.0) -> dict[str, Tensor]:
     """What models with image inputs are shown: the given cells, and elsewhere what a prompt shows already, or `empty`.
 
-    A control before the image, as Wan's Fun models have it, stays. The mask has one channel unless the prompt's has
-    more, as some models mistake one of all channels for more.
+    A control before the image, as Wan's Fun models have it, stays, and so does all that HunyuanVideo's upscaler shows:
+    an image, a small video and a mask of each. The mask has one channel unless the prompt's has more, as some models
+    mistake one of all channels for more.
     """
     b, c, *size = known.clean.shape
     control, image = known.clean[:, :0], torch.as_tensor(empty).to(known.clean)
     before, mask = (about.get(name) for name in ("concat_latent_image", "concat_mask"))
+    if before is not None and before.shape[1] % c:
+        return {}
     if before is not None and list(before.shape[2:]) == size:
         before = comfy.utils.repeat_to_batch_size(before.to(known.clean), b)
         control, image = before[:, :-c], before[:, -c:]

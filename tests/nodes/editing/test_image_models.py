@@ -42,6 +42,18 @@ def test_windows_of_a_long_video_show_models_with_image_inputs_what_they_take_ov
     assert not torch.equal(positive[0][1]["concat_mask"], mask)
 
 
+@pytest.mark.parametrize("native", ["hunyuan15"], indirect=True)
+def test_the_small_video_that_an_upscaler_is_shown_stays(native, run):
+    (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=native.grid(run, 17), frames=native.clip(1))
+    positive, negative, _ = run(
+        "HunyuanVideo15SuperResolution", positive=native.prompt(0), negative=native.prompt(1), latent=latent,
+        noise_augmentation=0.7,
+    )  # fmt: skip
+    _, *fitted, _ = run("SoraFitModel", model=native.model, positive=positive, negative=negative, latent=latent)
+    for ours, theirs in zip(fitted, (positive, negative), strict=True):
+        assert torch.equal(ours[0][1]["concat_latent_image"], theirs[0][1]["concat_latent_image"])
+
+
 @pytest.mark.parametrize("native", ["vace"], indirect=True)
 @pytest.mark.parametrize("block", ["SoraSeamlessLoop", "SoraTileModel", "SoraLongVideoSampler"])
 def test_wan_vace_follows_the_part_of_its_control_video_that_it_sees(native, run, stock_sample, block):

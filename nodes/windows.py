@@ -16,7 +16,7 @@ from sora_core.editing.long import SampleWindow, Window
 from sora_core.randomness import generator
 
 from .comfy_model.transformer import PART
-from .editing_fit import image_inputs
+from .editing_fit import with_images
 from .editing_wrap import CELLS
 from .guider import IntervalGuider, guided_levels
 from .sample import check_levels
@@ -65,11 +65,7 @@ def in_window(value: Any, window: Window, latent_frames: int) -> Any:
 
 def showing(conditioning: Any, known: Known) -> Any:
     """Conditions of a window that tell models with image inputs what the window takes over, too."""
-    shown = []
-    for states, options in conditioning:
-        seen = "concat_mask" in options and "concat_latent_image" in options
-        shown.append([states, {**options, **(image_inputs(options, known) if seen else {})}])
-    return shown
+    return conditioning if bool((known.mask == 1).all()) else with_images(known, conditioning)[0]
 
 
 def window_seed(seed: int, number: int) -> int:

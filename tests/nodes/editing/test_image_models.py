@@ -43,6 +43,29 @@ def test_windows_of_a_long_video_show_models_with_image_inputs_what_they_take_ov
 
 
 @pytest.mark.parametrize("native", ["hunyuan15"], indirect=True)
+def test_windows_show_it_for_prompts_without_an_image_too(native, run):
+    """HunyuanVideo 1.5 has these inputs always, and mistakes the mask of a latent for as many channels."""
+    seen = []
+
+    def watch(apply, call):
+        seen.append(call["c"]["c_concat"])
+        return apply(call["input"], call["timestep"], **call["c"])
+
+    model = native.model.clone()
+    model.set_model_unet_function_wrapper(watch)
+    (out,) = run(
+        "SoraLongVideoSampler", model=model, vae=native.vae, positive=native.prompt(0), negative=native.prompt(1),
+        latent=native.grid(run, 33), steps=1, guidance=1.0, sampler="euler", window=2.1, overlap=0.5, anchor=False,
+    )  # fmt: skip
+    first, second = seen
+    assert not first.any()
+    assert second[0, 32, :, 0, 0].tolist() == [1, 0, 0, 0, 0]
+    given = native.model.model.process_latent_in(out["samples"][:, :, 4])
+    torch.testing.assert_close(second[:, :32, 0], given)
+    assert not second[:, :32, 1:].any()
+
+
+@pytest.mark.parametrize("native", ["hunyuan15"], indirect=True)
 def test_the_small_video_that_an_upscaler_is_shown_stays(native, run):
     (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=native.grid(run, 17), frames=native.clip(1))
     positive, negative, _ = run(

@@ -44,6 +44,15 @@ def grey_cells(vae: Any, latent_frames: int) -> Tensor:
     return torch.cat([middle, middle[:, :, -1:].expand(-1, -1, latent_frames - few, -1, -1)], dim=2)
 
 
+def shown_in(size: list[int], shown: Tensor | None) -> Tensor | None:
+    """What a prompt shows, resized to a latent's `t h w` as models do it; None if it has another duration."""
+    if shown is None or shown.ndim != 5 or shown.shape[2] != size[0]:
+        return None
+    if list(shown.shape[3:]) == size[1:]:
+        return shown
+    return comfy.utils.common_upscale(shown, size[2], size[1], "bilinear", "center")
+
+
 def image_inputs(about: dict[str, Any], known: Known, empty: Tensor | float = 0.0) -> dict[str, Tensor]:
     """What models with image inputs are shown: the given cells, and elsewhere what a prompt shows already, or `empty`.
 
@@ -53,14 +62,14 @@ def image_inputs(about: dict[str, Any], known: Known, empty: Tensor | float = 0.
     """
     b, c, *size = known.clean.shape
     control, image = known.clean[:, :0], torch.as_tensor(empty).to(known.clean)
-    before, mask = (about.get(name) for name in ("concat_latent_image", "concat_mask"))
+    before, mask = (shown_in(size, about.get(name)) for name in ("concat_latent_image", "concat_mask"))
     if before is not None and before.shape[1] % c:
         return {}
-    if before is not None and list(before.shape[2:]) == size:
+    if before is not None:
         before = comfy.utils.repeat_to_batch_size(before.to(known.clean), b)
         control, image = before[:, :-c], before[:, -c:]
     shown = torch.cat([control, torch.where(known.mask < 1, known.clean, image)], dim=1)
-    if mask is None or list(mask.shape[2:]) != size:
+    if mask is None:
         return {"concat_latent_image": shown, "concat_mask": known.mask}
     mask = comfy.utils.repeat_to_batch_size(mask.to(known.mask), b)
     return {"concat_latent_image": shown, "concat_mask": mask.minimum(known.mask)}

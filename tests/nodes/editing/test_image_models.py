@@ -142,6 +142,12 @@ def test_images_that_a_prompt_shows_already_stay(native, run, pack):
     assert torch.equal(ours["concat_latent_image"][:, 16:, -1], latent["samples"][:, :, -1])
     assert ours["concat_mask"].shape[1] == 4
 
+    small = torch.ones(1, 32, *grid["samples"].shape[2:])[..., :2, :2]
+    smaller = [[states, {**options, "concat_latent_image": small}] for states, options in native.prompt(0)]
+    _, ((_, ours), *_), *_ = run("SoraFitModel", positive=smaller, **inputs)
+    assert ours["concat_latent_image"].shape[1:] == control.shape[1:]
+    assert (ours["concat_latent_image"][:, :, :-1] == 1).all()
+
     showing = sys.modules[f"{pack.__name__}.nodes.windows"].showing
     nothing = Known(torch.zeros_like(latent["samples"]), torch.ones_like(latent["noise_mask"]))
     for prompt in (stock, both):

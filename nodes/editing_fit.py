@@ -17,7 +17,7 @@ from sora_core.randomness import generator
 
 from .editing_change import level_of
 from .editing_media import COURSE, encoder, geometry_of, known_of
-from .editing_wrap import knows_time_per_frame, with_course, with_strengths
+from .editing_wrap import knows_time_per_frame, takes_images, with_course, with_strengths
 from .native import Latent, samples_of
 from .schema import schema
 
@@ -130,8 +130,9 @@ class SoraFitModel(io.ComfyNode):
         known = known_of(latent)
         if "noise_mask" not in latent:
             return io.NodeOutput(model, positive, negative, latent)
-        empty = 0.0 if vae is None else grey_cells(vae, known.clean.shape[2])
-        positive, negative = with_images(known, positive, negative, empty=empty)
+        if takes_images(model):  # LTX-2 would take their mask for that of video and sound
+            empty = 0.0 if vae is None else grey_cells(vae, known.clean.shape[2])
+            positive, negative = with_images(known, positive, negative, empty=empty)
         mask = known.mask
         if border == "soft" or (border == "automatic" and not knows_time_per_frame(model)):
             mask = ramp(mask)

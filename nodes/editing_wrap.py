@@ -158,6 +158,11 @@ def knows_time_per_frame(model: Any) -> bool:
     return type(model.model).process_timestep is not BaseModel.process_timestep
 
 
+def takes_images(model: Any) -> bool:
+    """Whether a model can have inputs for images beside the video."""
+    return bool(model.model.concat_keys) or type(model.model).concat_cond is not BaseModel.concat_cond
+
+
 def keeps_levels(sampler: Any) -> bool:
     """Whether a sampler walks from noise level to level without adding noise, so that each cell can be at its own."""
     function = getattr(sampler, "sampler_function", None)

@@ -25,6 +25,16 @@ def test_wan_sees_what_its_own_block_shows_where_nothing_is_given(native, run):
     torch.testing.assert_close(ours["concat_latent_image"][:, :, cells], theirs["concat_latent_image"][:, :, cells])
 
 
+def test_prompts_of_models_without_image_inputs_stay_as_they_are(native, run):
+    """LTX-2 samples video and sound packed together, and would unpack a mask that its prompt brings along."""
+    (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=native.grid(run), frames=native.clip(1))
+    prompts = {"positive": native.prompt(0), "negative": native.prompt(1)}
+    _, *fitted, _ = run("SoraFitModel", model=native.model, latent=latent, **prompts)
+    takes = native.name in ("wan21", "wan22", "wan21_i2v", "hunyuan15", "cosmos2")
+    for ours, theirs in zip(fitted, prompts.values(), strict=True):
+        assert (set(ours[0][1]) != set(theirs[0][1])) == takes
+
+
 @pytest.mark.parametrize("native", ["wan21_i2v"], indirect=True)
 def test_windows_of_a_long_video_show_models_with_image_inputs_what_they_take_over(native, run, pack):
     showing = sys.modules[f"{pack.__name__}.nodes.windows"].showing

@@ -17,7 +17,15 @@ from .schema import advanced, schema
 
 
 def tile_of(model: Any, shape: tuple[int, ...], cells: int) -> int:
-    """Latent cells of a tile's side for a latent `b c (t) h w`: `cells` of them, or as many as suit if that is 0."""
+    """Latent cells of a tile's side for a latent `b c (t) h w`: `cells` of them, or as many as suit if that is 0.
+
+    Raises ValueError for several streams, which ComfyUI packs into one row of numbers.
+    """
+    if len(shape) < 4:
+        raise ValueError(
+            "Sora Tile Model cuts pictures, and this latent holds several streams, such as video with sound: sample the"
+            " video alone, or use the model from before this block"
+        )
     patch = patch_of(model)
     step = max(patch[1:])
     if cells:

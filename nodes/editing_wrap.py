@@ -72,7 +72,10 @@ def with_rolling(model: Any, stride: int) -> Any:
     def around(run: Callable[[Call], Tensor], call: Call) -> Tensor:
         x = call["input"]
         if x.ndim != 5:
-            raise ValueError("a loop needs a video latent; this one is an image's")
+            raise ValueError(
+                "a loop needs the latent of a video alone; this one is an image's, or holds several streams, such as"
+                " video with sound"
+            )
         check_loop(x.shape[2])
         sigmas = call["c"]["transformer_options"]["sample_sigmas"]
         shift = step_of(call["timestep"].max(), sigmas) * stride % x.shape[2]

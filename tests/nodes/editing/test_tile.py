@@ -95,6 +95,16 @@ def test_memory_is_asked_for_one_tile(run, nano, prompts, stock_sample, monkeypa
     assert least == [1, 16, 3, 8, 8]
 
 
+@pytest.mark.parametrize("block", ["SoraTileModel", "SoraSeamlessLoop"])
+@pytest.mark.parametrize("native", ["ltx"], indirect=True)
+def test_video_with_sound_gets_one_sentence(native, run, stock_sample, block):
+    """ComfyUI samples it as one row of numbers."""
+    context = {"latent": native.grid(run)} if block == "SoraSeamlessLoop" else {"vae": native.vae}
+    model = run(block, model=native.model, **context)[0]
+    with pytest.raises(ValueError, match="several streams, such as video with sound"):
+        stock_sample(model, native.prompt(0), native.prompt(1), {"samples": torch.zeros(1, 1, 640)}, steps=1)
+
+
 def test_a_tile_too_small_gets_one_sentence(run, nano):
     with pytest.raises(ValueError, match="the tile is 16 pixels; make it at least 64, or 0"):
         run("SoraTileModel", model=nano[0], vae=nano[2], tile=16)

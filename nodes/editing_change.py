@@ -107,7 +107,7 @@ class SoraEditVideo(io.ComfyNode):
         steps: int, width: int, height: int, fps: float, mask: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         latent, shape = clean_latent(vae, video, width, height, fps)
-        geometry = geometry_of(vae)
+        geometry = geometry_of(vae, latent)
         region = region_of(mask, shape.height, shape.width, shape.num_frames)
         known = sdedit(geometry, latent, strengths(strength_start, strength_end, latent.shape[2]), region)
         highest = max(strength_start, strength_end)

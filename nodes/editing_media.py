@@ -47,20 +47,24 @@ def fps_input(what: str = "the video", zero: str = OWN_RATE) -> Any:
     )
 
 
-def geometry_of(vae: Any) -> Geometry:
-    """The cells of a native VAE. Raises ValueError for one that does not know video."""
+def geometry_of(vae: Any, samples: Tensor | None = None) -> Geometry:
+    """The cells of a native VAE. Raises ValueError for one that does not know video.
+
+    Of a latent with an odd number of cells, as stock blocks make it for models that take such, each is a token.
+    """
     cells = compression(vae)
     if vae.latent_dim != 3:
         raise ValueError("this VAE only knows images; connect the VAE of a video model")
     up, down = vae.upscale_ratio[0], vae.downscale_ratio[0]
+    odd = samples is not None and any(size % PATCH[1] for size in samples.shape[-2:])
     return Geometry(
-        channels=vae.latent_channels, space=cells.space, patch=PATCH[1],
+        channels=vae.latent_channels, space=cells.space, patch=1 if odd else PATCH[1],
         to_latent=lambda frames: int(down(frames)), to_frames=lambda cells: int(up(cells)),
     )  # fmt: skip
 
 
 def encoder(vae: Any, tile: int | None = None) -> Encode:
-    """Encodes `b 3 t h w` in [0, 1] with a native VAE, each video of the batch by itself.
+    """Encodes `b 3 t h w` in [0, 1], of whole cells, with a native VAE, each video of the batch by itself.
 
     With a `tile`, frames are encoded in squares of so many latent cells that are blended; only VAEs of videos can.
     """
@@ -70,7 +74,8 @@ def encoder(vae: Any, tile: int | None = None) -> Encode:
         frames = video.movedim(1, -1)  # b t h w 3
         if isinstance(vae, SoraVAE) and tile is None:
             cells = vae.sora.vae.compression
-            return torch.cat([torch.cat(list(vae.encode_stream(whole_cells([one], cells))), dim=2) for one in frames])
+            videos = [whole_cells([one], cells, patch=1) for one in frames]
+            return torch.cat([torch.cat(list(vae.encode_stream(video)), dim=2) for video in videos])
         if tile is not None:
             space = geometry_of(vae).space
             side, overlap = tile * space, max(1, tile // 4) * space
@@ -96,17 +101,11 @@ def fitted(video: Tensor, height: int, width: int) -> Tensor:
 def shape_of(latent: Latent, geometry: Geometry, fps: float) -> VideoShape:
     """The video that a LATENT will become: what its grid was asked for, or all that its cells hold.
 
-    Raises ValueError for several streams, images, wrong channels, or an odd size.
+    Raises ValueError for several streams, images, or wrong channels.
     """
     samples = samples_of(latent)
     check_channels(geometry, samples)
     height, width = (size * geometry.space for size in samples.shape[3:])
-    if samples.shape[3] % geometry.patch or samples.shape[4] % geometry.patch:
-        step = geometry.patch * geometry.space
-        raise ValueError(
-            f"the latent is {width}x{height} pixels; make width and height multiples of {step}, or make it with Sora"
-            " Noise Grid, which takes any size"
-        )
     size = size_of(latent)
     whole = VideoShape(num_frames=geometry.num_frames(samples.shape[2]), height=height, width=width)
     return replace(fitting_size(latent, geometry) or whole, fps=fps or (size.fps if size else 8.0))

@@ -22,7 +22,7 @@ from .editing_media import (
     to_latent,
 )
 from .movie import to_frames
-from .native import Latent
+from .native import Latent, samples_of
 from .schema import schema
 
 
@@ -74,7 +74,7 @@ class SoraPlaceFrames(io.ComfyNode):
     def execute(
         cls, vae: io.Vae.Type, latent: Latent, frames: Any, at: float, strength: float, fps: float, mask: Any = None
     ) -> io.NodeOutput:
-        geometry = geometry_of(vae)
+        geometry = geometry_of(vae, samples_of(latent))
         shape = shape_of(latent, geometry, fps)
         clip = fitted(to_frames(frames, shape.fps)[0], shape.height, shape.width)
         first = frame_at(at, shape.num_frames, shape.fps)

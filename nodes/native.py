@@ -124,7 +124,8 @@ def fitting_size(latent: Latent, cells: Cells) -> VideoShape | None:
     size, samples = size_of(latent), samples_of(latent)
     if size is None:
         return None
-    padded = size.padded(cells, PATCH)
     frames = 1 if samples.ndim == 4 else samples.shape[2]
+    odd = any(side % patch for side, patch in zip(samples.shape[-2:], PATCH[1:], strict=True))
+    padded = size.padded(cells, (1, 1, 1) if odd else PATCH)
     expected = (cells.latent_frames(padded.num_frames), padded.height // cells.space, padded.width // cells.space)
     return size if (frames, *samples.shape[-2:]) == expected else None

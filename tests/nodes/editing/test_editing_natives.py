@@ -24,6 +24,26 @@ def test_an_image_is_animated_and_its_latent_kept(native, run, stock_sample):
     assert kept(latent, out) < 1e-5
 
 
+@pytest.mark.parametrize("native", ["ltx", "hunyuan15"], indirect=True)
+def test_a_stock_latent_of_an_odd_number_of_cells_is_taken_as_it_is(native, run, stock_sample):
+    """Models whose tokens are single cells are used so: HunyuanVideo 1.5 at 848x480, LTX-Video at 704x480."""
+    size, half = (3 * native.step, 4 * native.step), torch.zeros(1, 3 * native.step, 4 * native.step)
+    half[:, 2 * native.step :] = 1
+    empty = {"samples": torch.zeros(1, native.vae.latent_channels, 3, 3, 4)}
+    (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=empty, frames=native.clip(1), mask=half)
+    assert latent["noise_mask"][0, 0, :, :, 0].tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
+    assert (latent["sora_size"]["height"], latent["sora_size"]["width"]) == size
+    fitted = run(
+        "SoraFitModel", model=native.model, positive=native.prompt(0), negative=native.prompt(1), latent=latent
+    )
+    out = stock_sample(*fitted)
+    assert kept(latent, out) < 1e-5
+    edited = run("SoraEditVideo", model=native.model, vae=native.vae, video={"samples": out["samples"]}, mask=half)[1]
+    assert edited["noise_mask"][0, 0, 0, :, 0].tolist() == [0, 0, 1]
+    _, frames = run("SoraDecodeLoop", vae=native.vae, latent=out, fps=8.0)
+    assert frames.shape[1:3] == size
+
+
 def test_first_and_last_images_of_a_batch_are_kept(native, run, stock_sample):
     latent = native.grid(run, 17, batch=2)
     for at, seed in ((0.0, 1), (-0.01, 2)):

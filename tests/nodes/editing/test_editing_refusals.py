@@ -13,9 +13,6 @@ REFUSED = {
         "context is 40 frames but the video has 9"),
     "wrong channels": (
         "SoraExtendVideo", {"video": {"samples": torch.zeros(1, 4, 3, 4, 4)}}, "use the VAE that belongs to the model"),
-    "odd latent": (
-        "SoraPlaceFrames", {"latent": {"samples": torch.zeros(1, 16, 3, 5, 4)}, "frames": torch.rand(1, 32, 32, 3)},
-        "make width and height multiples of 16"),
     "latent backward": (
         "SoraExtendVideo", {"video": {"samples": torch.zeros(1, 16, 3, 4, 4)}, "direction": "backward"},
         "a latent can only be extended forward"),

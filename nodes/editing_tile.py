@@ -11,7 +11,7 @@ from torch import Tensor
 from sora_core.editing.tiles import blended, cut_conditions, fitting_tile
 from sora_core.shapes import LatentShape
 
-from .editing_wrap import Call, wrapped
+from .editing_wrap import Call, check_guides, wrapped
 from .native import compression, patch_of
 from .schema import advanced, schema
 
@@ -80,6 +80,8 @@ def with_tiles(model: Any, cells: int, overlap: float) -> Any:
     def around(run: Any, call: Call) -> Tensor:
         x = call["input"]
         tile = tile_of(model, tuple(x.shape), cells)
+        if tile < max(x.shape[-2:]):
+            check_guides(call["c"])
 
         def predict(rows: slice, columns: slice) -> Tensor:
             c = cut_conditions(call["c"], tuple(x.shape), rows, columns)

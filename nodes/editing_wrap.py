@@ -35,6 +35,15 @@ WHOLE = 1 - 1e-4
 """Relative strengths from here on are the highest."""
 
 
+def check_guides(conditions: dict[str, Any]) -> None:
+    """Raise ValueError for LTX-Video's guides: latent frames behind those of the video, known by that place alone."""
+    if conditions.get("keyframe_idxs") is not None:
+        raise ValueError(
+            "the prompts have guides of LTXVAddGuide, which lie behind the video as if they were more of it, and loops,"
+            " windows and tiles would mix them with it: give the frames with Sora Place Frames instead"
+        )
+
+
 def wrapped(model: Any, around: Callable[[Callable[[Call], Tensor], Call], Tensor]) -> Any:
     """A clone of the model with `around(run, call)` about every evaluation, outside of a wrapper that it has."""
     inner = model.model_options.get("model_function_wrapper")
@@ -77,6 +86,7 @@ def with_rolling(model: Any, stride: int) -> Any:
                 " video with sound"
             )
         check_loop(x.shape[2])
+        check_guides(call["c"])
         sigmas = call["c"]["transformer_options"]["sample_sigmas"]
         shift = step_of(call["timestep"].max(), sigmas) * stride % x.shape[2]
         c = roll_conditions(call["c"], x.shape[2], -shift)

@@ -17,15 +17,20 @@ from sora_core.randomness import generator
 
 from .comfy_model.transformer import PART
 from .editing_fit import with_images
-from .editing_wrap import CELLS
+from .editing_wrap import CELLS, check_guides
 from .guider import IntervalGuider, guided_levels
 from .sample import check_levels
 
 
 def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
-    """Conditions of the whole video for one window: what is per latent frame is cut, prompts of other times go."""
+    """Conditions of the whole video for one window: what is per latent frame is cut, prompts of other times go.
+
+    Raises ValueError for guides of LTX-Video if there is more than one window.
+    """
     kept = []
     for states, options in conditioning:
+        if len(window.cells) < latent_frames:
+            check_guides(options)
         mask = options.get("mask")
         changed = {name: in_window(value, window, latent_frames) for name, value in options.items()}
         if isinstance(mask, Tensor) and mask.ndim in (3, 4) and mask.shape[-3] == latent_frames:

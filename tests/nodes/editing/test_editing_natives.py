@@ -227,6 +227,25 @@ def test_a_loop_has_no_beginning_but_that_of_its_step(native, run, comfy):
     assert shift.abs().max() < 1e-4 * max(1.0, float(plain.abs().max()))
 
 
+@pytest.mark.parametrize("native", ["ltx"], indirect=True)
+@pytest.mark.parametrize("block", ["SoraSeamlessLoop", "SoraTileModel", "SoraLongVideoSampler"])
+def test_guides_behind_the_video_are_not_taken_for_more_of_it(native, run, stock_sample, block):
+    """LTXVAddGuide appends them to the latent and tells their places to the model."""
+    size = {"width": 16 * native.step, "height": 4 * native.step, "fps": 8.0}
+    latent = run("SoraNoiseGrid", vae=native.vae, **size, seconds=65 / 8)[0]
+    about = {"keyframe_idxs": torch.zeros(1, 3, 64, 2)}
+    both = [[[states, {**options, **about}] for states, options in native.prompt(seed)] for seed in (0, 1)]
+    with pytest.raises(ValueError, match="guides of LTXVAddGuide"):
+        if block == "SoraLongVideoSampler":
+            prompts = {"positive": both[0], "negative": both[1]}
+            run(block, model=native.model, vae=native.vae, latent=latent, window=4.2, **prompts)
+        elif block == "SoraTileModel":
+            (model,) = run(block, model=native.model, vae=native.vae, tile=8 * native.step)
+            stock_sample(model, *both, latent, steps=1)
+        else:
+            stock_sample(run(block, model=native.model, latent=latent)[0], *both, latent, steps=1)
+
+
 def test_decoding_a_rolled_loop_gives_the_rolled_video(native, run):
     channels = native.vae.latent_channels
     samples = torch.randn(1, channels, 3, 2, 2, generator=torch.Generator().manual_seed(0))

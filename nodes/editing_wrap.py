@@ -89,13 +89,24 @@ def with_rolling(model: Any, stride: int) -> Any:
         check_guides(call["c"])
         sigmas = call["c"]["transformer_options"]["sample_sigmas"]
         shift = step_of(call["timestep"].max(), sigmas) * stride % x.shape[2]
-        c = roll_conditions(call["c"], x.shape[2], -shift)
+        x, c = with_beginning(x, call["c"])
+        c = roll_conditions(c, x.shape[2], -shift)
         return run({**call, "input": x.roll(-shift, dims=2), "c": c}).roll(shift, dims=2)
 
     clone = wrapped(model, around)
     options = clone.model_options.get("transformer_options", {})
     clone.model_options["transformer_options"] = {**options, LOOPED: True}
     return clone
+
+
+def with_beginning(x: Tensor, c: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+    """A latent with the given beginning that Kandinsky 5 else puts there itself, wherever its frames have moved."""
+    start = c.get("time_dim_replace")
+    if start is None:
+        return x, c
+    x = x.clone()
+    x[:, : start.shape[1], : start.shape[2]] = start.to(x)
+    return x, {**c, "time_dim_replace": None}
 
 
 def with_course(model: Any, course: Tensor, mask: Tensor) -> Any:

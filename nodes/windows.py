@@ -37,6 +37,8 @@ def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
             changed["mask"] = mask[..., window.prompt_cells, :, :]
             if not changed["mask"].any():
                 continue
+        if isinstance(start := options.get("time_dim_replace"), Tensor):
+            changed["time_dim_replace"] = beginning_in(start, window)
         for area in areas_in(options.get("area"), window, latent_frames):
             kept.append([states, changed if area is None else {**changed, "area": area}])
     return kept
@@ -58,6 +60,15 @@ def areas_in(area: Any, window: Window, latent_frames: int) -> list[Any]:
             share, start = len(places) / len(cells), places[0] / len(cells)
             found.append(("percentage", share, *area[2:4], start, *area[5:]))
     return found
+
+
+def beginning_in(start: Tensor, window: Window) -> Tensor | None:
+    """As much of a given beginning `b c t h w` as a window begins with.
+
+    Kandinsky 5 puts it in the place of the first latent frames, whichever they are.
+    """
+    count = sum(place == cell for place, cell in enumerate(window.cells[: start.shape[2]]))
+    return start[:, :, :count] if count else None
 
 
 def in_window(value: Any, window: Window, latent_frames: int) -> Any:

@@ -75,6 +75,23 @@ def test_windows_show_it_for_prompts_without_an_image_too(native, run):
     assert not second[:, :32, 1:].any()
 
 
+def test_a_beginning_that_a_model_puts_in_its_place_stays_the_beginning(pack):
+    """Kandinsky 5 shows its start image so, and would put it first in every window and in every turn of a loop."""
+    from sora_core.editing.long import plan
+
+    windows, wrap = (sys.modules[f"{pack.__name__}.nodes.{name}"] for name in ("windows", "editing_wrap"))
+    start = torch.arange(2.0)[:, None, None].expand(1, 4, 2, 2, 2)
+    prompt = [[torch.zeros(1, 1, 1), {"time_dim_replace": start}]]
+    for anchor, counts in ((True, [2, 1]), (False, [2, 0])):
+        for window, count in zip(plan(9, 6, 1, anchor=anchor), counts, strict=False):
+            ((_, shown),) = windows.conditions_in(prompt, window, 9)
+            found = shown["time_dim_replace"]
+            assert (0 if found is None else found.shape[2]) == count
+    x, c = wrap.with_beginning(torch.full((2, 4, 3, 2, 2), 5.0), {"time_dim_replace": start, "y": 1})
+    assert x[:, 0, :, 0, 0].tolist() == [[0, 1, 5], [0, 1, 5]]
+    assert c == {"time_dim_replace": None, "y": 1}
+
+
 @pytest.mark.parametrize("native", ["hunyuan15"], indirect=True)
 def test_the_small_video_that_an_upscaler_is_shown_stays(native, run):
     (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=native.grid(run, 17), frames=native.clip(1))

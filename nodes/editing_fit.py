@@ -19,9 +19,12 @@ from .editing_change import level_of
 from .editing_media import COURSE, encoder, geometry_of, known_of
 from .editing_wrap import knows_time_per_frame, takes_images, with_course, with_strengths
 from .native import Latent, samples_of
+from .sample import given_before
 from .schema import schema
 
 BORDERS = ("automatic", "hard", "soft")
+HARD = "sora_hard"
+"""Key of a LATENT whose noise mask has a soft border: that mask, and the one without."""
 
 
 def check_model(model: Any, samples: Tensor) -> None:
@@ -33,6 +36,17 @@ def check_model(model: Any, samples: Tensor) -> None:
             f"the latent is {tuple(samples.shape)} but this model's are (b, {channels}, t, h, w); use the VAE that"
             " belongs to the model"
         )
+
+
+def given_in(latent: Latent) -> Known:
+    """What a LATENT with a noise mask gave before a first model was fitted to it and sampled part of it."""
+    samples, mask = samples_of(latent), latent["noise_mask"]
+    given = given_before(latent, samples)
+    soft, hard = latent.get(HARD, (None, None))
+    fitted = soft is not None and torch.equal(soft, mask.to(soft))
+    return known_of(
+        {**latent, "samples": samples if given is None else given, "noise_mask": hard if fitted else mask}
+    )
 
 
 def grey_cells(vae: Any, latent_frames: int) -> Tensor:
@@ -127,15 +141,16 @@ class SoraFitModel(io.ComfyNode):
         cls, model: io.Model.Type, positive: Any, negative: Any, latent: Latent, border: str, vae: Any = None
     ) -> io.NodeOutput:
         check_model(model, samples_of(latent))
-        known = known_of(latent)
-        if "noise_mask" not in latent:
+        if latent.get("noise_mask") is None:
             return io.NodeOutput(model, positive, negative, latent)
+        known = given_in(latent)
         if takes_images(model):  # LTX-2 would take their mask for that of video and sound
             empty = 0.0 if vae is None else grey_cells(vae, known.clean.shape[2])
             positive, negative = with_images(known, positive, negative, empty=empty)
         mask = known.mask
         if border == "soft" or (border == "automatic" and not knows_time_per_frame(model)):
             mask = ramp(mask)
+            latent = {**latent, HARD: (mask, known.mask)}
         # Sora Edit Video has told its model already when each cell may change.
         if bool(((mask > 0) & (mask < 1)).any()) and "denoise_mask_function" not in model.model_options:
             original = model

@@ -92,6 +92,25 @@ def test_a_beginning_that_a_model_puts_in_its_place_stays_the_beginning(pack):
     assert c == {"time_dim_replace": None, "y": 1}
 
 
+@pytest.mark.parametrize("native", ["wan21_i2v"], indirect=True)
+def test_a_second_model_is_shown_what_the_first_was(native, run):
+    """Wan 2.2 has one for high and one for low noise levels, and each goes through the block."""
+    latent, *_ = run("SoraExtendVideo", vae=native.vae, video=native.clip(65), seconds=1.0, fps=8.0)
+    prompts = {"positive": native.prompt(0), "negative": native.prompt(1)}
+    model, *both, first = run("SoraFitModel", model=native.model, latent=latent, **prompts)
+    assert not torch.equal(first["noise_mask"], latent["noise_mask"])
+    (sigmas,) = run("BasicScheduler", model=native.model, scheduler="simple", steps=2, denoise=1.0)
+    (half,) = run(
+        "SoraSampler", model=model, positive=both[0], negative=both[1], latent=first, sigmas=sigmas[:2], sampler="euler"
+    )
+    _, *again, second = run("SoraFitModel", model=native.model, latent=half, **prompts)
+    assert torch.equal(second["samples"], half["samples"])
+    assert torch.equal(second["noise_mask"], first["noise_mask"])
+    for ours, theirs in zip(again, both, strict=True):
+        for name in ("concat_latent_image", "concat_mask"):
+            assert torch.equal(ours[0][1][name], theirs[0][1][name])
+
+
 @pytest.mark.parametrize("native", ["hunyuan15"], indirect=True)
 def test_the_small_video_that_an_upscaler_is_shown_stays(native, run):
     (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=native.grid(run, 17), frames=native.clip(1))

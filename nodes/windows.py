@@ -9,6 +9,7 @@ import comfy.sample
 import comfy.samplers
 import comfy.utils
 import latent_preview
+import torch
 from torch import Tensor
 
 from sora_core.diffusion.conditioning import Known
@@ -39,6 +40,8 @@ def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
                 continue
         if isinstance(start := options.get("time_dim_replace"), Tensor):
             changed["time_dim_replace"] = beginning_in(start, window)
+        if isinstance(sound := options.get("audio_embed"), Tensor):
+            changed["audio_embed"] = sound_in(sound, window, latent_frames)
         for area in areas_in(options.get("area"), window, latent_frames):
             kept.append([states, changed if area is None else {**changed, "area": area}])
     return kept
@@ -69,6 +72,15 @@ def beginning_in(start: Tensor, window: Window) -> Tensor | None:
     """
     count = sum(place == cell for place, cell in enumerate(window.cells[: start.shape[2]]))
     return start[:, :, :count] if count else None
+
+
+def sound_in(sound: Tensor, window: Window, latent_frames: int) -> Tensor:
+    """What is heard in a window: Wan's S2V has four parts `b l c 4t` for each latent frame, HuMo one, `b t w l c`."""
+    cells = torch.tensor(window.cells)
+    if sound.ndim == 4:
+        parts = (4 * cells[:, None] + torch.arange(4)).flatten()
+        return sound[..., parts.clamp(max=sound.shape[-1] - 1)]
+    return sound[:, cells] if sound.ndim == 5 and sound.shape[1] == latent_frames else sound
 
 
 def in_window(value: Any, window: Window, latent_frames: int) -> Any:

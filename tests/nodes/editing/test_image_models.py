@@ -75,6 +75,20 @@ def test_windows_show_it_for_prompts_without_an_image_too(native, run):
     assert not second[:, :32, 1:].any()
 
 
+def test_a_window_hears_its_own_part_of_the_sound(pack):
+    """Wan's S2V reads four parts for each latent frame from the first one on, whatever window it sees."""
+    from sora_core.editing.long import plan
+
+    conditions_in = sys.modules[f"{pack.__name__}.nodes.windows"].conditions_in
+    last = plan(9, 6, 1)[-1]
+    assert last.cells == [0, *range(4, 9)]
+    for sound in (torch.arange(36.0).expand(1, 2, 3, 36), torch.arange(9.0)[:, None, None, None].expand(1, 9, 8, 5, 3)):
+        ((_, heard),) = conditions_in([[torch.zeros(1, 1, 1), {"audio_embed": sound}]], last, 9)
+        parts = heard["audio_embed"][0, 0, 0] if sound.ndim == 4 else heard["audio_embed"][0, :, 0, 0, 0]
+        expected = [0, 1, 2, 3, *range(16, 36)] if sound.ndim == 4 else last.cells
+        assert parts.tolist() == expected
+
+
 def test_a_beginning_that_a_model_puts_in_its_place_stays_the_beginning(pack):
     """Kandinsky 5 shows its start image so, and would put it first in every window and in every turn of a loop."""
     from sora_core.editing.long import plan

@@ -65,7 +65,7 @@ def _side_of_named(reading: Reading, draw: Draw) -> str:
     A model that is left the choice may take both.
     """
     second, side = reading.mentions.get("second_subject"), draw.choice(SIDES[1:])
-    if second is None or reading.second_side != "none":
+    if second is None or second.value == "none" or reading.second_side != "none":
         return ""
     noun = reading.text[second.start : second.end]
     sentence = lexicon.load("zh" if _CHINESE.match(noun) else "en").stands[side].format(noun)

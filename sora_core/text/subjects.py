@@ -119,7 +119,7 @@ def _side_at(words: list[Word], first: int, last: int) -> str:
 def side_of(words: list[Word], mentions: list[Mention], chosen: dict[str, Mention]) -> str:
     """On which side the second subject stands, told where it is named or named again ("The cube is on its left")."""
     second, colour = chosen.get("second_subject"), chosen.get("second_colour")
-    if second is None:
+    if second is None or second.value == "none":
         return "none"
     named = [second] if colour is None else [second, colour]
     places = [(min(m.first_word for m in named), max(m.last_word for m in named))]

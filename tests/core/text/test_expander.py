@@ -108,12 +108,16 @@ def test_expanded_prompts_fit_the_tokenizer():
     assert all(not tokenizer.overflow(_expand(prompt, seed)) for prompt in _PROMPTS for seed in range(20))
 
 
-@pytest.mark.parametrize("prompt", ["a red ball by itself", "a duck alone in the sea", "一个孤零零的球"])
+@pytest.mark.parametrize(
+    "prompt",
+    ["a red ball by itself", "a duck alone in the sea", "一个孤零零的球", "a duck alone on the left", "球独自在左边"],
+)
 def test_a_thing_that_is_alone_stays_alone(prompt):
     for seed in range(5):
         found = expand(prompt, torch.Generator().manual_seed(seed))
         assert set(pieces(prompt)) <= set(pieces(found)) | {"a"}
         assert recognise(found).get("second_subject", "none") == "none"
+        assert not re.search("itself is|alone is|孤零零在它|独自在它", found)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ _EXAMPLES = [
         {"subject": "ball", **_CUBE, "second_side": "left"},
     ),
     ("a ball with a cube painted blue on its left", {"subject": "ball", **_CUBE, "second_side": "left"}),
+    ("a ball alone on the left", {"subject": "ball", "second_subject": "none"}),
+    ("一个球独自在左边", {"subject": "ball", "second_subject": "none"}),
     ("a ball beside a cube moves left", {"subject": "ball", "second_subject": "cube", "motion": "left"}),
     ("红球和蓝方块", {"subject": "ball", "colour": "red", **_CUBE}),
     ("A CRIMSON SPHERE HOPS", {"subject": "ball", "colour": "red", "motion": "bounce"}),

@@ -51,10 +51,11 @@ def completed(known: dict[str, str], draw: Draw, refused: Collection[tuple[str, 
     others = [value for value in ATTRIBUTES["second_subject"] if value not in ("none", chosen["subject"])]
     others = [value for value in others if ("subject", value) not in refused] or others
     colours = [value for value in ATTRIBUTES["second_colour"] if value not in ("none", chosen["colour"])]
+    colours = [value for value in colours if ("colour", value) not in refused] or colours
     companion, colour, side = draw.choice(others), draw.choice(colours), draw.choice(SIDES[1:])
     if chosen.get("second_subject", "none") != "none":
         chosen.setdefault("second_colour", colour)
-    elif "second_subject" not in chosen and draw.chance(_COMPANION):
+    elif "second_subject" not in chosen and (draw.chance(_COMPANION) or ("second_subject", "none") in refused):
         chosen |= {"second_subject": companion, "second_colour": colour, "second_side": side}
     return Attributes(**chosen)
 

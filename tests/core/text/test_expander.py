@@ -122,7 +122,12 @@ def test_a_thing_that_is_alone_stays_alone(prompt):
 
 @pytest.mark.parametrize(
     ("prompt", "attribute", "value"),
-    [("a red ball, not at night", "time", "night"), ("一个红色的球，不要在沙漠里", "environment", "desert")],
+    [
+        ("a red ball, not at night", "time", "night"),
+        ("一个红色的球，不要在沙漠里", "environment", "desert"),
+        ("a blue ball and a cube that is not red", "second_colour", "red"),
+        ("a red ball, not alone", "second_subject", "none"),
+    ],
 )
 def test_what_the_user_refuses_is_not_drawn(prompt, attribute, value):
     found = {recognise(_expand(prompt, seed))[attribute] for seed in range(30)}

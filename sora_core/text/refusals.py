@@ -63,17 +63,18 @@ def refused_in(words: list[Word], mentions: list[Mention]) -> set[Mention]:
 
 def _together(words: list[Word], mentions: list[Mention], negation: int) -> list[Mention]:
     """The first of some mentions, and those that the negation before it refuses as well."""
-    first, *rest = mentions
     before = [word.text for word in words[max(0, negation - 2) : negation]]
     describes = bool(before) and (before[-1] in {"a", "an", "the"} or "一" in before)
-    found = [first]
-    if first.attribute == "colour" and rest and rest[0].attribute == "subject" and not describes:
-        found += rest[:1] if first.last_word < rest[0].first_word and binds(words, first, rest[0]) else []
-    for mention in rest[len(found) - 1 :]:
-        between = [word.text for word in words[found[-1].last_word + 1 : mention.first_word]]
-        if mention.attribute != found[-1].attribute or not between or between[0] not in _ALSO:
-            break
-        if not _BETWEEN.issuperset(between[1:]):
+    found = mentions[:1]
+    for mention in mentions[1:]:
+        last = found[-1]
+        between = [word.text for word in words[last.last_word + 1 : mention.first_word]]
+        kinds = (last.attribute, mention.attribute)
+        its_thing = kinds == ("colour", "subject") and not describes and binds(words, last, mention)
+        # "no red ball or blue cube" goes on with the colour of another thing.
+        alike = kinds[0] == kinds[1] or kinds == ("subject", "colour")
+        listed = alike and bool(between) and between[0] in _ALSO and _BETWEEN.issuperset(between[1:])
+        if not its_thing and not listed:
             break
         found.append(mention)
     return found

@@ -7,8 +7,12 @@ from .subjects import binds
 
 _OF_THINGS = frozenset({"no", "without", "minus", "lacking"})
 """Negations of things, never of what they do."""
-_NEGATIONS = _OF_THINGS | {"not", "never", "neither", "nor", "cannot", "没", "无", "不", "别", "勿"}
 _SHORTENED = frozenset({"don", "doesn", "didn", "isn", "aren", "wasn", "won", "can", "shouldn", "mustn"})
+_NEGATIONS = (
+    _OF_THINGS | {"not", "never", "neither", "nor", "cannot", "没", "无", "不", "别", "勿"}
+    | {f"{word}t" for word in _SHORTENED}
+)  # fmt: skip
+"""With "dont" and the like, as many write them."""
 _BEFORE_BIE = frozenset("请也就可但都万你")
 _LIGHT = """
 a an any the in on at by of to from with behind under during in front be being is have has show put add include use want

@@ -70,6 +70,7 @@ _REFUSALS = [
     ("a red ball lacking any wall", BALL, {("occluder", "wall")}),
     ("a red ball that isn't behind a brick wall", BALL, {("occluder", "wall")}),
     ("a red ball, don't put a fence or a wall in front", BALL, {("occluder", "wall")}),
+    ("a red ball, dont put a wall in front", BALL, {("occluder", "wall")}),
     ("a red ball, never passes behind a wall", BALL, {("occluder", "wall")}),
     ("一个红色的球，不要墙", BALL, {("occluder", "wall")}),
     ("一个红色的球，别让墙挡住它", BALL, {("occluder", "wall")}),

@@ -47,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--real", type=Path, metavar="DIR", help="a folder of real videos to compress as well")
     parser.add_argument(
         "--parts", nargs="+", metavar="PART",
-        help="only these: vae text paraphrases aspects sizes durations steps loss worlds objects pairs geometry speed"
-        " outside captions, or with --editing: animate extend loop edit connect",
+        help="only these: vae text paraphrases aspects sizes durations steps loss worlds objects pairs variety"
+        " geometry speed outside captions, or with --editing: animate extend loop edit connect",
     )  # fmt: skip
     parser.add_argument("--long", action="store_true", help="instead: seams of long videos and drift over a minute")
     parser.add_argument("--editing", action="store_true", help="measure prompting with images and videos instead")

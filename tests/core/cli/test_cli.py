@@ -12,6 +12,7 @@ from sora_core.cli.generate import SAMPLERS as CLI_SAMPLERS
 from sora_core.cli.run import widgets
 from sora_core.config import PRESETS
 from sora_core.diffusion.samplers import SAMPLERS
+from sora_core.evaluation.evaluate import PARTS
 from sora_core.video import VideoReader
 
 COMMANDS = ("generate", "finish", "run", "caption", "train", "worlds", "export", "evaluate", "info")
@@ -60,6 +61,9 @@ def test_choices_that_the_parser_repeats_are_those_of_the_library(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     assert ", ".join(PRESETS) in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    assert f"only these: {' '.join(PARTS)}, or" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

@@ -129,10 +129,10 @@ def write_captions(shard: Path, rows: Sequence[Sequence[str]]) -> None:
 
 
 class ClipStore:
-    """All shards of a folder, in name order."""
+    """All shards of a folder, in name order, but for hidden ones (macOS keeps such beside files on other disks)."""
 
     def __init__(self, folder: Path, names: list[str] | None = None):
-        paths = sorted(folder.glob("*.safetensors")) if names is None else [folder / name for name in names]
+        paths = sorted(folder.glob("[!.]*.safetensors")) if names is None else [folder / name for name in names]
         if not paths:
             raise ValueError(f"{folder} holds no .safetensors shards; make some with: sora worlds --out {folder}")
         self.shards = [Shard.open(path) for path in paths]

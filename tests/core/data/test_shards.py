@@ -168,6 +168,13 @@ def test_damaged_shards_are_named(tmp_path):
         ClipStore(tmp_path)
 
 
+def test_hidden_files_are_no_shards(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        (tmp_path / f"._{path.name}").write_bytes(b"\0\5\x16\7Mac OS X")
+    assert [s.path.name for s in ClipStore(tmp_path).shards] == [s.path.name for s in ClipStore(folder).shards]
+
+
 FRAMES, LABELS, ABOUT = torch.zeros(2, 5, 32, 32, 3, dtype=torch.uint8), torch.zeros(2, 9), {"about": '{"fps": 8}'}
 
 

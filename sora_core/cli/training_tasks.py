@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ..config import SoraConfig
     from ..data.store import ClipStore
+    from ..shapes import Compression
     from ..text.encoder import TextEncoder
     from ..training.loop import Task
 
@@ -105,6 +106,7 @@ def latent_task(
         raise ValueError(
             f"{arguments.data} holds no sandbox clips, all that a critic reads; make some with: sora worlds"
         )
+    refuse_broken_cells(store, model.vae.compression)
     with parallel.process_0_first():
         pin_captions(store, arguments.out)
     critic = None if arguments.critic is None else load_critic(arguments.critic, model.vae.channels)
@@ -132,6 +134,19 @@ def latent_task(
         shares=shares, compile=arguments.compile, device=device,
         shard=arguments.shard, critic=critic, drafts=arguments.drafts or 0.0,
     )  # fmt: skip
+
+
+def refuse_broken_cells(store: ClipStore, cells: Compression) -> None:
+    """Raise ValueError naming the first shard whose clips are no whole number of latent cells."""
+    for shard in store.shards:
+        frames, height, width = shard.shape
+        first = 0 if shard.about.get("periodic") else 1
+        if (frames - first) % cells.time or height % cells.space or width % cells.space:
+            raise ValueError(
+                f"{shard.path.name} holds clips of {frames} frames of {width}x{height}, no whole latent cells: frames"
+                f" must be {'1 + ' if first else ''}a multiple of {cells.time} and sides multiples of {cells.space};"
+                " make others with: sora worlds --frames"
+            )
 
 
 def world_shares(given: list[str]) -> dict[str, float]:

@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first", type=int, default=0, metavar="I", help="number of the first (default: 0)")
     parser.add_argument("--stride", type=int, default=1, metavar="I", help="from one number to the next (default: 1)")
     parser.add_argument("--clips", type=int, default=96, metavar="N", help="clips in a file (default: 96)")
-    parser.add_argument("--frames", type=int, default=17, metavar="N", help="frames of a clip; 1: stills (default: 17)")
+    parser.add_argument(
+        "--frames", type=int, default=17, metavar="N",
+        help="frames of a clip, 1 + a multiple of 4 for sora train dit; 1: stills (default: 17)",
+    )  # fmt: skip
     parser.add_argument(
         "--pairs", type=float, metavar="SHARE", help="share of sandbox scenes with a second toy (default: 0.3)"
     )

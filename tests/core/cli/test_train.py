@@ -81,9 +81,10 @@ def test_settings_of_a_run_without_a_state_bind_nothing(again, monkeypatch):
             ["--drafts", "0.2", "--critic", "critic.safetensors"],
             "holds no sandbox clips, all that a critic reads",
         ),
+        ("dit", [], "a.safetensors holds clips of 2 frames of 64x64, no whole latent cells: frames must be 1 + a"),
     ],
 )
-def test_data_that_lack_a_world_are_refused_before_the_clips_are_encoded(part, options, sentence, tmp_path, capsys):
+def test_data_that_cannot_be_used_are_refused_before_they_are_encoded(part, options, sentence, tmp_path, capsys):
     frames, labels = torch.zeros(1, 2, 64, 64, 3, dtype=torch.uint8), torch.zeros(1, 9, dtype=torch.uint8)
     write_shard(tmp_path / "data" / "a.safetensors", frames, labels, {"fps": 8.0, "world": "painter"})
     command = ["train", part, "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--steps", "1"]

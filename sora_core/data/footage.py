@@ -31,11 +31,12 @@ def cut_videos(
     the caption of all its clips; where they have another by now, `say` is told so, and of each video that gives none
     or cannot be read to its end.
     Raises ValueError when no video has at least 128 pixels a side and `num_frames` frames, and for a shard that exists
-    with other clips or another number of them, or captions of another number.
+    with other clips or another number of them, or captions of another number; before any work for a text that is not
+    UTF-8.
     """
-    paths = videos_in(videos)
+    captions = {path: caption_of(path) for path in videos_in(videos)}  # all are read before the work
     written = 0
-    for path in paths:
+    for path, caption in captions.items():
         rows: list[Tensor] = []
         try:
             reader = VideoReader(path, chunk=num_frames)
@@ -46,7 +47,7 @@ def cut_videos(
             fps = float(reader.fps)
             draws = generator(seed, "footage", path.name)
             about = {"fps": fps, "world": "footage", "periodic": False, "source": path.name}
-            part, caption = 0, caption_of(path)
+            part = 0
             for clip in _while_readable(_cut(reader, num_frames, crops, draws), say):
                 rows.append(clip)
                 if len(rows) == clips:

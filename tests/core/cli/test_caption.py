@@ -148,13 +148,15 @@ def test_videos_bring_their_text_files_along(tmp_path):
     assert set(shard.captions()) == {("a dark room",)}
 
 
-def test_text_in_another_encoding_is_named(tmp_path, capsys):
-    with VideoWriter(tmp_path / "a.mp4", 128, 128, 8) as writer:
-        writer.write(torch.zeros(5, 128, 128, 3, dtype=torch.uint8))
-    (tmp_path / "a.txt").write_bytes("狗".encode("gbk"))
+def test_text_in_another_encoding_is_named_before_the_work(tmp_path, capsys):
+    for name in ("a.mp4", "b.mp4"):
+        with VideoWriter(tmp_path / name, 128, 128, 8) as writer:
+            writer.write(torch.zeros(5, 128, 128, 3, dtype=torch.uint8))
+    (tmp_path / "b.txt").write_bytes("狗".encode("gbk"))
     command = ["worlds", "--out", str(tmp_path / "shards"), "--from-videos", str(tmp_path), "--frames", "5"]
     assert main(command) == 2
-    assert "a.txt is not text in UTF-8" in capsys.readouterr().err
+    assert "b.txt is not text in UTF-8" in capsys.readouterr().err
+    assert not (tmp_path / "shards").exists()
 
 
 @pytest.mark.parametrize(

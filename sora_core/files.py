@@ -15,6 +15,8 @@ from typing import Any
 
 KILLED = 24 * 3600.0
 """Seconds without a change after which a file that was being written belongs to a program that was killed."""
+_MOST_BYTES = 200
+"""Of a file's name in that of its temporary one, which is longer: most disks hold names of 255 bytes."""
 
 
 @contextmanager
@@ -25,11 +27,12 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
     they wrote `path` have left, longer than `KILLED` ago, is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+    name = os.fsencode(path.name)[:_MOST_BYTES].decode(errors="ignore")
+    for left in path.parent.glob(f".{glob.escape(name)}.*.part"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > KILLED:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{name}.{secrets.token_hex(4)}.part")
     try:
         yield temporary
         with open(temporary, "rb+") as file:

@@ -3,7 +3,7 @@
 import os
 import time
 
-from sora_core.files import KILLED, whole_or_absent
+from sora_core.files import KILLED, whole_or_absent, writable
 
 
 def test_what_killed_programs_left_goes_and_what_may_still_be_written_stays(tmp_path):
@@ -18,3 +18,11 @@ def test_what_killed_programs_left_goes_and_what_may_still_be_written_stays(tmp_
     with whole_or_absent(target) as temporary:
         temporary.write_bytes(b"whole")
     assert set(tmp_path.iterdir()) == {target, other, running}
+
+
+def test_names_as_long_as_a_disk_holds_can_be_written(tmp_path):
+    path = tmp_path / f"{'球' * 83}.txt"
+    writable(path)
+    with whole_or_absent(path) as temporary:
+        temporary.write_bytes(b"whole")
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]

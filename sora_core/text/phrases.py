@@ -13,6 +13,8 @@ from .tokenizer import pieces
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff_]+|[,.;:!?，。；：！？、\n]")
 _CAMERA = frozenset({"camera", "cameras", "shot", "view", "lens", "镜头", "机位", "相机", "影机", "像机", "运镜"})
 _CLAUSE_END = frozenset({"as", "while", "of", "that", "where", "showing"})
+_FOLLOWS = frozenset({"follow", "follows", "following", "跟"})
+"""What a camera does to a thing, of which the rest of the clause then speaks."""
 IGNORED = "ignore"
 """What phrases are said to name that only look as if they named a value."""
 
@@ -107,6 +109,8 @@ def _in_camera_clause(words: list[Word]) -> list[bool]:
         if word.separates or word.text in _CLAUSE_END:
             inside = False
         flags.append(inside)
+        if word.text in _FOLLOWS:
+            inside = False
         pair = word.text + (words[i + 1].text if i + 1 < len(words) else "")
         if word.text in _CAMERA or pair in _CAMERA:
             inside = True

@@ -45,6 +45,8 @@ _EXAMPLES = [
         "the camera moves to the left while a duck stays still",
         {"camera": "pan_left", "subject": "duck", "motion": "still"},
     ),
+    ("the camera follows a bouncing red ball", {"subject": "ball", "colour": "red", "motion": "bounce"}),
+    ("镜头跟着一只鸭子跳跃", {"subject": "duck", "motion": "bounce"}),
     ("a duck moves to the left, the camera holds still", {"camera": "static", "subject": "duck", "motion": "left"}),
     ("a static shot of a car moving right", {"camera": "static", "subject": "car", "motion": "right"}),
     ("一只鸭子静止不动，镜头向左移动", {"subject": "duck", "motion": "still", "camera": "pan_left"}),

@@ -17,6 +17,7 @@ _BEFORE_BIE = frozenset("请也就可但都万你")
 _LIGHT = """
 a an any the in on at by of to from with behind under during in front be being is have has show put add include use want
 need see pass passes passing go goes going move moves let make hidden blocked covered it there
+little small big tiny large huge single visible
 有 要 用 需 想 许 准 能 会 在 被 带 加 含 是 放 让 出 现 看 到 见 任 何 一 个 堵 面 块 道 扇 条 只 辆 座 枚 朵 艘 颗
 间 栋 架 前 后 方 做 往 向 从 那 这 些
 """

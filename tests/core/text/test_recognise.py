@@ -79,6 +79,8 @@ _REFUSALS = [
     ("一个红色的球，前面没有一堵墙", BALL, {("occluder", "wall")}),
     ("一个红色的球，没有被墙挡住", BALL, {("occluder", "wall")}),
     ("a red ball without a blue cube", BALL, {("subject", "cube")}),
+    ("a red ball without a big cube", BALL, {("subject", "cube")}),
+    ("a red ball, no visible wall", BALL, {("occluder", "wall")}),
     ("a red ball without a blue cube or a green cone", BALL, {("subject", "cube"), ("subject", "cone")}),
     ("a duck, no red or blue balls", {"subject": "duck"}, {("subject", "ball")}),
     ("一只鸭子，不要红球和蓝方块", {"subject": "duck"}, {("subject", "ball"), ("subject", "cube")}),

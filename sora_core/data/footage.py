@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ SIDE = 256
 """Pixels of the shorter side that larger videos are reduced to before they are cut."""
 CROP = 128
 """Height and width of the clips."""
+MOST_NAMED = 6
+"""Files that are named of those that are left out."""
 
 
 def cut_videos(
@@ -28,13 +30,17 @@ def cut_videos(
     """Write shards of up to `clips` clips from every video of a folder; shards and captions that exist are kept.
 
     Every `num_frames` frames give `crops` clips at random places. What a .txt file of the same name says of a video is
-    the caption of all its clips; where they have another by now, `say` is told so, and of each video that gives none
-    or cannot be read to its end.
+    the caption of all its clips; where they have another by now, `say` is told so, of each video that gives none or
+    cannot be read to its end, and of other files.
     Raises ValueError when no video has at least 128 pixels a side and `num_frames` frames, and for a shard that exists
     with other clips or another number of them, or captions of another number; before any work for a text that is not
     UTF-8.
     """
     captions = {path: caption_of(path) for path in videos_in(videos)}  # all are read before the work
+    if others := left_out(videos, captions):
+        more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+        named = ", ".join(others[:MOST_NAMED]) + more
+        say(f"left out, as neither videos ({', '.join(CONTAINERS)}) nor their texts: {named}")
     written = 0
     for path, caption in captions.items():
         rows: list[Tensor] = []
@@ -70,6 +76,13 @@ def videos_in(folder: Path) -> list[Path]:
     if not found:
         raise ValueError(f"{folder} holds no videos; put files ending in {', '.join(CONTAINERS)} there")
     return found
+
+
+def left_out(folder: Path, videos: Iterable[Path]) -> list[str]:
+    """The files of a folder that are neither `videos` nor texts of one, by name, but for hidden ones."""
+    known = {path for video in videos for path in (video, video.with_suffix(".txt"))}
+    others = (path for path in folder.iterdir() if path.is_file() and path not in known)
+    return sorted(path.name for path in others if not path.name.startswith("."))
 
 
 def _cut(reader: VideoReader, num_frames: int, crops: int, draws: torch.Generator) -> Iterator[Tensor]:

@@ -68,6 +68,18 @@ def test_videos_that_give_no_clips_are_named(tmp_path, capsys):
     assert "a.mp4: left out" not in said
 
 
+def test_files_that_are_neither_videos_nor_their_texts_are_named(tmp_path, capsys):
+    film(tmp_path / "a.mp4", 5, 128, 128)
+    (tmp_path / "a.txt").write_text("a room", encoding="utf-8")
+    command = ["worlds", "--out", str(tmp_path / "s"), "--from-videos", str(tmp_path), "--frames", "5"]
+    assert main(command) == 0
+    assert "left out" not in capsys.readouterr().out
+    for name in ("b.avi", "lost.txt", "._a.mp4", *(f"c{number}.jpg" for number in range(5))):
+        (tmp_path / name).write_bytes(b"none")
+    assert main(command) == 0
+    assert capsys.readouterr().out.strip().endswith("texts: b.avi, c0.jpg, c1.jpg, c2.jpg, c3.jpg, c4.jpg and 1 more")
+
+
 def test_damaged_videos_are_named_and_do_not_keep_others_from_being_cut(tmp_path, capsys):
     film(tmp_path / "a.mp4", 40, 128, 128)
     whole = (tmp_path / "a.mp4").read_bytes()

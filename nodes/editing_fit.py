@@ -44,9 +44,7 @@ def given_in(latent: Latent) -> Known:
     given = given_before(latent, samples)
     soft, hard = latent.get(HARD, (None, None))
     fitted = soft is not None and torch.equal(soft, mask.to(soft))
-    return known_of(
-        {**latent, "samples": samples if given is None else given, "noise_mask": hard if fitted else mask}
-    )
+    return known_of({**latent, "samples": samples if given is None else given, "noise_mask": hard if fitted else mask})
 
 
 def grey_cells(vae: Any, latent_frames: int) -> Tensor:

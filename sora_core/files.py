@@ -17,6 +17,8 @@ KILLED = 24 * 3600.0
 """Seconds without a change after which a file that was being written belongs to a program that was killed."""
 _MOST_BYTES = 200
 """Of a file's name in that of its temporary one, which is longer: most disks hold names of 255 bytes."""
+WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds between attempts to rename a file."""
 
 
 @contextmanager
@@ -37,9 +39,22 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        rename(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename a file, also over one that is there already. Raises OSError when it cannot be.
+
+    Windows refuses it while a virus scanner or an indexer looks into either file, so it is tried for a moment.
+    """
+    for seconds in WAITS:
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            time.sleep(seconds)
+    os.replace(source, target)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .files import whole_or_absent
+from .files import rename, whole_or_absent
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
@@ -31,7 +31,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, 
         except SafetensorError as error:  # of no kind that others would expect
             raise OSError(f"{path} cannot be written: {error}") from None
         inside.chmod(mode)
-        inside.rename(temporary)
+        rename(inside, temporary)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

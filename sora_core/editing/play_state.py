@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..files import rename
 from ..shapes import LatentShape, VideoShape
 from ..stored_latent import NAME
 from ..tensor_files import save_tensors
@@ -103,7 +103,7 @@ class Play:
         try:
             save_tensors({NAME: made}, self.folder / NEXT, about)
             aside = self._set_aside(after)
-            os.replace(self.folder / NEXT, self.file(after + 1))
+            rename(self.folder / NEXT, self.file(after + 1))
         except OSError as error:
             raise ValueError(f"{self.folder} cannot be written: {error}; make room there, or allow writing") from None
         return aside
@@ -125,7 +125,7 @@ class Play:
             for path in (self.file(number), self.segment(number)):
                 if path.exists():
                     # The file itself rather than its copy, which may not have reached the disk yet.
-                    os.replace(path, aside / path.name)
+                    rename(path, aside / path.name)
         return aside
 
     def _read(self, number: int) -> Turn:

@@ -3,7 +3,9 @@
 import os
 import time
 
-from sora_core.files import KILLED, whole_or_absent, writable
+import pytest
+
+from sora_core.files import KILLED, WAITS, whole_or_absent, writable
 
 
 def test_what_killed_programs_left_goes_and_what_may_still_be_written_stays(tmp_path):
@@ -26,3 +28,30 @@ def test_names_as_long_as_a_disk_holds_can_be_written(tmp_path):
     with whole_or_absent(path) as temporary:
         temporary.write_bytes(b"whole")
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_file_that_somebody_looks_into_for_a_moment_is_renamed_all_the_same(tmp_path, monkeypatch):
+    target, replace, waits = tmp_path / "clip.mp4", os.replace, []
+
+    def busy(source, target):
+        if len(waits) < 2:
+            raise PermissionError(13, "Access is denied")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(time, "sleep", waits.append)
+    with whole_or_absent(target) as temporary:
+        temporary.write_bytes(b"whole")
+    assert target.read_bytes() == b"whole"
+    assert waits == list(WAITS[:2])
+
+
+def test_a_file_that_stays_in_use_is_refused(tmp_path, monkeypatch):
+    def busy(source, target):
+        raise PermissionError(13, "Access is denied")
+
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with pytest.raises(PermissionError), whole_or_absent(tmp_path / "clip.mp4") as temporary:
+        temporary.write_bytes(b"whole")
+    assert not any(tmp_path.iterdir())

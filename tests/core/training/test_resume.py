@@ -43,7 +43,8 @@ def dying_loss(step):
     return loss(step)
 
 def dying_replace(source, target):
-    saves.append(target)
+    if target.name == "state.safetensors":
+        saves.append(target)
     if len(saves) == 3:
         die()
     replace(source, target)

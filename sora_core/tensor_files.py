@@ -23,7 +23,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, 
         whole_or_absent(path) as temporary,
         TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder,
     ):
-        inside = Path(folder) / path.name
+        inside = Path(folder) / "whole"  # Windows counts the letters of all folders on the way, 260 at most
         inside.touch()
         mode = inside.stat().st_mode
         try:

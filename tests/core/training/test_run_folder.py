@@ -43,6 +43,19 @@ def test_where_nothing_can_be_written_is_said_before_the_work(tmp_path):
         own_folder(tmp_path / "file").__enter__()
 
 
+def test_paths_on_the_way_to_a_tensor_file_are_little_longer_than_its_own(tmp_path, monkeypatch):
+    written, path = [], tmp_path / f"{'a' * 120}.safetensors"
+
+    def watched(tensors, inside, metadata):
+        written.append(inside)
+        save_file(tensors, inside, metadata)
+
+    monkeypatch.setattr(tensor_files, "save_file", watched)
+    save_tensors({"a": torch.zeros(2)}, path, {})
+    assert path.is_file()
+    assert len(str(written[0])) < len(str(path)) + 30  # Windows allows 260 letters
+
+
 def test_files_are_for_whom_other_files_are(tmp_path):
     save_tensors({"a": torch.zeros(2)}, tmp_path / "a.safetensors", {})
     (tmp_path / "b").touch()

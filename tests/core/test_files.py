@@ -55,3 +55,17 @@ def test_a_file_that_stays_in_use_is_refused(tmp_path, monkeypatch):
     with pytest.raises(PermissionError), whole_or_absent(tmp_path / "clip.mp4") as temporary:
         temporary.write_bytes(b"whole")
     assert not any(tmp_path.iterdir())
+
+
+def test_a_file_that_a_player_shows_is_refused_before_the_work(tmp_path, monkeypatch):
+    shown = tmp_path / "clip.mp4"
+    shown.write_bytes(b"shown")
+    writable(shown)
+    assert shown.read_bytes() == b"shown"
+
+    def in_use(source, target):
+        raise PermissionError(13, "The process cannot access the file because it is being used by another process")
+
+    monkeypatch.setattr(os, "rename", in_use)
+    with pytest.raises(ValueError, match=r"clip.mp4 cannot be replaced: .* used by another process; close it"):
+        writable(shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -66,8 +67,18 @@ def _end_like_ctrl_c() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
+def _print_anything() -> None:
+    """Let what standard output has no letters for be written as escapes, as Python does on standard error.
+
+    On Windows, pipes and files have a few hundred letters, and Chinese would end the program.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code. Errors are one line on standard error."""
+    _print_anything()
     arguments = build_parser().parse_args(argv)
     _end_like_ctrl_c()
     # Threads that wait by spinning made sampling four to ten times slower on a machine that had other work to do.

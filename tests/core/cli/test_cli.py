@@ -1,6 +1,7 @@
 """The command line: help that is instant, errors that are one line, exit codes that can be trusted."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -32,6 +33,13 @@ def test_every_command_has_help_with_an_example(command, capsys):
     said = capsys.readouterr().out
     assert "examples:\n  sora" in said
     assert f"usage: sora {command}" in said
+
+
+def test_what_a_pipe_on_windows_has_no_letters_for_is_printed_as_escapes():
+    command = [sys.executable, "-m", "sora_core", "generate", "--help"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252:strict"})
+    assert done.returncode == DONE, done.stderr
+    assert rb"\u9e2d" in done.stdout  # of the example in Chinese
 
 
 def test_without_torch_one_line_says_where_it_is_to_be_had():

@@ -102,7 +102,8 @@ def _start(comfyui: Path, base: Path, output: Path, scratch: Path, extra_args: S
     if not _has_accelerator():
         command.append("--cpu")
     with log.open("wb") as sink:
-        # A session of its own keeps Ctrl-C away from the child: the job is interrupted first, the server stopped then.
+        # A session of its own, on Windows a group, keeps Ctrl-C away from the child: the job is interrupted first, the
+        # server stopped then.
         process = subprocess.Popen(
             [*command, *extra_args],
             cwd=base,
@@ -111,6 +112,7 @@ def _start(comfyui: Path, base: Path, output: Path, scratch: Path, extra_args: S
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
     return ComfyServer(host, port, base, output, log, process)
 

@@ -118,10 +118,10 @@ def _start(comfyui: Path, base: Path, output: Path, scratch: Path, extra_args: S
 
 
 def _has_accelerator() -> bool:
-    """Tells whether torch can use a GPU; ComfyUI must be told when it cannot."""
+    """Tells whether torch can use a card of any maker; ComfyUI must be told when it cannot."""
     import torch
 
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
+    return any(kind.is_available() for kind in (torch.cuda, torch.backends.mps, torch.xpu))
 
 
 def _environment() -> dict[str, str]:

@@ -4,10 +4,11 @@ import socket
 import threading
 
 import pytest
+import torch
 
 from sora_core.headless.comfyui import ComfyUIMissingError, make_base_directory
 from sora_core.headless.runner import run_prompt
-from sora_core.headless.server import ServerError, comfy_server
+from sora_core.headless.server import ServerError, _has_accelerator, comfy_server
 from sora_core.headless.workflow import WorkflowError
 
 
@@ -56,3 +57,10 @@ def test_base_directory_follows_a_moved_pack(tmp_path):
     make_base_directory(tmp_path / "base", tmp_path / "new")
     (link,) = (tmp_path / "base" / "custom_nodes").iterdir()
     assert link.resolve() == tmp_path / "new"
+
+
+@pytest.mark.parametrize("card", [None, torch.cuda, torch.backends.mps, torch.xpu])
+def test_a_card_of_any_maker_is_left_to_comfyui(monkeypatch, card):
+    for kind in (torch.cuda, torch.backends.mps, torch.xpu):
+        monkeypatch.setattr(kind, "is_available", lambda there=kind is card: there)
+    assert _has_accelerator() == (card is not None)

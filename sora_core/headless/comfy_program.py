@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ Event = dict[str, Any]
 
 
 def comfy_program() -> str | None:
-    """Returns the path of the `comfy` program: beside this interpreter first, then on PATH."""
-    beside = str(Path(sys.executable).parent)
-    return shutil.which("comfy", path=beside) or shutil.which("comfy")
+    """Returns the path of the `comfy` program: where this interpreter's packages put theirs first, then on PATH."""
+    own = (Path(sys.executable).parent, sysconfig.get_path("scripts"))  # a folder beside it in ComfyUI for Windows
+    return shutil.which("comfy", path=os.pathsep.join(map(str, own))) or shutil.which("comfy")
 
 
 def comfy_environment() -> dict[str, str]:

@@ -1,11 +1,13 @@
 """comfy-cli as a program on the same server: what `make demo` relies on."""
 
 import json
+import sys
+import sysconfig
 
 import pytest
 from PIL import Image
 
-from sora_core.headless.comfy_program import run_with_comfy_cli, to_api
+from sora_core.headless.comfy_program import comfy_program, run_with_comfy_cli, to_api
 from sora_core.headless.workflow import WorkflowError
 
 
@@ -35,3 +37,14 @@ def test_failing_node_is_reported(server, chain, tmp_path):
     path.write_text(json.dumps(chain(("TestFail", {}))))
     with pytest.raises(WorkflowError, match="the picture is too blue"):
         run_with_comfy_cli(path, server)
+
+
+def test_the_program_is_found_in_the_folder_of_scripts(tmp_path, monkeypatch):
+    # As in ComfyUI for Windows: the interpreter lies beside that folder, and neither is on PATH.
+    program = tmp_path / "Scripts" / "comfy"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / name.capitalize()))
+    monkeypatch.setenv("PATH", "")
+    assert comfy_program() == str(program)

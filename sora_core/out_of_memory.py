@@ -1,4 +1,4 @@
-"""How much memory is free, and whether an error means that it ran out: PyTorch says it differently on CPUs."""
+"""How much memory is free, and whether an error means that it ran out: PyTorch says it in many ways."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from pathlib import Path
 
 import torch
 
-_WORDS = ("can't allocate memory", "not enough memory", "MPS backend out of memory")
+# What allocators of processors, of any card, of Apple's for one tensor that is too large, and Intel's drivers say.
+_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "Invalid buffer size", "OUT_OF_DEVICE_MEMORY")
 _MEMINFO = Path("/proc/meminfo")
 _GROUP = Path("/sys/fs/cgroup")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether less work at a time may succeed where this error was raised."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
 

@@ -65,6 +65,22 @@ def test_decode_goes_on_with_less_when_memory_runs_out_and_is_the_same(nano, mon
     torch.testing.assert_close(streamed, expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.",
+        "MPS backend out of memory (MPS allocated: 15.72 GiB, other allocations: 2.41 MiB, max allowed: 18.13 GiB).",
+        "Invalid buffer size: 19.38 GiB",
+        "CUDA error: out of memory",
+        "HIP error: out of memory",
+        "Native API failed. Native API returns: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)",
+    ],
+)
+def test_a_lack_of_memory_is_known_on_every_device(said):
+    assert is_out_of_memory(RuntimeError(said))
+    assert is_out_of_memory(torch.OutOfMemoryError(said))
+
+
 def test_other_errors_are_not_taken_for_a_lack_of_memory(nano, monkeypatch):
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("shapes do not fit"))

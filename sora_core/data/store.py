@@ -81,11 +81,12 @@ class Shard:
 
     def frames(self, row: int, start: int = 0, stop: int | None = None) -> Tensor:
         """Frames `start` to `stop` of one clip, `t h w 3`, uint8."""
-        return self.file.get_slice("frames")[row, start : self.shape[0] if stop is None else stop]
+        part = slice(start, self.shape[0] if stop is None else stop)
+        return self.file.get_slice("frames")[row : row + 1, part][0]  # safetensors 0.4.2 knows no single rows
 
     def labels(self, row: int) -> tuple[int, ...]:
         """The attribute indices of one clip."""
-        return tuple(self.file.get_slice("labels")[row].tolist())
+        return tuple(self.file.get_slice("labels")[row : row + 1][0].tolist())
 
     def captions(self) -> tuple[tuple[str, ...], ...] | None:
         """All captions of every clip, in the order of the clips; None if there is no file of them.

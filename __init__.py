@@ -10,6 +10,12 @@ WEB_DIRECTORY = "./web"
 
 async def comfy_entrypoint() -> "SoraExtension":
     """Hands ComfyUI the extension; importing here keeps a plain import of this file free of ComfyUI and torch."""
+    import sys
+
+    # ComfyUI itself runs with older ones, to which the nodes are errors of syntax.
+    if sys.version_info < (3, 11):  # noqa: UP036
+        found = ".".join(map(str, sys.version_info[:2]))
+        raise RuntimeError(f"Sora needs Python 3.11 or newer, and this ComfyUI runs with {found}; update its Python")
     _provide_library()
     from .nodes import comfy_entrypoint as entrypoint
 

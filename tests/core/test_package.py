@@ -65,6 +65,22 @@ print(json.dumps({"new": sorted(set(sys.modules) - before), "public": public}))
     assert set(found["public"]) == {"TYPE_CHECKING", "WEB_DIRECTORY", "comfy_entrypoint"}
 
 
+def test_a_python_that_is_too_old_is_named(root):
+    code = """
+import importlib.util, json, sys
+root = sys.argv[1]
+spec = importlib.util.spec_from_file_location("pack", root + "/__init__.py", submodule_search_locations=[root])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+sys.version_info = (3, 10, 12)
+try:
+    module.comfy_entrypoint().send(None)
+except RuntimeError as error:
+    print(json.dumps(str(error)))
+"""
+    assert run_python(root, code).startswith("Sora needs Python 3.11 or newer, and this ComfyUI runs with 3.10; ")
+
+
 def test_importing_the_library_is_light(root):
     code = "import sora_core, sora_core.headless, json, sys; print(json.dumps(sorted(sys.modules)))"
     assert not {"torch", "numpy", "kornia", "av", "aiohttp"} & set(run_python(root, code))

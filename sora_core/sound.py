@@ -10,6 +10,8 @@ from pathlib import Path
 import av
 import av.container
 
+from .video_reader import open_local
+
 LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
 """What is meant where a file, such as AVI with PCM, only counts channels; MP4 wants to know which they are."""
 
@@ -26,7 +28,7 @@ class Sound:
         self.note, self._stream, self._target = "", None, target
         self._name = source.name
         try:
-            self._file = av.open(str(source.resolve()), options={"protocol_whitelist": "file"})
+            self._file = open_local(source)
         except (av.FFmpegError, OSError) as error:
             raise ValueError(f"the sound of {source.name} cannot be read: {error.strerror or error}") from None
         tracks = self._file.streams.audio
@@ -80,7 +82,7 @@ def _track_like(track: av.AudioStream, target: av.container.OutputContainer) -> 
 
 def _taken(source: Path, kind: str) -> bool:
     """Whether a muxer takes a track's first packet: what it says of codecs leaves out much, such as Opus in .mov."""
-    with av.open(str(source.resolve()), options={"protocol_whitelist": "file"}) as file:
+    with open_local(source) as file:
         try:
             with av.open(BytesIO(), "w", format=kind) as tried:
                 made = _track_like(file.streams.audio[0], tried)

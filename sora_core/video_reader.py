@@ -72,8 +72,7 @@ class VideoReader:
     @contextmanager
     def _opened(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
         try:
-            # Playlists must not make a reader of local files fetch anything.
-            container = av.open(str(self.path.resolve()), options={"protocol_whitelist": "file"})
+            container = open_local(self.path)
         except (av.FFmpegError, ValueError) as error:
             raise ValueError(f"{self.path.name} is damaged or not a video: {reason(error)}") from None
         with container:
@@ -249,6 +248,16 @@ class VideoReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def open_local(path: Path) -> av.container.InputContainer:
+    """Open a file with pictures or sound, in whatever its tags are written. Raises what PyAV raises."""
+    # Playlists must not make a reader of local files fetch anything.
+    name, options = str(path.resolve()), {"protocol_whitelist": "file"}
+    try:
+        return av.open(name, options=options)
+    except UnicodeDecodeError:  # a title in GBK, for instance
+        return av.open(name, options=options, metadata_errors="replace")
 
 
 def _go(container: av.container.InputContainer, stream: av.VideoStream, place: int) -> None:

@@ -6,7 +6,7 @@ import av
 import pytest
 import torch
 
-from sora_core.video import VideoReader
+from sora_core.video import VideoReader, VideoWriter
 
 GREYS = torch.arange(0, 250, 8)
 
@@ -33,6 +33,19 @@ def make(path, pictures, times=None, *, codec="libx264", pixels="yuv444p", optio
                 container.mux(packet)
         for packet in stream.encode(None):
             container.mux(packet)
+    return path
+
+
+def titled_in_gbk(source, path):
+    """A copy of a video whose title is in another encoding than files of its kind should have."""
+    with av.open(str(source)) as plain, av.open(str(path), "w") as titled:
+        titled.metadata["title"] = "QQQQ"
+        stream = titled.add_stream_from_template(plain.streams.video[0])
+        for packet in plain.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                titled.mux(packet)
+    path.write_bytes(path.read_bytes().replace(b"QQQQ", "测试".encode("gbk")))
     return path
 
 
@@ -268,3 +281,11 @@ def test_a_bare_stream_is_refused_with_what_to_do(tmp_path):
     make(path, [grey(8 * i) for i in range(12)])
     with pytest.raises(ValueError, match=r"raw 1\.h264 holds a video without a container.*'raw 1\.mkv'"):
         VideoReader(path)
+
+
+def test_titles_in_another_encoding_are_no_damage(tmp_path):
+    plain = make(tmp_path / "plain.mp4", [grey(value) for value in GREYS[:5]])
+    titled = titled_in_gbk(plain, tmp_path / "titled.mp4")
+    assert brightness(VideoReader(titled)) == brightness(VideoReader(plain))
+    with VideoWriter(tmp_path / "copy.mp4", 32, 32, 10, sound=titled) as writer:
+        writer.write(torch.zeros(1, 32, 32, 3))

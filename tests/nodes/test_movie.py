@@ -39,6 +39,19 @@ def test_the_sound_of_a_trimmed_video_begins_where_its_frames_do(pack, trimmed):
     assert found == {"sora_sound": part.get_stream_source(), "sora_sound_start": 1.0}
 
 
+def test_a_video_at_whose_title_comfyui_stops_is_read_from_its_file(comfy, pack, tmp_path, monkeypatch):
+    from comfy_api.latest import InputImpl
+
+    def stop(video):
+        raise UnicodeDecodeError("utf-8", b"\xb2", 0, 1, "invalid start byte")
+
+    with VideoWriter(tmp_path / "titled.mp4", 16, 16, 8.0) as writer:
+        writer.write(torch.zeros(5, 16, 16, 3))
+    monkeypatch.setattr(InputImpl.VideoFromFile, "get_duration", stop)
+    chunks, fps, total = pack.nodes.movie.frames_of(InputImpl.VideoFromFile(str(tmp_path / "titled.mp4")), 4)
+    assert (fps, total, len(torch.cat(list(chunks)))) == (8.0, 5, 5)
+
+
 @pytest.mark.parametrize(
     "told",
     [

@@ -37,7 +37,8 @@ def averaged_weights(state: Path, inner: str = "") -> tuple[dict[str, Tensor], d
         with safe_open(state, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-            weights = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+            # Copies: Windows replaces no file that is mapped to memory, and the training may go on beside this.
+            weights = {name.removeprefix(prefix): file.get_tensor(name).clone() for name in names}
     except SafetensorError as error:
         raise ValueError(f"{state} is damaged or not a safetensors file: {error}") from None
     if "step" not in metadata or not weights:

@@ -12,6 +12,12 @@ from ..config import DiTConfig
 from .block import norm, swiglu
 
 
+def masked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """`F.scaled_dot_product_attention` under a mask of booleans, in plain products: `s heads n d` -> the same."""
+    scores = (q @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
+    return scores.masked_fill(~mask, -torch.inf).softmax(-1).to(v.dtype) @ v
+
+
 class RefinerLayer(nn.Module):
     """The queries attend to the text and to each other, then pass a gated feed-forward layer."""
 
@@ -29,7 +35,10 @@ class RefinerLayer(nn.Module):
         """`x` is `s k d`, `text` is `s l d`, `mask` is `s 1 1 l+k`, true where a token may be seen."""
         q = self.query(norm(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k, v = self.key_value(norm(torch.cat([text, x], dim=1))).unflatten(-1, (2, self.heads, -1)).unbind(2)
-        h = F.scaled_dot_product_attention(q, k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask)
+        # From 2.8 on, PyTorch leaves up to 8 queries on Apple's cards to kernels that, in one version or another,
+        # mistake strides, numbers of keys that are no multiples of 32, and the masks of all texts but the first.
+        k, v, plain = k.transpose(1, 2), v.transpose(1, 2), x.device.type == "mps"
+        h = masked_attention(q, k, v, mask) if plain else F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = x + self.out(h.transpose(1, 2).flatten(2))
         gate, up = self.gate_up(norm(x)).chunk(2, dim=-1)
         return x + self.down(swiglu(gate, up))

@@ -21,7 +21,8 @@ def load(path: Path, dtype: str = "automatic", disable_dynamic: bool = False) ->
     """MODEL, CLIP and VAE of a model file; `dtype` is the transformer's. Raises what `read_checkpoint` raises.
 
     ComfyUI's own loader places, casts and quantises the weights; it recognises them because their family is registered.
-    Newer versions load a MODEL anew to copy it, then with `disable_dynamic`: weights that do not come and go.
+    Newer versions load each of them anew to copy it: to another device, or, with `disable_dynamic`, to weights that do
+    not come and go, which compilers and hooks want.
     """
     keep_pages()
     options = {"dtype": DTYPES[dtype]} if DTYPES[dtype] is not None else {}
@@ -38,5 +39,13 @@ def load(path: Path, dtype: str = "automatic", disable_dynamic: bool = False) ->
         marks = {**MARKERS, CONFIG_BUFFER: config_tensor(checkpoint.config)}
         tensors |= {PREFIXES["dit"] + name: value for name, value in marks.items()}
         model, clip, *_ = guess(tensors, output_vae=False, model_options=options, **static)
-    model.cached_patcher_init = (load, (path, dtype), 0)
-    return model, clip, SoraVAE(checkpoint.config, checkpoint.parts["vae"])
+    vae = SoraVAE(checkpoint.config, checkpoint.parts["vae"])
+    for part, patcher in enumerate((model, clip.patcher, vae.patcher)):
+        patcher.cached_patcher_init = (patchers, (path, dtype), part)
+    return model, clip, vae
+
+
+def patchers(path: Path, dtype: str, disable_dynamic: bool = False) -> tuple[Any, Any, Any]:
+    """What holds the weights of MODEL, CLIP and VAE, see `load`."""
+    model, clip, vae = load(path, dtype, disable_dynamic)
+    return model, clip.patcher, vae.patcher

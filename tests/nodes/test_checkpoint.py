@@ -100,6 +100,17 @@ def test_saved_checkpoint_loads_again(run, saved, sample, core):
     )
 
 
+def test_each_part_can_be_loaded_anew(nano):
+    """As newer versions do it: for another device, and for hooks, which need weights that stay where they are."""
+    for part in nano:
+        patcher = getattr(part, "patcher", part)
+        make, about, which = patcher.cached_patcher_init
+        for fresh in (make(*about)[which], make(*about, disable_dynamic=True)[which]):
+            assert type(fresh.model) is type(patcher.model)
+            assert fresh.model is not patcher.model
+            assert fresh.model.state_dict().keys() == patcher.model.state_dict().keys()
+
+
 @pytest.mark.parametrize("which", ["saved", "written by the library"])
 def test_stock_loader_knows_our_files(run, saved, nano_file, sample, which):
     import folder_paths

@@ -34,6 +34,16 @@ def remember_dtypes(network: nn.Module) -> None:
         archive(network)
 
 
+def stored_weights(patcher: Any, prefix: str = "") -> list[Tensor]:
+    """A network's weights as they were loaded, by which it is known again.
+
+    Where it computes, they may hold the LoRA of any clone, and newer versions give small ones another precision there.
+    """
+    kept = patcher.backup
+    own = ((name, value) for name, value in patcher.model.named_parameters() if name.startswith(prefix))
+    return [kept[name].weight if name in kept else value for name, value in own]
+
+
 def is_nested(samples: Tensor) -> bool:
     """Whether a latent holds several streams, such as video with sound."""
     return bool(getattr(samples, "is_nested", False))

@@ -12,13 +12,14 @@ import av
 from torch import Tensor
 
 from sora_core.editing.geometry import Geometry
-from sora_core.editing.long_state import weights_fingerprint
+from sora_core.editing.long_state import fingerprint
 from sora_core.editing.play_state import Play, Turn
 from sora_core.editing.play_video import segments
 from sora_core.shapes import VideoShape
 from sora_core.video import CODECS, VideoWriter
 from sora_core.video_join import join
 
+from .compat import stored_weights
 from .decode import frames_from, reach_in_time
 from .movie import interruptible, temporary_file
 
@@ -54,7 +55,8 @@ def film(vae: Any, latent: Tensor, play: Play, turns: list[Turn], geometry: Geom
 
 def identity(vae: Any, video: VideoShape) -> str:
     """What decides the file of a latent's frames, beside the latent: by whom they are decoded and written, and how."""
-    decoder = weights_fingerprint(vae.first_stage_model), vae.vae_dtype, reach_in_time(vae)
+    weights = fingerprint(value.flatten()[:64] for value in stored_weights(vae.patcher))
+    decoder = weights, vae.vae_dtype, reach_in_time(vae)
     return repr((decoder, video.width, video.height, video.fps, CODECS["h264"], av.library_versions))
 
 

@@ -64,6 +64,31 @@ def test_another_lora_is_another_video(pack, nano, prompts):
     assert identity_of(nano[0], [], [], *pictured) != identity_of(nano[0], [], [], prompts[0])
 
 
+def test_a_model_is_known_again_whatever_its_clones_have_loaded(pack, nano, prompts):
+    """They share its weights, and each puts what it wants there: its LoRA, or in newer versions another precision."""
+    import comfy.model_management
+    import comfy.sd
+
+    identity_of = sys.modules[f"{pack.__name__}.nodes.long"].identity_of
+    name = "diffusion_model.blocks.0.qkv"
+    rows, columns = nano[0].model.diffusion_model.blocks[0].qkv.weight.shape
+    lora = {f"{name}.lora_A.weight": torch.ones(2, columns), f"{name}.lora_B.weight": torch.ones(rows, 2)}
+    clone, _ = comfy.sd.load_lora_for_models(*nano[:2], lora, 1.0, 1.0)
+
+    def named(loaded):
+        with torch.inference_mode():
+            comfy.model_management.load_models_gpu([loaded])
+        weight = nano[0].model.diffusion_model.blocks[0].qkv.weight.detach().clone()
+        return weight, identity_of(nano[0], [], [], *prompts), identity_of(clone, [], [], *prompts)
+
+    plain, own, other = named(nano[0])
+    changed, *names = named(clone)
+    named(nano[0])
+    assert not torch.equal(plain, changed)
+    assert names == [own, other]
+    assert own != other
+
+
 def test_what_other_blocks_did_to_the_model_makes_another_video(run, pack, nano, prompts):
     identity_of = sys.modules[f"{pack.__name__}.nodes.long"].identity_of
     models = [nano[0], *(run("RescaleCFG", model=nano[0], multiplier=share)[0] for share in (0.5, 0.7))]

@@ -9,6 +9,7 @@ from typing import Any
 import comfy.model_management
 import comfy.model_patcher
 import comfy.sample
+import comfy.sampler_helpers
 import torch
 from comfy_api.latest import InputImpl
 from torch import Tensor, nn
@@ -32,6 +33,14 @@ def remember_dtypes(network: nn.Module) -> None:
     archive = getattr(comfy.model_management, "archive_model_dtypes", None)
     if archive is not None:
         archive(network)
+
+
+def fit_for_hooks(model: Any, *conditionings: Any) -> Any:
+    """The model that samples prompts which bring hooks: newer versions load one anew for each clone without this."""
+    has_hooks = getattr(comfy.sampler_helpers, "cond_has_hooks", None)
+    if has_hooks is None or not model.is_dynamic() or not any(map(has_hooks, conditionings)):
+        return model
+    return model.get_non_dynamic_delegate()
 
 
 def stored_weights(patcher: Any, prefix: str = "") -> list[Tensor]:

@@ -17,6 +17,7 @@ from sora_core.editing.long import SampleWindow, Window
 from sora_core.randomness import generator
 
 from .comfy_model.transformer import PART
+from .compat import fit_for_hooks
 from .editing_fit import with_images
 from .editing_wrap import CELLS, check_guides
 from .guider import IntervalGuider, guided_levels
@@ -115,6 +116,7 @@ def window_sampler(
             f"the noise levels end at {sigmas[-1]:g}; what follows goes on from the clean end of what is made, so they"
             " must end at 0: connect them before they are split"
         )
+    model = fit_for_hooks(model, positive, negative)
     steps = len(sigmas) - 1
     progress = comfy.utils.ProgressBar(count * steps)
     previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)

@@ -124,6 +124,28 @@ def test_where_and_how_strongly_a_prompt_acts_makes_another_video(run, pack, nan
     assert names == [identity_of(nano[0], [], [], make()) for make in makers]
 
 
+def test_hooks_load_a_model_anew_once_for_all_windows(pack, nano, prompts, long, monkeypatch):
+    """As newer versions do where weights come and go, which hooks cannot change."""
+    import comfy.sampler_helpers
+
+    class Dynamic:
+        def is_dynamic(self):
+            return True
+
+        def get_non_dynamic_delegate(self):
+            return nano[0]
+
+    compat, windows = (sys.modules[f"{pack.__name__}.nodes.{name}"] for name in ("compat", "windows"))
+    monkeypatch.setattr(comfy.sampler_helpers, "cond_has_hooks", lambda cond: "hooks" in cond[0][1], raising=False)
+    model = Dynamic()
+    assert compat.fit_for_hooks(model, prompts[0], [[None, {"hooks": None}]]) is nano[0]
+    assert compat.fit_for_hooks(model, *prompts) is model
+    asked = []
+    monkeypatch.setattr(windows, "fit_for_hooks", lambda model, *_: asked.append(model) or model)
+    long(steps=1)
+    assert asked == [nano[0]]
+
+
 def test_other_tiles_make_another_video(run, pack, nano, prompts):
     """Their sizes are numbers of functions within the one that the model holds."""
     identity_of = sys.modules[f"{pack.__name__}.nodes.long"].identity_of

@@ -43,14 +43,19 @@ def fit_for_hooks(model: Any, *conditionings: Any) -> Any:
     return model.get_non_dynamic_delegate()
 
 
-def stored_weights(patcher: Any, prefix: str = "") -> list[Tensor]:
-    """A network's weights as they were loaded, by which it is known again.
+def weight_samples(patcher: Any, prefix: str = "") -> list[Tensor]:
+    """The beginning of every weight as it was loaded, by which a network is known again; nothing large is read.
 
-    Where it computes, they may hold the LoRA of any clone, and newer versions give small ones another precision there.
+    Where it computes, weights may hold the LoRA of any clone, and newer versions give some another precision there.
     """
-    kept = patcher.backup
-    own = ((name, value) for name, value in patcher.model.named_parameters() if name.startswith(prefix))
-    return [kept[name].weight if name in kept else value for name, value in own]
+    found = []
+    for place, module in patcher.model.named_modules():
+        for leaf, value in module.named_parameters(recurse=False):
+            name = f"{place}.{leaf}" if place else leaf
+            if name.startswith(prefix):
+                kept = patcher.backup[name].weight if name in patcher.backup else value
+                found.append(kept.flatten()[:64].to(getattr(module, f"{leaf}_comfy_model_dtype", None) or kept.dtype))
+    return found
 
 
 def is_nested(samples: Tensor) -> bool:

@@ -17,7 +17,7 @@ from sora_core.editing.long_video import fused_cells, planned
 from sora_core.randomness import generator
 from sora_core.shapes import LatentShape
 
-from .compat import fitting_latent, stored_weights, to_intermediate
+from .compat import fitting_latent, to_intermediate, weight_samples
 from .editing_media import geometry_of, known_of, shape_of
 from .editing_wrap import LOOPED
 from .native import Latent, samples_of
@@ -72,7 +72,7 @@ def named(value: Any, within: tuple[Any, ...] = ()) -> Any:
 
 def identity_of(model: Any, settings: list[Any], tensors: list[Tensor], *conditionings: Any) -> str:
     """Everything that decides the video, in one short name that is the same after a restart of the server."""
-    weights = [value.flatten()[:64] for value in stored_weights(model, "diffusion_model.")]
+    weights = weight_samples(model, "diffusion_model.")
     patches = sorted(model.patches.items(), key=lambda entry: str(entry[0]))
     given = [tensor.flatten()[:64] for _, parts in patches for part in parts for tensor in tensors_in(part[1])]
     about: list[Any] = [settings, [[str(key), [[p[0], p[2]] for p in parts]] for key, parts in patches]]

@@ -19,7 +19,7 @@ from sora_core.shapes import VideoShape
 from sora_core.video import CODECS, VideoWriter
 from sora_core.video_join import join
 
-from .compat import stored_weights
+from .compat import weight_samples
 from .decode import frames_from, reach_in_time
 from .movie import interruptible, temporary_file
 
@@ -55,8 +55,7 @@ def film(vae: Any, latent: Tensor, play: Play, turns: list[Turn], geometry: Geom
 
 def identity(vae: Any, video: VideoShape) -> str:
     """What decides the file of a latent's frames, beside the latent: by whom they are decoded and written, and how."""
-    weights = fingerprint(value.flatten()[:64] for value in stored_weights(vae.patcher))
-    decoder = weights, vae.vae_dtype, reach_in_time(vae)
+    decoder = fingerprint(weight_samples(vae.patcher)), vae.vae_dtype, reach_in_time(vae)
     return repr((decoder, video.width, video.height, video.fps, CODECS["h264"], av.library_versions))
 
 

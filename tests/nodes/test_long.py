@@ -89,6 +89,19 @@ def test_a_model_is_known_again_whatever_its_clones_have_loaded(pack, nano, prom
     assert own != other
 
 
+def test_a_model_is_known_again_when_newer_versions_have_cast_it(pack, run, prompts, monkeypatch):
+    """They note which precision a weight computes in, and some have it from the first time that they compute."""
+    identity_of = sys.modules[f"{pack.__name__}.nodes.long"].identity_of
+    model = run("SoraLoadModel", checkpoint="nano.safetensors")[0]
+    block = model.model.diffusion_model.blocks[0]
+    monkeypatch.setattr(block, "table_comfy_model_dtype", torch.bfloat16, raising=False)
+    before = identity_of(model, [], [], *prompts)
+    block.table.data = block.table.data.to(torch.bfloat16)
+    assert identity_of(model, [], [], *prompts) == before
+    block.table.data = block.table.data + 1
+    assert identity_of(model, [], [], *prompts) != before
+
+
 def test_what_other_blocks_did_to_the_model_makes_another_video(run, pack, nano, prompts):
     identity_of = sys.modules[f"{pack.__name__}.nodes.long"].identity_of
     models = [nano[0], *(run("RescaleCFG", model=nano[0], multiplier=share)[0] for share in (0.5, 0.7))]

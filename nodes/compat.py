@@ -22,10 +22,14 @@ def new_patcher(network: nn.Module, load_device: torch.device, offload_device: t
     return kind(network, load_device=load_device, offload_device=offload_device)
 
 
+def comes_and_goes(patcher: Any) -> bool:
+    """Whether a patcher is of the newer versions' dynamic ones, which read and cast weights when they are used."""
+    return bool(getattr(patcher, "is_dynamic", bool)())
+
+
 def load_weights(patcher: Any, weights: dict[str, Tensor]) -> None:
     """Give a patcher's network its weights; dynamic patchers want the file's tensors themselves."""
-    dynamic = getattr(patcher, "is_dynamic", bool)()
-    patcher.model.load_state_dict(weights, assign=dynamic)
+    patcher.model.load_state_dict(weights, assign=comes_and_goes(patcher))
 
 
 def remember_dtypes(network: nn.Module) -> None:
@@ -38,7 +42,7 @@ def remember_dtypes(network: nn.Module) -> None:
 def fit_for_hooks(model: Any, *conditionings: Any) -> Any:
     """The model that samples prompts which bring hooks: newer versions load one anew for each clone without this."""
     has_hooks = getattr(comfy.sampler_helpers, "cond_has_hooks", None)
-    if has_hooks is None or not model.is_dynamic() or not any(map(has_hooks, conditionings)):
+    if has_hooks is None or not comes_and_goes(model) or not any(map(has_hooks, conditionings)):
         return model
     return model.get_non_dynamic_delegate()
 

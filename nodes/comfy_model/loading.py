@@ -11,7 +11,7 @@ import torch
 from sora_core.checkpoint import CONFIG_BUFFER, MARKERS, PREFIXES, config_tensor, read_checkpoint
 from sora_core.products import keep_pages
 
-from ..compat import takes
+from ..compat import comes_and_goes, takes
 from .vae import SoraVAE
 
 DTYPES = {"automatic": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -39,6 +39,9 @@ def load(path: Path, dtype: str = "automatic", disable_dynamic: bool = False) ->
         marks = {**MARKERS, CONFIG_BUFFER: config_tensor(checkpoint.config)}
         tensors |= {PREFIXES["dit"] + name: value for name, value in marks.items()}
         model, clip, *_ = guess(tensors, output_vae=False, model_options=options, **static)
+        if not comes_and_goes(model):
+            # Newer versions leave some weights in the file's precision, and then nobody casts them.
+            model.model.diffusion_model.to(model.model.get_dtype())
     vae = SoraVAE(checkpoint.config, checkpoint.parts["vae"])
     for part, patcher in enumerate((model, clip.patcher, vae.patcher)):
         patcher.cached_patcher_init = (patchers, (path, dtype), part)

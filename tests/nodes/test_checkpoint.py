@@ -111,6 +111,22 @@ def test_each_part_can_be_loaded_anew(nano):
             assert fresh.model.state_dict().keys() == patcher.model.state_dict().keys()
 
 
+def test_weights_that_newer_versions_leave_in_the_precision_of_the_file_are_cast(run, monkeypatch):
+    """Their linear layers take what the file holds, which compiled models would then multiply with something else."""
+    import comfy.sd
+
+    guess = comfy.sd.load_state_dict_guess_config
+
+    def lazy(*args, **options):
+        made = guess(*args, **options)
+        made[0].model.diffusion_model.entry.half()
+        return made
+
+    monkeypatch.setattr(comfy.sd, "load_state_dict_guess_config", lazy)
+    network = run("SoraLoadModel", checkpoint="nano.safetensors", dtype="bfloat16")[0].model.diffusion_model
+    assert {weight.dtype for weight in network.parameters()} == {torch.bfloat16}
+
+
 @pytest.mark.parametrize("which", ["saved", "written by the library"])
 def test_stock_loader_knows_our_files(run, saved, nano_file, sample, which):
     import folder_paths

@@ -27,6 +27,14 @@ def comes_and_goes(patcher: Any) -> bool:
     return bool(getattr(patcher, "is_dynamic", bool)())
 
 
+def reclaimable_memory(patcher: Any) -> int | None:
+    """Bytes that work on a dynamic patcher's card can have: what is free, and what other models' weights give back.
+
+    None for other patchers: for those, ComfyUI makes room before the work.
+    """
+    return int(patcher.get_free_memory(patcher.load_device)) if comes_and_goes(patcher) else None
+
+
 def load_weights(patcher: Any, weights: dict[str, Tensor]) -> None:
     """Give a patcher's network its weights; dynamic patchers want the file's tensors themselves."""
     patcher.model.load_state_dict(weights, assign=comes_and_goes(patcher))

@@ -13,8 +13,9 @@ from torch import Tensor
 from sora_core.checkpoint import CONFIG_BUFFER, config_tensor
 from sora_core.config import SoraConfig, VAEConfig
 from sora_core.vae import StreamState, VideoVAE
+from sora_core.vae.streaming import SHARE
 
-from ..compat import load_weights, new_patcher, remember_dtypes
+from ..compat import load_weights, new_patcher, reclaimable_memory, remember_dtypes
 
 
 class PaddedVideoVAE(VideoVAE):
@@ -73,7 +74,7 @@ class SoraVAE(comfy.sd.VAE):
         memory = self.memory_used_decode(shape, self.vae_dtype)
         comfy.model_management.load_models_gpu([self.patcher], memory_required=memory)
         latent = latent.to(self.device, self.vae_dtype)
-        for frames in self.first_stage_model.decode_chunks(latent, chunk, given=given):
+        for frames in self.first_stage_model.decode_chunks(latent, chunk, given=given, budget=self._budget()):
             yield frames.to(self.output_device, torch.float32)
 
     def encode_stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -86,8 +87,12 @@ class SoraVAE(comfy.sd.VAE):
                     comfy.model_management.load_models_gpu([self.patcher], memory_required=memory)
                 yield chunk.to(self.device, self.vae_dtype)
 
-        for latent in self.first_stage_model.encode_chunks(placed()):
+        for latent in self.first_stage_model.encode_chunks(placed(), budget=self._budget()):
             yield latent.to(self.output_device, torch.float32)
+
+    def _budget(self) -> int | None:
+        free = reclaimable_memory(self.patcher)
+        return None if free is None else int(free * SHARE)
 
     def get_sd(self) -> dict[str, Tensor]:
         return {**super().get_sd(), CONFIG_BUFFER: config_tensor(self.sora)}

@@ -169,15 +169,19 @@ class VideoVAE(nn.Module):
         video = video.clamp(0, 1)
         return video if state is not None else deblock(video, time, given=given)
 
-    def encode_chunks(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Encode a stream of chunks (first 1 + 4k frames, then 4k each); equal to encoding the whole."""
-        return encode_stream(self, chunks)
+    def encode_chunks(self, chunks: Iterable[Tensor], *, budget: int | None = None) -> Iterator[Tensor]:
+        """Encode a stream of chunks (first 1 + 4k frames, then 4k each); equal to encoding the whole.
+
+        `budget` is the memory for the work, in bytes; by default half of what is free.
+        """
+        return encode_stream(self, chunks, budget=budget)
 
     def decode_chunks(
-        self, latent: Tensor | StoredLatent, frames: int | None = None, *, given: Sequence[bool] = ()
-    ) -> Iterator[Tensor]:
+        self, latent: Tensor | StoredLatent, frames: int | None = None, *, given: Sequence[bool] = (),
+        budget: int | None = None,
+    ) -> Iterator[Tensor]:  # fmt: skip
         """Decode `b c t h w`, at most `frames` latent frames at a time, with memory constant in t; see `streaming`."""
-        return decode_stream(self, latent, frames, given=given)
+        return decode_stream(self, latent, frames, given=given, budget=budget)
 
     @property
     def context(self) -> int:

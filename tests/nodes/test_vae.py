@@ -1,5 +1,7 @@
 """Sora's VAE under stock blocks, and decoding into a file with any VAE."""
 
+import sys
+
 import pytest
 import torch
 
@@ -46,6 +48,34 @@ def image_vae():
 
 def whole(run, nano, latent):
     return run("VAEDecode", vae=nano[2], samples=latent)[0]
+
+
+def test_what_dynamic_weights_give_back_counts_as_free(pack, nano, latent, monkeypatch):
+    """ComfyUI's newer versions leave other models on a card until something needs the room."""
+    compat, module = (sys.modules[f"{pack.__name__}.nodes.{name}"] for name in ("compat", "comfy_model.vae"))
+
+    class Dynamic:
+        load_device = torch.device("cpu")
+
+        def is_dynamic(self):
+            return True
+
+        def get_free_memory(self, device):
+            return 5e9
+
+    assert compat.reclaimable_memory(Dynamic()) == 5_000_000_000
+    assert compat.reclaimable_memory(nano[2].patcher) is None
+    network, seen = nano[2].first_stage_model, []
+    decode = type(network).decode
+    monkeypatch.setattr(
+        network, "decode", lambda part, state: seen.append(part.shape[2]) or decode(network, part, state)
+    )
+    for free, sizes in ((int(5e9), [4]), (1, [1, 1, 1, 1])):
+        monkeypatch.setattr(module, "reclaimable_memory", lambda patcher, free=free: free)
+        with torch.inference_mode():
+            list(nano[2].decode_stream(latent["samples"][:1], 4))
+        assert seen == sizes
+        seen.clear()
 
 
 def test_decode_equals_the_library(run, nano, core, latent):

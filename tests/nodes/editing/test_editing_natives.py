@@ -235,15 +235,16 @@ def test_guides_behind_the_video_are_not_taken_for_more_of_it(native, run, stock
     latent = run("SoraNoiseGrid", vae=native.vae, **size, seconds=65 / 8)[0]
     about = {"keyframe_idxs": torch.zeros(1, 3, 64, 2)}
     both = [[[states, {**options, **about}] for states, options in native.prompt(seed)] for seed in (0, 1)]
-    with pytest.raises(ValueError, match="guides of LTXVAddGuide"):
+
+    def sampled(positive, negative):
         if block == "SoraLongVideoSampler":
-            prompts = {"positive": both[0], "negative": both[1]}
-            run(block, model=native.model, vae=native.vae, latent=latent, window=4.2, **prompts)
-        elif block == "SoraTileModel":
-            (model,) = run(block, model=native.model, vae=native.vae, tile=8 * native.step)
-            stock_sample(model, *both, latent, steps=1)
-        else:
-            stock_sample(run(block, model=native.model, latent=latent)[0], *both, latent, steps=1)
+            prompts = {"positive": positive, "negative": negative}
+            return run(block, model=native.model, vae=native.vae, latent=latent, window=4.2, **prompts)
+        given = {"vae": native.vae, "tile": 8 * native.step} if block == "SoraTileModel" else {"latent": latent}
+        return stock_sample(run(block, model=native.model, **given)[0], positive, negative, latent, steps=1)
+
+    with pytest.raises(ValueError, match="guides of LTXVAddGuide"):
+        sampled(*both)
 
 
 def test_decoding_a_rolled_loop_gives_the_rolled_video(native, run):

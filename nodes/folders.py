@@ -42,7 +42,9 @@ def model_path(name: str) -> Path:
         return BUNDLED
     path = folder_paths.get_full_path(FOLDER, name)
     if path is None:
-        raise ValueError(f"there is no model {name} in models/{FOLDER}; choose {', '.join(model_names())}")
+        raise ValueError(
+            f"there is no model {name} in models/{FOLDER} or output/{FOLDER}; choose {', '.join(model_names())}"
+        )
     return Path(path)
 
 

@@ -28,7 +28,9 @@ class SoraLoadModel(io.ComfyNode):
             description="Loads a Sora model: the network that generates, the text encoder and the video VAE.",
             search_aliases=["checkpoint", "text to video model"],
             inputs=[
-                checkpoint_input("The small model that comes with this pack, or a .safetensors file in models/sora."),
+                checkpoint_input(
+                    "The small model that comes with this pack, or a .safetensors file in models/sora or output/sora."
+                ),
                 advanced(
                     io.Combo,
                     "dtype",

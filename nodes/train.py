@@ -153,7 +153,9 @@ class SoraTrain(io.ComfyNode):
             " with the same inputs.",
             search_aliases=["finetune", "fine-tuning", "training", "dreambooth", "learn"],
             inputs=[
-                checkpoint_input("The model to begin with: the bundled one, or a .safetensors file in models/sora."),
+                checkpoint_input(
+                    "The model to begin with: the bundled one, or a .safetensors file in models/sora or output/sora."
+                ),
                 movie_input(
                     "clips",
                     "A VIDEO, or a batch of images as one clip; or a list of them. Single images are pictures.",

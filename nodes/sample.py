@@ -133,7 +133,8 @@ class SoraSchedule(io.ComfyNode):
                     min=0.0,
                     max=100.0,
                     step=0.05,
-                    tooltip="0 computes it from the number of tokens; 1 is none, more spends more steps at high noise.",
+                    tooltip="0 takes what a ModelSampling block has set, else computes it from the number of tokens; 1"
+                    " is none, more spends more steps at high noise.",
                 ),
             ],
             outputs=[io.Sigmas.Output(display_name="sigmas", tooltip="For SamplerCustom or Sora Sampler.")],

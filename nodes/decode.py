@@ -147,8 +147,8 @@ class SoraDecodeVideo(io.ComfyNode):
                     default=4,
                     min=1,
                     max=1024,
-                    tooltip="Latent frames decoded at a time: fewer need less memory, the video is the same. Halved"
-                    " when memory runs out.",
+                    tooltip="Latent frames decoded at a time: fewer need less memory, and Sora's VAE makes the same"
+                    " video. Halved when memory runs out.",
                 ),
                 io.Int.Input(
                     "batch_index", default=0, min=0, max=4095, tooltip="Which video of a batch to decode, from 0."

@@ -46,7 +46,8 @@ class SoraEncodeVideo(io.ComfyNode):
                 ),
                 advanced(
                     io.Int, "chunk", default=4, min=1, max=1024,
-                    tooltip="Latent frames encoded at a time: fewer need less memory, the latent is the same.",
+                    tooltip="Latent frames encoded at a time: fewer need less memory, and Sora's VAE makes the same"
+                    " latent.",
                 ),
             ],
             outputs=[

@@ -27,7 +27,7 @@ def steps_input(
 
 
 def guidance_input(
-    tooltip: str = "How strictly the prompt is followed; 1 ignores the negative prompt and is twice as fast.",
+    tooltip: str = "How strictly the prompt is followed; 1 ignores the negative prompt and is up to twice as fast.",
 ) -> Any:
     """How much farther than the model the sampler goes towards the prompt (Ho & Salimans, 2022)."""
     return io.Float.Input("guidance", default=DEFAULT_GUIDANCE, min=0.0, max=100.0, step=0.1, tooltip=tooltip)

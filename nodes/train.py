@@ -158,7 +158,7 @@ class SoraTrain(io.ComfyNode):
                 ),
                 movie_input(
                     "clips",
-                    "A VIDEO, or a batch of images as one clip; or a list of them. Single images are pictures.",
+                    "A VIDEO, or a batch of images as one clip; or a list of them. A single image is a still picture.",
                 ),
                 io.String.Input(
                     "captions", multiline=True, default="",

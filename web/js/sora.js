@@ -1,6 +1,6 @@
 /**
  * Panels below the widgets of some blocks: sizes, time rulers, what is given and what is generated, the finished video.
- * They are comfort only: nothing of them is saved or sent, and every block works without them.
+ * They are comfort only: nothing of them is saved in a workflow or sent, and every block works without them.
  */
 
 import { api } from "../../../scripts/api.js";

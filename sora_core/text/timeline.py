@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 _NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
-_UNIT = r"\s*(?:s|sec|seconds?|秒)?\s*"
+_UNIT = r"\s*(?:(?:s|sec|seconds?|秒)\s*)?"
 _LINE = re.compile(
     rf"[\[［【]\s*{_NUMBER}{_UNIT}(?:[-－−–—~～]+|至|到)\s*{_NUMBER}{_UNIT}[\]］】]\s*[:：]?\s*(.*)", re.IGNORECASE
 )

@@ -48,7 +48,7 @@ export function frameAt(seconds, frames, fps) {
 }
 
 const NUMBER = String.raw`(\d+(?:\.\d*)?|\.\d+)`;
-const UNIT = String.raw`\s*(?:s|sec|seconds?|秒)?\s*`;
+const UNIT = String.raw`\s*(?:(?:s|sec|seconds?|秒)\s*)?`;
 const LINE = new RegExp(
   String.raw`^[\[［【]\s*${NUMBER}${UNIT}(?:[-－−–—~～]+|至|到)\s*${NUMBER}${UNIT}[\]］】]\s*[:：]?\s*(.*)$`,
   "i",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from sora_core.editing.geometry import Geometry
@@ -52,6 +54,15 @@ def test_errors_name_the_line_and_the_fix(text, message):
     with pytest.raises(ValueError, match=message) as caught:
         parse(text)
     assert "\n" not in str(caught.value)
+
+
+def test_a_line_of_spaces_is_refused_at_once():
+    """Nothing else runs in the process while a line is matched."""
+    begun = time.process_time()
+    for times in ("[0", "[0-1"):
+        with pytest.raises(ValueError, match="line 1 is"):
+            parse(f"{times}{' ' * 10_000}x] a")
+    assert time.process_time() - begun < 1
 
 
 def test_weights_are_steps_without_a_blend():

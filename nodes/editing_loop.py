@@ -120,5 +120,5 @@ class SoraDecodeLoop(io.ComfyNode):
         context = context or (vae.first_stage_model.context if isinstance(vae, SoraVAE) else CONTEXT)
         with kept(video):
             frames = torch.cat(list(stream_frames(vae, wrapped(video, context), None, CHUNK)))
-        frames = frames[loop_frames(geometry, video.shape[2], context), *shape.area(*frames.shape[1:3])]
-        return io.NodeOutput(to_video(frames, rate, repeats), frames)
+            frames = frames[loop_frames(geometry, video.shape[2], context), *shape.area(*frames.shape[1:3])]
+            return io.NodeOutput(to_video(frames, rate, repeats), frames)

@@ -314,6 +314,20 @@ def test_latent_is_on_disk_while_it_is_decoded_and_stays_if_that_fails(run, nano
     assert left() == []
 
 
+def test_latent_of_a_loop_is_on_disk_until_its_video_is_too(run, pack, nano, monkeypatch, left):
+    def fail(*_):
+        raise ValueError("the disk is full")
+
+    loop = {"vae": nano[2], "latent": {"samples": torch.randn(1, 16, 2, 2, 2)}, "fps": 8.0}
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.modules[f"{pack.__name__}.nodes.editing_loop"], "to_video", fail)
+        with pytest.raises(ValueError, match="the disk is full"):
+            run("SoraDecodeLoop", **loop)
+    assert [path.suffix for path in left()] == [".latent"]
+    run("SoraDecodeLoop", **loop)
+    assert left() == []
+
+
 def test_decode_goes_on_with_less_when_memory_runs_out(run, nano, monkeypatch):
     latent = torch.randn(1, 16, 5, 2, 2)
     network, sizes = nano[2].first_stage_model, []

@@ -189,13 +189,14 @@ class SoraLongVideoSampler(io.ComfyNode):
             model, positive, negative, sigmas, len(windows), seed=seed, guidance=guidance, sampler=sampler,
             latent_frames=t, start=lambda x: x.start(geometry.num_frames, shape.fps), index=latent.get("batch_index"),
         )  # fmt: skip
-        samples = sample_long(
+        made = sample_long(
             sample, LatentShape(channels=c, frames=t, height=h, width=w), windows, batch=b, given=given,
             correction=correction, history=history, fusion=again, state=state,
             report=lambda _: comfy.model_management.throw_exception_if_processing_interrupted(),
         )  # fmt: skip
+        samples = to_intermediate(made)  # where there may be no room for it
         state.delete()
-        return io.NodeOutput({**latent, "samples": to_intermediate(samples)})
+        return io.NodeOutput({**latent, "samples": samples})
 
 
 def fingerprint_of(text: str) -> str:

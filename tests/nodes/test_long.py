@@ -208,6 +208,21 @@ def test_interrupted_run_goes_on_bit_for_bit_and_leaves_nothing(comfy, long, nan
     assert left() == []
 
 
+def test_a_run_stays_on_disk_until_its_latent_has_arrived(pack, long, whole, left, monkeypatch):
+    """Where ComfyUI keeps latents on the card, there may be no room for all of it at once."""
+
+    def full(_):
+        raise RuntimeError("CUDA out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.modules[f"{pack.__name__}.nodes.long"], "to_intermediate", full)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            long(overlap=1.0)
+    assert [path.suffix for path in left()] == [".windows"]
+    assert torch.equal(long(overlap=1.0)["samples"], whole)
+    assert left() == []
+
+
 def test_known_frames_anywhere_are_kept(long, grid):
     latent = grid(width=16, height=16, seconds=4.0, fps=8.0)
     clean, mask = torch.randn_like(latent["samples"]), torch.ones(1, 1, 9, 2, 2)

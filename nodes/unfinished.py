@@ -37,4 +37,7 @@ def kept(latent: Tensor) -> Iterator[Path]:
         if path.exists():
             logging.warning("Sora: the latent is kept in %s; Load Latent reads it from the input folder", path)
         raise
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logging.warning("Sora: %s is no longer needed and cannot be deleted: %s", path, error)

@@ -329,6 +329,23 @@ def test_latent_is_on_disk_while_it_is_decoded_and_stays_if_that_fails(run, nano
     assert left() == []
 
 
+def test_a_video_is_not_lost_because_its_latent_cannot_be_deleted(run, nano, monkeypatch, left, caplog):
+    """Windows deletes no file that another program reads."""
+    unlink, video = Path.unlink, {"vae": nano[2], "latent": {"samples": torch.randn(1, 16, 2, 2, 2)}, "fps": 8.0}
+
+    def refuse(path, *options, **more):
+        if path.suffix == ".latent":
+            raise PermissionError("in use")
+        return unlink(path, *options, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        assert run("SoraDecodeVideo", **video)[0].get_duration() > 0
+    assert "cannot be deleted: in use" in caplog.text
+    run("SoraDecodeVideo", **video)
+    assert left() == []
+
+
 def test_latent_of_a_loop_is_on_disk_until_its_video_is_too(run, pack, nano, monkeypatch, left):
     def fail(*_):
         raise ValueError("the disk is full")

@@ -73,6 +73,27 @@ def test_muted_blocks_hand_nothing_on(tab, workflow):
     tab.run("() => localStorage.removeItem('Sora.SecondsPerWork')")
 
 
+def test_blocks_that_take_a_latent_twice_are_looked_at_once(tab, workflow):
+    """There are more ways through forty of them than a page can go."""
+    tab.open(workflow("text_to_video"))
+    tab.run(
+        """id => {
+            app.graph.getNodeById(4).mode = 2;
+            let last = app.graph.getNodeById(id);
+            for (let i = 0; i < 40; i++) {
+                const next = LiteGraph.createNode('LatentAdd');
+                app.graph.add(next);
+                last.connect(0, next, 0);
+                last.connect(0, next, 1);
+                last = next;
+            }
+        }""",
+        GRID,
+    )
+    tab.set(GRID, "seconds", 1.0)
+    assert "8 frames" in tab.panel(GRID)
+
+
 def test_timeline_lasts_as_long_as_the_block_takes_it_for(tab, workflow):
     """The 16 frames of this grid are held by cells of 17, so its last prompt may begin at 2 seconds."""
     tab.open(workflow("prompt_timeline"))

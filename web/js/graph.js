@@ -89,10 +89,12 @@ export function samplerOf(node) {
     waiting = waiting.filter(({ mode }) => mode !== MUTED);
     const found = waiting.find((here) => here.mode !== BYPASSED && widgetOf(here, "steps"));
     if (found) return found;
-    waiting = waiting.flatMap((here) => {
+    const next = waiting.flatMap((here) => {
       const slot = here.outputs?.findIndex((output) => output.type === "LATENT") ?? -1;
       return (slot < 0 ? null : here.getOutputNodes(slot)) ?? [];
     });
+    // Blocks that take a latent twice, one after another, would double them each time.
+    waiting = [...new Set(next)];
   }
   return null;
 }

@@ -59,6 +59,11 @@ class TextConfig:
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise ValueError(f"the text width {self.width} is not divisible by {self.heads} heads")
+        # All of a prompt's are looked up at once, and no weight in the file is as large as their number.
+        if self.max_tokens * self.ngrams > 65_536:
+            raise ValueError(
+                f"a prompt of {self.max_tokens} tokens of {self.ngrams} ngrams has too many features; at most 65,536"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,6 +76,7 @@ def test_an_unknown_preset_is_answered_with_the_family():
         ("vae", {"wavelet": [512, 512, 512]}, "at most 4,096 pixels"),
         ("text", {"width": 128}, "the text encoder is 128 numbers wide but the transformer reads 64"),
         ("text", {"heads": 5}, "text width 64 is not divisible by 5 heads"),
+        ("text", {"ngrams": 1_000_000}, "64 tokens of 1000000 ngrams has too many features; at most 65,536"),
     ],
 )
 def test_hostile_configurations_are_refused_in_one_sentence(part, change, sentence):

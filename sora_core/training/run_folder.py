@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from ..data.store import CAPTIONS_PIN, CLIPS_PIN
 from ..files import write_json
+from .loop import LOG
 from .parallel import rank
 from .state import STATE
 
@@ -29,13 +30,15 @@ def own_folder(run: Path) -> Iterator[None]:
 
     What it is to begin with binds it once something was made of that. A folder that is new and stays without goes when
     the block raises. Of processes that train together, process 0 holds it. Raises ValueError when nothing can be
-    written there, or when another command trains there: each would save over what the other has learnt.
+    written there, when another command trains there, as each would save over what the other has learnt, or when it
+    holds others' files of such names as a run's.
     """
     if rank() > 0:
         yield
         return
     made = not run.exists()
     try:
+        _refuse_others(run)
         run.mkdir(parents=True, exist_ok=True)
         lock = (run / LOCK).open("wb")
     except OSError as error:
@@ -58,6 +61,15 @@ def own_folder(run: Path) -> Iterator[None]:
         if made and [path.name for path in run.iterdir()] == [LOCK]:
             shutil.rmtree(run)
         raise
+
+
+def _refuse_others(run: Path) -> None:
+    """Raise ValueError for a folder where nobody trained and that has files which a run would delete or write over."""
+    if (run / LOCK).exists() or (run / STATE).exists():
+        return
+    for name in (CAPTIONS_PIN, CLIPS_PIN, NETWORKS, SETTINGS, LOG):
+        if (run / name).exists():
+            raise ValueError(f"{run} holds a {name} of something else than a training; choose another folder")
 
 
 def _unpin(run: Path) -> None:

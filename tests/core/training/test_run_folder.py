@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from sora_core import tensor_files
 from sora_core.data.store import CAPTIONS_PIN, CLIPS_PIN
 from sora_core.tensor_files import save_tensors
-from sora_core.training.run_folder import LOCK, NETWORKS, own_folder, pin_networks
+from sora_core.training.loop import LOG
+from sora_core.training.run_folder import LOCK, NETWORKS, SETTINGS, own_folder, pin_networks
 from sora_core.training.state import STATE
 
 
@@ -41,6 +42,14 @@ def test_where_nothing_can_be_written_is_said_before_the_work(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"file cannot be written: File exists; choose another folder"):
         own_folder(tmp_path / "file").__enter__()
+
+
+@pytest.mark.parametrize("name", [CAPTIONS_PIN, CLIPS_PIN, NETWORKS, SETTINGS, LOG])
+def test_files_that_no_training_made_are_not_touched(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"holds a {name} of something else than a training; choose another folder"):
+        own_folder(tmp_path).__enter__()
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
 
 
 def test_paths_on_the_way_to_a_tensor_file_are_little_longer_than_its_own(tmp_path, monkeypatch):

@@ -29,12 +29,12 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
     they wrote `path` have left, longer than `KILLED` ago, is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    name = os.fsencode(path.name)[:_MOST_BYTES].decode(errors="ignore")
-    for left in path.parent.glob(f".{glob.escape(name)}.*.part"):
+    name = temporary_name(path)
+    for left in path.parent.glob(f"{glob.escape(name)}*.part"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > KILLED:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-    temporary = path.with_name(f".{name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f"{name}{secrets.token_hex(4)}.part")
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -42,6 +42,11 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
         rename(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> str:
+    """How the names of hidden files and folders begin in which `path` is written; they end in .part."""
+    return f".{os.fsencode(path.name)[:_MOST_BYTES].decode(errors='ignore')}."
 
 
 def rename(source: Path, target: Path) -> None:

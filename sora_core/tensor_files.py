@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .files import rename, whole_or_absent
+from .files import rename, temporary_name, whole_or_absent
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
@@ -21,7 +21,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, 
     # safetensors writes beside its target first, for the owner alone: what a kill leaves has our name around it.
     with (
         whole_or_absent(path) as temporary,
-        TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder,
+        TemporaryDirectory(dir=path.parent, prefix=temporary_name(path), suffix=".part") as folder,
     ):
         inside = Path(folder) / "whole"  # Windows counts the letters of all folders on the way, 260 at most
         inside.touch()

@@ -4,8 +4,10 @@ import os
 import time
 
 import pytest
+import torch
 
 from sora_core.files import KILLED, WAITS, whole_or_absent, writable
+from sora_core.tensor_files import save_tensors
 
 
 def test_what_killed_programs_left_goes_and_what_may_still_be_written_stays(tmp_path):
@@ -27,7 +29,9 @@ def test_names_as_long_as_a_disk_holds_can_be_written(tmp_path):
     writable(path)
     with whole_or_absent(path) as temporary:
         temporary.write_bytes(b"whole")
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    weights = tmp_path / f"{'球' * 81}.safetensors"
+    save_tensors({"a": torch.zeros(2)}, weights, {})
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, weights.name}
 
 
 def test_a_file_that_somebody_looks_into_for_a_moment_is_renamed_all_the_same(tmp_path, monkeypatch):

@@ -73,11 +73,6 @@ def writable(out: Path) -> None:
     if out.is_dir():
         raise ValueError(f"{out} is a folder; give the name of a file")
     try:
-        if out.exists():
-            os.rename(out, out)  # Windows refuses this, as it would the new file, while a player shows the old one
-    except OSError as error:
-        raise ValueError(f"{out} cannot be replaced: {error.strerror}; close it, or choose another name") from None
-    try:
         with whole_or_absent(out.with_name(f"{out.name}.try")) as temporary:
             temporary.write_bytes(b" ")
             raise InterruptedError  # the file is not wanted
@@ -85,3 +80,8 @@ def writable(out: Path) -> None:
         pass
     except OSError as error:
         raise ValueError(f"{out} cannot be written: {error.strerror}; choose another folder") from None
+    try:
+        if out.exists():
+            os.rename(out, out)  # Windows refuses this, as it would the new file, while a player shows the old one
+    except OSError as error:
+        raise ValueError(f"{out} cannot be replaced: {error.strerror}; close it, or choose another name") from None

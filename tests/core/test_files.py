@@ -1,7 +1,9 @@
 """Files that are whole or absent: what killed programs left goes, what another one is writing stays."""
 
+import errno
 import os
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -73,3 +75,14 @@ def test_a_file_that_a_player_shows_is_refused_before_the_work(tmp_path, monkeyp
     monkeypatch.setattr(os, "rename", in_use)
     with pytest.raises(ValueError, match=r"clip.mp4 cannot be replaced: .* used by another process; close it"):
         writable(shown)
+
+
+def test_a_disk_that_is_read_only_is_not_said_to_have_an_open_file(tmp_path, monkeypatch):
+    def read_only(*names, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    (tmp_path / "clip.mp4").touch()
+    monkeypatch.setattr(os, "rename", read_only)
+    monkeypatch.setattr(Path, "write_bytes", read_only)
+    with pytest.raises(ValueError, match=r"cannot be written: Read-only file system; choose another folder"):
+        writable(tmp_path / "clip.mp4")

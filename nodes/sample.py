@@ -221,6 +221,7 @@ class SoraSampler(io.ComfyNode):
         if not math.isfinite(guidance):
             raise ValueError(f"guidance is {guidance}; it must be a finite number, for instance 3")
         samples = fitting_latent(model, samples_of(latent), latent)
+        latent = {**latent, "samples": samples}
         if sigmas is None:
             sigmas = noise_levels(model, samples, steps)
         check_levels(model, sigmas)

@@ -173,6 +173,18 @@ def test_an_empty_latent_of_smaller_cells_gets_the_size_in_cells_of_the_model(ru
     assert torch.equal(run("SoraSchedule", model=nano[0], latent=fine, steps=4)[0], expected)
 
 
+def test_the_mask_of_a_prompt_fits_the_latent_that_is_sampled(sample, prompts, monkeypatch):
+    """Newer versions give an empty latent for short cells fewer of a model's longer ones."""
+    import comfy.sample
+
+    monkeypatch.setattr(comfy.sample, "fix_empty_latent_channels", lambda model, samples: samples[:, :, ::2])
+    empty = {"samples": torch.zeros(1, 16, 6, 6, 10)}
+    masked = {t: [[states, {**about, "mask": torch.ones(1, t, 6, 10)}] for states, about in prompts[0]] for t in (3, 6)}
+    assert sample(empty, positive=masked[3]).shape == (1, 16, 3, 6, 10)
+    with pytest.raises(ValueError, match="holds 6 pictures, and the latent has 3 latent frames"):
+        sample(empty, positive=masked[6])
+
+
 def test_schedule_ends_where_the_model_says(run, grid):
     (sora_mini, _, _) = run("SoraLoadModel", checkpoint="sora-mini (bundled)")
     ours = run("SoraSchedule", model=sora_mini, latent=grid(), steps=6, denoise=1.0, shift=0.0)[0]

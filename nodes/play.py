@@ -27,7 +27,7 @@ from sora_core.out_of_memory import is_out_of_memory
 from sora_core.shapes import LatentShape, VideoShape
 
 from .compat import fitting_latent, to_intermediate
-from .editing_fit import check_model, with_images
+from .editing_fit import check_model
 from .editing_media import geometry_of, known_of, shape_of
 from .editing_wrap import LOOPED
 from .folders import is_file_name
@@ -239,8 +239,8 @@ class SoraPlayWorld(io.ComfyNode):
         writable(world.file(len(turns) + 1))  # refused before the work is done
         positive, negative = at_frame_rate(latent, encoded(clip, action), encoded(clip, negative))
         made = sampled(
-            model, *with_images(scene.known, positive, negative), scene, geometry, seed=seed, steps=steps,
-            guidance=guidance, sampler=sampler, sigmas=sigmas,
+            model, positive, negative, scene, geometry, seed=seed, steps=steps, guidance=guidance, sampler=sampler,
+            sigmas=sigmas,
         )  # fmt: skip
         turn = replace(now, video=scene.video, latent=replace(now.latent, frames=made.shape[2]))
         aside = world.add(made, turn, len(turns))

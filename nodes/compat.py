@@ -76,7 +76,7 @@ def is_nested(samples: Tensor) -> bool:
 
 
 def fitting_latent(model: Any, samples: Tensor, latent: dict[str, Any]) -> Tensor:
-    """The samples of a LATENT, if they are empty with the channels, dimensions and size that the model wants.
+    """The samples of a LATENT; empty ones get the channels, dimensions and size that the model wants.
 
     Newer versions say in empty latents how large their cells were taken to be.
     """

@@ -50,7 +50,8 @@ def fps_input(what: str = "the video", zero: str = OWN_RATE) -> Any:
 def geometry_of(vae: Any, samples: Tensor | None = None) -> Geometry:
     """The cells of a native VAE. Raises ValueError for one that does not know video.
 
-    Of a latent with an odd number of cells, as stock blocks make it for models that take such, each is a token.
+    Every cell is a token by itself where `samples` are an odd number of cells high or wide, as stock blocks make them
+    for models that take such.
     """
     cells = compression(vae)
     if vae.latent_dim != 3:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-# What allocators of processors, of any card, of Apple's for one tensor that is too large, and Intel's drivers say.
+# Said by allocators of processors (two ways), of any card, of Apple's for one tensor too large, and Intel's drivers.
 _WORDS = ("can't allocate memory", "not enough memory", "out of memory", "Invalid buffer size", "OUT_OF_DEVICE_MEMORY")
 _MEMINFO = Path("/proc/meminfo")
 _GROUP = Path("/sys/fs/cgroup")

@@ -94,8 +94,10 @@ class Rows:
     def words(
         self, shard: LatentShard, row: int, mirror: int, draws: torch.Generator, style: str | None = None
     ) -> tuple[str, tuple[int, ...]]:
-        """A caption in either language and one or any style and what it names; one in ten is empty, as guidance's
-        opposite."""
+        """A caption in either language, of `style` or else of any, and what it names.
+
+        One in ten is empty, as guidance's opposite.
+        """
         empty, chinese, short = torch.rand(3, generator=draws).tolist()
         if shard.captions is not None:
             texts = shard.captions[row]

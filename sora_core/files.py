@@ -70,7 +70,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def writable(out: Path) -> None:
     """Raise ValueError before any work is done when nothing can be written where the result is to go."""
-    if out.is_dir():
+    if os.path.isdir(out):  # a Path would raise for names that are too long, in some versions
         raise ValueError(f"{out} is a folder; give the name of a file")
     try:
         with whole_or_absent(out.with_name(f"{out.name}.try")) as temporary:
@@ -81,7 +81,9 @@ def writable(out: Path) -> None:
     except OSError as error:
         raise ValueError(f"{out} cannot be written: {error.strerror}; choose another folder") from None
     try:
-        if out.exists():
-            os.rename(out, out)  # Windows refuses this, as it would the new file, while a player shows the old one
+        # Refused as the new file would be: on Windows while a player shows the old one, elsewhere for a name too long.
+        os.rename(out, out)
+    except FileNotFoundError:
+        pass
     except OSError as error:
-        raise ValueError(f"{out} cannot be replaced: {error.strerror}; close it, or choose another name") from None
+        raise ValueError(f"{out} cannot be written: {error.strerror}; close it, or choose another name") from None

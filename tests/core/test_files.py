@@ -36,6 +36,11 @@ def test_names_as_long_as_a_disk_holds_can_be_written(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {path.name, weights.name}
 
 
+def test_a_name_that_no_disk_holds_is_refused_before_the_work(tmp_path):
+    with pytest.raises(ValueError, match=r"mp4 cannot be written: File name too long; .* choose another name"):
+        writable(tmp_path / f"{'a' * 252}.mp4")
+
+
 def test_a_file_that_somebody_looks_into_for_a_moment_is_renamed_all_the_same(tmp_path, monkeypatch):
     target, replace, waits = tmp_path / "clip.mp4", os.replace, []
 
@@ -73,7 +78,7 @@ def test_a_file_that_a_player_shows_is_refused_before_the_work(tmp_path, monkeyp
         raise PermissionError(13, "The process cannot access the file because it is being used by another process")
 
     monkeypatch.setattr(os, "rename", in_use)
-    with pytest.raises(ValueError, match=r"clip.mp4 cannot be replaced: .* used by another process; close it"):
+    with pytest.raises(ValueError, match=r"clip.mp4 cannot be written: .* used by another process; close it"):
         writable(shown)
 
 

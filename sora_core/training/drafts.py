@@ -34,8 +34,8 @@ def draft_weights(shards: list[LatentShard]) -> Tensor:
 class Drafts:
     """What clips to draw from noise: for captions of the sandbox's clips, as many as `share` of a row's tokens takes.
 
-    The captions tell all. Of what they left open, whatever lets the rest be read best would win: it is sunset in half
-    of the clips of a model that drew for short captions, where no prompt says so.
+    The captions leave little open: of what is left open, the one that lets the rest be read best would win, as sunsets
+    did in trainings with short ones.
 
     Raises ValueError when there are no such clips.
     """

@@ -136,6 +136,23 @@ def test_panel_is_whole_inside_its_node(nodes, workflow):
     assert max(hidden) <= 1
 
 
+def test_wheel_and_middle_button_move_the_canvas_over_a_panel(nodes, workflow):
+    nodes.open(workflow("text_to_video"))
+    view = "() => [app.canvas.ds.scale, ...app.canvas.ds.offset].join()"
+    panel, mouse = nodes.page.locator(".sora-panel:visible").first, nodes.page.mouse
+    panel.hover()
+    before = nodes.run(view)
+    mouse.wheel(0, 120)
+    nodes.until(f"before => ({view})() !== before", before)
+    panel.hover()
+    before = nodes.run(view)
+    mouse.down(button="middle")
+    box = panel.bounding_box()
+    mouse.move(box["x"] + 90, box["y"] + 90, steps=4)
+    mouse.up(button="middle")
+    nodes.until(f"before => ({view})() !== before", before)
+
+
 REFRESH = "app.graph.add(LiteGraph.createNode('SoraNoiseGrid'))"
 """Makes all panels be drawn again."""
 

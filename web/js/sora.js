@@ -60,8 +60,28 @@ function follow(object, method, after) {
   };
 }
 
+/** Let the wheel and the middle button move the canvas over a panel as beside it, unless they scroll a text. */
+function handToCanvas(element) {
+  const handed = (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  element.addEventListener("wheel", (event) => {
+    const text = event.target.closest(".sora-panel [tabindex]");
+    if (text?.scrollHeight > text?.clientHeight && !event.ctrlKey && !event.metaKey) return;
+    handed(event);
+    app.canvas.processMouseWheel(event);
+  });
+  element.addEventListener("pointerdown", (event) => {
+    if (event.button !== 1) return;
+    handed(event);
+    app.canvas.processMouseDown(event);
+  });
+}
+
 function addPanel(node, height) {
   const element = panel();
+  handToCanvas(element);
   const needed = () => (wanted() ? height + 2 * MARGIN : 0);
   const widget = node.addDOMWidget("sora_panel", "sora_panel", element, {
     serialize: false,

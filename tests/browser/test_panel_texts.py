@@ -92,6 +92,18 @@ def test_what_a_block_wrote_can_be_marked_and_copied(nodes, workflow):
     assert nodes.until("() => window.taken") == [False]
 
 
+def test_a_long_text_is_scrolled_inside_its_panel(nodes, workflow):
+    nodes.open(workflow("expand_prompt"))
+    nodes.run("id => { app.nodeOutputs = { [id]: { sora_text: ['a house\\n'.repeat(40)] } }; }", WRITER)
+    text = nodes.page.locator(".sora-panel [tabindex]:visible")
+    text.click()
+    assert text.evaluate("e => e.closest('.sora-panel').offsetHeight") <= 84
+    scale = nodes.run("() => app.canvas.ds.scale")
+    nodes.page.mouse.wheel(0, 60)
+    nodes.until("() => document.querySelector('.sora-panel [tabindex]').scrollTop > 0")
+    assert nodes.run("() => app.canvas.ds.scale") == scale
+
+
 def test_a_report_keeps_its_lines_and_the_clip_plays_beside_it(nodes, workflow, request):
     nodes.open(workflow("measure_compression"))
     for node, name, value in (

@@ -81,6 +81,8 @@ function handToCanvas(element) {
 
 function addPanel(node, height) {
   const element = panel();
+  // Vue nodes let a panel grow with what is in it.
+  element.style.maxHeight = `${height}px`;
   handToCanvas(element);
   const needed = () => (wanted() ? height + 2 * MARGIN : 0);
   const widget = node.addDOMWidget("sora_panel", "sora_panel", element, {

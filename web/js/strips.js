@@ -63,6 +63,8 @@ export function passage(text) {
     text,
   );
   made.tabIndex = 0;
+  // Vue nodes hand the wheel to the canvas otherwise.
+  made.dataset.captureWheel = "true";
   // Vue nodes are dragged by whatever is in them, and version 1.32 of the page takes every copy for one of nodes.
   for (const kind of ["pointerdown", "pointermove"]) {
     made.addEventListener(kind, (event) => event.buttons === 1 && event.stopPropagation());

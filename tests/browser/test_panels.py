@@ -153,6 +153,14 @@ def test_wheel_and_middle_button_move_the_canvas_over_a_panel(nodes, workflow):
     nodes.until(f"before => ({view})() !== before", before)
 
 
+def test_a_line_that_a_narrow_block_cuts_off_is_its_title(tab, workflow):
+    tab.open(workflow("text_to_video"))
+    for name, value in (("width", 2048), ("seconds", 3600.0)):
+        tab.set(GRID, name, value)
+    line = tab.page.locator(".sora-panel:visible > :last-child").filter(has_text="above the limit of 4,000,000 tokens")
+    assert line.get_attribute("title") == line.text_content()
+
+
 REFRESH = "app.graph.add(LiteGraph.createNode('SoraNoiseGrid'))"
 """Makes all panels be drawn again."""
 

@@ -50,9 +50,11 @@ function become(old, part) {
   fill(old, [...part.children]);
 }
 
-/** One line of text. */
+/** One line of text, whose title has what a narrow block cuts off. */
 export function line(text) {
-  return element("div", { whiteSpace: "nowrap", overflow: "hidden", textOverflow: "ellipsis" }, text);
+  const made = element("div", { whiteSpace: "nowrap", overflow: "hidden", textOverflow: "ellipsis" }, text);
+  made.title = text;
+  return made;
 }
 
 /** Several lines of text, which can be marked, copied and scrolled. */

@@ -123,8 +123,12 @@ def shown_at(total: int, rate: float, fps: float) -> Tensor:
 
 
 def at_rate(frames: Tensor, rate: float, fps: float) -> Tensor:
-    """Frames `1 3 t h w` of one rate at another: each moment has the frame that a player shows then."""
-    return frames[:, :, shown_at(frames.shape[2], rate, fps)]
+    """Frames `1 3 t h w` of one rate at another: each moment has the frame that a player shows then.
+
+    Where that is every frame once, they are the same tensor.
+    """
+    shown = shown_at(frames.shape[2], rate, fps)
+    return frames if torch.equal(shown, torch.arange(frames.shape[2])) else frames[:, :, shown]
 
 
 def to_frames(movie: Any, fps: float) -> tuple[Tensor, float]:

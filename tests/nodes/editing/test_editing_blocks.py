@@ -220,8 +220,10 @@ def test_frames_of_another_rate_are_shown_evenly(pack, rate, fps, shown):
 @pytest.mark.parametrize("off", [1, 1.001 / 1.001001, 1.001001 / 1.001])
 def test_every_frame_is_shown_once_at_its_own_rate(pack, rate, off):
     """Also where the other rate is the same one written with fewer digits."""
-    found = sys.modules[f"{pack.__name__}.nodes.movie"].shown_at(1800, rate, rate * off)
-    assert torch.equal(found, torch.arange(1800))
+    movie = sys.modules[f"{pack.__name__}.nodes.movie"]
+    assert torch.equal(movie.shown_at(1800, rate, rate * off), torch.arange(1800))
+    frames = torch.zeros(1, 3, 1800, 1, 1)
+    assert movie.at_rate(frames, rate, rate * off) is frames, "a whole video is not copied for nothing"
 
 
 def test_a_prompt_for_a_part_of_the_picture_keeps_to_it_in_a_transition(run, nano, prompts, video):

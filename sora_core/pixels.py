@@ -8,7 +8,7 @@ from torch import Tensor
 
 def to_floats(pixels: Tensor) -> Tensor:
     """Pixels of any shape in [0, 1], float32, from uint8 or from such numbers."""
-    return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
+    return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels.float()
 
 
 def to_bytes(pixels: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from sora_core.editing.place import check_channels
+from sora_core.editing.place import check_channels, held
 from sora_core.editing.preview import enlarge
 from sora_core.editing.sdedit import level, sdedit, strengths
 from sora_core.shapes import VideoShape
@@ -158,6 +158,5 @@ def clean_latent(vae: Any, video: Any, width: int, height: int, fps: float) -> t
     if width or height:
         frames = enlarge(frames, height or round(width * rows / columns), width or round(height * columns / rows))
     shape = VideoShape(num_frames=count, height=frames.shape[3], width=frames.shape[4], fps=rate)
-    missing = geometry.num_frames(geometry.latent_frames(count)) - count
-    held = torch.cat([frames, frames[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)
-    return encoder(vae)(geometry.pad(held)), shape
+    frames = geometry.pad(held(frames, 0, geometry.num_frames(geometry.latent_frames(count))))
+    return encoder(vae)(frames), shape

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sora_core.editing.geometry import Geometry
+from sora_core.editing.place import held
 from sora_core.out_of_memory import is_out_of_memory
 from sora_core.pixels import to_floats
 
@@ -29,8 +30,7 @@ def encode_native(vae: Any, geometry: Geometry, chunks: Iterator[Tensor], total:
     first = next(chunks)
     if fits(vae, total, *first.shape[1:3]):
         whole = torch.cat([as_video(first, geometry), *(as_video(part, geometry) for part in chunks)], dim=2)
-        missing = geometry.num_frames(geometry.latent_frames(whole.shape[2])) - whole.shape[2]
-        whole = torch.cat([whole, whole[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)
+        whole = held(whole, 0, geometry.num_frames(geometry.latent_frames(whole.shape[2])))
         try:
             return encoder(vae)(whole)
         except (MemoryError, RuntimeError) as error:
@@ -64,9 +64,8 @@ def encode_parts(vae: Any, geometry: Geometry, chunks: Iterator[Tensor], count: 
         stop = min(start + count, geometry.latent_frames(begin + frames.shape[2]))
         if stop <= start:
             return
-        part = frames[:, :, : geometry.num_frames(stop) - begin]
-        missing = geometry.num_frames(stop) - begin - part.shape[2]
-        part = torch.cat([part, part[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)
+        size = geometry.num_frames(stop) - begin
+        part = held(frames[:, :, :size], 0, size)
         context = 0 if not begin else geometry.cell_of(begin)
         cells = torch.Size(side // geometry.space for side in part.shape[-2:])
         if not known:

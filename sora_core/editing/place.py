@@ -71,8 +71,11 @@ def given_cells(geometry: Geometry, at: int, length: int, num_frames: int) -> ra
 def held(clip: Tensor, at: int, num_frames: int) -> Tensor:
     """`num_frames` frames in which `clip` runs from frame `at`; before and after it stands still.
 
-    A causal encoder sees what came before, and stillness is what disturbs the clip's own latents least.
+    A causal encoder sees what came before, and stillness is what disturbs the clip's own latents least. A clip that is
+    all of them is returned as it is.
     """
+    if at == 0 and num_frames == clip.shape[2]:
+        return clip
     index = (torch.arange(num_frames, device=clip.device) - at).clamp(0, clip.shape[2] - 1)
     return clip[:, :, index]
 

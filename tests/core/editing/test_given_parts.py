@@ -6,7 +6,7 @@ import torch
 from sora_core.diffusion.conditioning import Known
 from sora_core.editing import recipes
 from sora_core.editing.extend import extend, extend_latent
-from sora_core.editing.place import merge, place
+from sora_core.editing.place import held, merge, place
 from sora_core.editing.regenerate import Sampling, regenerate
 from sora_core.shapes import VideoShape
 
@@ -142,3 +142,10 @@ def test_keyframes_beyond_the_end_or_of_another_size_get_one_sentence(sora, geom
         place(geometry, sora.vae.encode, make_clip(9), 12, 17)
     with pytest.raises(ValueError, match="the frames are 48x32 but the video is 32x32"):
         recipes.animate(sora, make_clip(1, 0, 32, 48), "", SHAPE, 0)
+
+
+def test_a_clip_that_is_the_whole_video_is_not_copied():
+    clip = torch.rand(1, 3, 5, 2, 2, generator=torch.Generator().manual_seed(0))
+    assert held(clip, 0, 5) is clip
+    assert torch.equal(held(clip, 0, 7), clip[:, :, [0, 1, 2, 3, 4, 4, 4]])
+    assert torch.equal(held(clip, 1, 5), clip[:, :, [0, 0, 1, 2, 3]])

@@ -36,7 +36,7 @@ def encode_native(vae: Any, geometry: Geometry, chunks: Iterator[Tensor], total:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            chunks = iter((whole[0].movedim(0, -1),))
+            chunks = iter(whole[0].movedim(0, -1).split(16))  # each part copies what is left of its last chunk
     else:
         chunks = _chained(first, chunks)
     logging.info("Sora: the video does not fit in memory at once and is encoded in parts that overlap")

@@ -68,12 +68,19 @@ def test_less_is_encoded_at_a_time_when_memory_runs_out(native, encoding, clip, 
 
         return run
 
+    read, parts = [], encoding.encode_parts
+
+    def in_parts(vae, geometry, chunks, count):
+        return parts(vae, geometry, (read.append(len(chunk)) or chunk for chunk in chunks), count)
+
+    monkeypatch.setattr(encoding, "encode_parts", in_parts)
     with torch.inference_mode():
         whole = encoding.encode_native(native.vae, geometry, iter([video]), len(video), 4)
         monkeypatch.setattr(encoding, "encoder", small)
         found = encoding.encode_native(native.vae, geometry, iter([video]), len(video), 8)
     assert found.shape == whole.shape
     assert sizes[0] == len(video) > most >= sizes[-1]
+    assert max(read) <= 16, "every part would copy all that is left"
 
 
 def test_tiles_get_smaller_when_one_latent_frame_is_too_much(native, pack, encoding, clip, monkeypatch):

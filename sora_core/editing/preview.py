@@ -26,7 +26,7 @@ def enlarge(video: Tensor, height: int, width: int) -> Tensor:
             f"the preview is {w}x{h} but the final video {width}x{height}, of another shape; choose {width}x{nearest}"
         )
     frames = video.transpose(1, 2).flatten(0, 1).float()  # a CPU resizes nothing smaller
-    larger = F.interpolate(frames, (height, width), mode="bicubic", antialias=True).clamp(0, 1).to(video)
+    larger = F.interpolate(frames, (height, width), mode="bicubic", antialias=True).clamp_(0, 1).to(video)
     return larger.unflatten(0, (video.shape[0], -1)).transpose(1, 2)
 
 

@@ -110,14 +110,17 @@ def fitting_tile(vae: Any, geometry: Geometry, num_frames: int, cells: torch.Siz
 
 
 def fits(vae: Any, num_frames: int, height: int, width: int) -> bool:
-    """Whether the whole can be encoded at once, by ComfyUI's own estimate and the size of the frames."""
+    """Whether the whole can be encoded at once, by ComfyUI's own estimate and the size of the frames.
+
+    ComfyUI maps them to [-1, 1] before they go to a card, in two steps that both copy them.
+    """
     management = comfy.model_management
     work = vae.memory_used_encode((1, 3, num_frames, height, width), vae.vae_dtype)
     frames = 12 * num_frames * height * width
     free = management.get_free_memory(torch.device("cpu"))
     if management.is_device_cpu(vae.device):
         return work + 2 * frames < free
-    return 2 * frames < free and work + frames < management.get_total_memory(vae.device)
+    return 3 * frames < free and work + frames < management.get_total_memory(vae.device)
 
 
 def _chained(first: Tensor, rest: Iterator[Tensor]) -> Iterator[Tensor]:

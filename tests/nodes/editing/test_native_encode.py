@@ -111,3 +111,14 @@ def test_tiles_get_smaller_when_one_latent_frame_is_too_much(native, pack, encod
     assert sizes[0] > most >= sizes[-1]
     if native.name != "wan21":  # the others encode each place alone
         torch.testing.assert_close(found, whole, atol=1e-4, rtol=0)
+
+
+def test_room_for_three_copies_of_the_frames_is_wanted_beside_a_card(native, encoding, monkeypatch):
+    """ComfyUI's own mapping to [-1, 1] makes two more of what it is given."""
+    shape, frames = (100, 64, 64), 100 * 64 * 64 * 12
+    management = encoding.comfy.model_management
+    monkeypatch.setattr(management, "is_device_cpu", lambda _: False)
+    monkeypatch.setattr(management, "get_total_memory", lambda _: 1 << 60)
+    for free, enough in ((2.9, False), (3.1, True)):
+        monkeypatch.setattr(management, "get_free_memory", lambda _, free=free: int(free * frames))
+        assert encoding.fits(native.vae, *shape) is enough

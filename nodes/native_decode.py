@@ -104,5 +104,7 @@ def fits(vae: Any, shape: torch.Size, cells: Compression, tile: int | None = Non
     free = management.get_free_memory(torch.device("cpu"))
     if management.is_device_cpu(vae.device):
         return work + 2 * frames < free
+    probe = torch.zeros(1)
+    copies = 2 if vae.process_output(probe) is probe else 3  # the first versions map frames to [0, 1] by way of others
     # Other models make room on a device, so that all of it counts.
-    return 2 * frames < free and work + frames < management.get_total_memory(vae.device)
+    return copies * frames < free and work + frames < management.get_total_memory(vae.device)

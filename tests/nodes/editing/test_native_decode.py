@@ -45,6 +45,20 @@ def test_tiles_are_chosen_by_the_memory_that_is_free(native, pack, decoding, mon
     assert decoding.fitting_tile(native.vae, torch.Size((1, 16, 50, 20, 64)), cells) == 16
 
 
+@pytest.mark.parametrize(("mapped", "wanted"), [(lambda x: x.add_(1), 2), (lambda x: x + 1, 3)])
+def test_room_is_wanted_for_all_frames_that_comfyui_makes(native, pack, decoding, monkeypatch, mapped, wanted):
+    cells = pack.nodes.native.compression(native.vae)
+    shape = torch.Size((1, native.vae.latent_channels, 5, 4, 4))
+    frames = 12 * cells.num_frames(5) * 4 * 4 * cells.space**2
+    management = decoding.comfy.model_management
+    monkeypatch.setattr(native.vae, "process_output", mapped)
+    monkeypatch.setattr(management, "is_device_cpu", lambda _: False)
+    monkeypatch.setattr(management, "get_total_memory", lambda _: 1 << 60)
+    for free, enough in ((wanted - 0.1, False), (wanted + 0.1, True)):
+        monkeypatch.setattr(management, "get_free_memory", lambda _, free=free: int(free * frames))
+        assert decoding.fits(native.vae, shape, cells) is enough
+
+
 @pytest.mark.parametrize("frames", [1, 3])
 def test_parts_get_shorter_and_then_tiles_smaller_when_memory_runs_out(native, pack, decoding, monkeypatch, frames):
     if native.name == "nano":

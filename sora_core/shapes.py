@@ -16,6 +16,12 @@ def margins(size: int, step: int) -> tuple[int, int]:
     return missing // 2, missing - missing // 2
 
 
+def check_fps(fps: float) -> None:
+    """Raise ValueError unless this is a number of frames per second: above 0 and finite."""
+    if not (math.isfinite(fps) and fps > 0):
+        raise ValueError(f"fps is {fps}; it must be a positive number, for instance 8")
+
+
 class Cells(Protocol):
     """What tells how large a latent is: a compression, or the geometry of any other VAE."""
 
@@ -90,16 +96,16 @@ class VideoShape:
                 raise ValueError(f"{name} is {count}; it must be at least 1")
             if not float(count).is_integer():
                 raise ValueError(f"{name} is {count}; it must be a whole number")
-        if not (math.isfinite(self.fps) and self.fps > 0):
-            raise ValueError(f"fps is {self.fps}; it must be a positive number, for instance 8")
+            object.__setattr__(self, name, int(count))  # 64.0 would fail as the end of a slice
+        check_fps(self.fps)
+        object.__setattr__(self, "fps", float(self.fps))
 
     @classmethod
     def from_seconds(cls, *, width: int, height: int, seconds: float, fps: float) -> VideoShape:
         """The shape of `seconds` of video at `fps`; 0 seconds is a still image of one frame."""
         if not (math.isfinite(seconds) and seconds >= 0):
             raise ValueError(f"seconds is {seconds}; it must be 0 (a still image) or more")
-        if not (math.isfinite(fps) and fps > 0):
-            raise ValueError(f"fps is {fps}; it must be a positive number, for instance 8")
+        check_fps(fps)
         frames = seconds * fps
         if not math.isfinite(frames):
             raise ValueError(

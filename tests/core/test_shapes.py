@@ -1,6 +1,7 @@
 """Sizes: what is generated underneath, what is said about it, and which requests are refused."""
 
 import random
+from fractions import Fraction
 
 import pytest
 
@@ -54,6 +55,13 @@ def test_zero_seconds_are_one_frame_and_a_still_image_lasts_zero_seconds():
     still = VideoShape.from_seconds(width=64, height=64, seconds=0, fps=8)
     assert (still.num_frames, still.seconds) == (1, 0.0)
     assert VideoShape.from_seconds(width=64, height=64, seconds=2.5, fps=8).num_frames == 20
+
+
+def test_whole_numbers_of_any_kind_are_kept_as_such_for_slices_and_json():
+    shape = VideoShape(num_frames=8.0, height=128 / 2, width=64.0, fps=Fraction(8))
+    assert shape == VideoShape(num_frames=8, height=64, width=64)
+    assert [type(number) for number in vars(shape).values()] == [int, int, int, float]
+    assert all(type(edge.stop) is int for edge in shape.area(64, 64))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from .diffusion.schedules import schedule
 from .dit import DiT
 from .pixels import check_video
 from .products import keep_pages
-from .shapes import LatentShape, VideoShape
+from .shapes import LatentShape, VideoShape, check_fps
 from .stored_latent import StoredLatent
 from .text.encoder import TextEncoder
 from .vae import VideoVAE
@@ -84,7 +84,11 @@ class Sora:
         """`model(x, sigma)` for one prompt per sample; sigma is `b` or one level per patch, `b n`.
 
         `start` and `continued` are for a part of a longer video: see `DiT.forward`.
+        Raises ValueError for one text instead of a list, and what `check_fps` raises.
         """
+        if isinstance(prompts, str):
+            raise ValueError(f"prompts are {prompts!r}; give a list, one for each sample")
+        check_fps(fps)
         states, mask = self.text.encode(prompts)
         weight = self.dit.entry.weight
 

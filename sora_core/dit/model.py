@@ -96,12 +96,14 @@ class DiT(nn.Module):
         them, `b k width`, which many passes can share; `start` is when the clip begins, in seconds;
         `continued` says that its first cell is a whole one from the middle of a longer video rather than a still;
         `host` reaches attention and `run_block` as `Segments.host`.
-        Raises ValueError when channels do not fit or the latent is no whole number of patches.
+        Raises ValueError when channels or the number of texts do not fit, or the latent is no whole number of patches.
         """
         b, c, t, h, w = latent.shape
         cells = (t, h, w)
         if c != self.config.channels:
             raise ValueError(f"the latent has {c} channels; this model denoises {self.config.channels}")
+        if len(text) != b:
+            raise ValueError(f"there are {len(text)} texts for {b} latents; give one text for each latent")
         patch = self.config.patch
         if any(size % p for size, p in zip(cells, patch, strict=True)):
             raise ValueError(f"a latent of {cells} (t, h, w) is not a whole number of {patch} patches")

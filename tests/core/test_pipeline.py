@@ -117,6 +117,23 @@ def test_impossible_requests_get_one_sentence(nano, change, sentence):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("fps", [0, -8.0, float("inf"), float("nan")])
+def test_an_edit_at_no_frame_rate_is_refused(nano, fps):
+    with pytest.raises(ValueError, match=r"fps is .*; it must be a positive number"):
+        recipes.edit_video(nano, torch.zeros(1, 16, 2, 4, 4), "snow", fps, 1, sampling=Sampling(steps=1))
+
+
+def test_every_latent_needs_its_own_text(nano):
+    x, sigma = torch.zeros(1, 16, 2, 4, 4), torch.ones(1)
+    with pytest.raises(ValueError, match="there are 2 texts for 1 latents; give one text for each latent"):
+        nano.denoiser(["snow", "sea"], fps=8.0)(x, sigma)
+    with pytest.raises(ValueError, match="prompts are 'snow'; give a list"):
+        nano.denoiser("snow", fps=8.0)
+    known = Known(torch.zeros(2, 16, 3, 6, 10), torch.ones(2, 1, 3, 6, 10))
+    with pytest.raises(ValueError, match="there are 1 texts for 2 latents"):
+        sample(nano, ["a red ball"], [5], known=known)
+
+
 def test_a_model_is_loaded_by_its_name_too(nano, nano_file):
     assert Sora.load(str(nano_file)).config == nano.config
 

@@ -126,7 +126,7 @@ class Sora:
 
         Guidance acts in the `interval` of noise levels, or in those of `guided_levels`.
         Raises ValueError for an unknown sampler, no steps, prompts and seeds of different number, or given frames of
-        another shape.
+        another shape, and what `guide` raises.
         """
         if isinstance(prompts, str) or not prompts:
             raise ValueError(f"prompts are {prompts!r}; give a list of one or more, and one seed for each")
@@ -134,8 +134,6 @@ class Sora:
             raise ValueError(f"there are {len(prompts)} prompts and {len(seeds)} seeds; give one seed per prompt")
         if sampler not in SAMPLERS:
             raise ValueError(f"there is no sampler {sampler!r}; choose {', '.join(SAMPLERS)}")
-        if not math.isfinite(guidance):
-            raise ValueError(f"guidance is {guidance}; it must be a finite number, for instance {DEFAULT_GUIDANCE}")
         latent = self.latent_shape(shape, circular=circular)
         patch = self.config.dit.patch
         t, h, w = latent.grid(patch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -20,8 +22,10 @@ def guide(
 
     Outside `interval` (noise levels, inclusive) it is the conditional one alone and costs half (Kynkaanniemi et al.,
     2024). `rescale` in [0, 1] restores that share of the conditional's standard deviation (Lin et al., 2023).
-    Raises ValueError for another `rescale`.
+    Raises ValueError for another `rescale`, and for a `scale` that is no finite number.
     """
+    if not math.isfinite(scale):
+        raise ValueError(f"guidance is {scale}; it must be a finite number, for instance 3")
     if not 0 <= rescale <= 1:
         raise ValueError(f"rescale is {rescale}; it must be between 0 (none) and 1 (full)")
 

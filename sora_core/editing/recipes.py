@@ -132,7 +132,7 @@ def flow_edit(
 ) -> Tensor:  # fmt: skip
     """Change what `source_prompt` says of a video into what `prompt` says, without inverting it into noise.
 
-    Raises ValueError for a strength outside (0, 1], wrong channels, and what `flowedit` raises.
+    Raises ValueError for a strength outside (0, 1], wrong channels, and what `guide` and `flowedit` raise.
     """
     check_channels(geometry_of(sora), latent)
     if not 0 < strength <= 1:

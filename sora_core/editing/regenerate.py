@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -83,14 +82,10 @@ def regenerate(
     The mask holds strengths (see `level`); the highest is where sampling starts: 0 everywhere returns the clean latent,
     1 everywhere is text to video bit for bit. `noise` replaces the noise of `seed`. `lead` may change
     each guided clean prediction.
-    Raises ValueError for an unknown sampler, no steps, or a guidance that is no number.
+    Raises ValueError for an unknown sampler or no steps, and what `guide` raises.
     """
     if sampling.sampler not in SAMPLERS:
         raise ValueError(f"there is no sampler {sampling.sampler!r}; choose {', '.join(SAMPLERS)}")
-    if not math.isfinite(sampling.guidance):
-        raise ValueError(
-            f"guidance is {sampling.guidance}; it must be a finite number, for instance {DEFAULT_GUIDANCE}"
-        )
     levels = level(known.mask)
     highest = float(levels.max())
     if highest == 0:

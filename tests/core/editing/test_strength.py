@@ -126,6 +126,8 @@ def test_flowedit_changes_something_between_different_prompts(sora, latent, few)
     assert (edited - latent).abs().mean() > 1e-3
     with pytest.raises(ValueError, match="averages is 0"):
         recipes.flow_edit(sora, latent, "a", "b", 8, 0, averages=0, sampling=few)
+    with pytest.raises(ValueError, match="guidance is nan; it must be a finite number, for instance 3"):
+        recipes.flow_edit(sora, latent, "a", "b", 8, 0, source_guidance=float("nan"), sampling=few)
 
 
 def test_a_preview_becomes_a_larger_video(sora, few, make_clip):

@@ -230,10 +230,10 @@ def _build(cls: type[T], values: Any) -> T:
             for number in value:
                 _check_range(f"{cls.__name__}.{name}", number)
             built[name] = tuple(value)
-        elif type(value) is not type(expected):
+        elif type(value) is not type(expected) and (type(value), type(expected)) != (int, float):
             raise ValueError(f"{cls.__name__}.{name} is {value!r}; it must be {type(expected).__name__}")
         else:
-            if isinstance(value, int):
+            if isinstance(expected, int):
                 _check_range(f"{cls.__name__}.{name}", value)
             built[name] = value
     return cls(**built)

@@ -24,6 +24,10 @@ def test_configurations_survive_json(name):
     assert from_json(SoraConfig, to_json(config)) == config
 
 
+def test_a_whole_number_is_read_where_any_number_may_be():
+    assert from_json(DiTConfig, to_json(DiTConfig(guided_above=0))) == DiTConfig()
+
+
 def test_the_family_has_the_widths_and_depths_of_the_design():
     sizes = {name: (preset(name).dit.width, preset(name).dit.depth) for name in PRESETS}
     assert sizes == {

@@ -27,7 +27,7 @@ def in_range(pixels: Tensor) -> Tensor:
 
 def check_video(video: Tensor) -> None:
     """Raise ValueError for what is no video `b 3 t h w` of floats, such as the bytes that a file is read as."""
-    if video.ndim != 5 or not video.is_floating_point():
+    if video.ndim != 5 or video.shape[1] != 3 or not video.is_floating_point():
         raise ValueError(
             f"the video is {tuple(video.shape)}, {video.dtype}; it must be (b, 3, t, h, w), floats in [0, 1]: frames"
             " (t, h, w, 3) of a file become that by to_floats(frames).movedim(-1, 0)[None]"

@@ -82,8 +82,10 @@ def extend_video(
     """Continue a video by seconds into its past, its future or both; also says which frames are the given ones.
 
     With `latent`, which is that of `video`, a continuation into the future keeps it as it is.
-    Raises ValueError for a latent together with another direction or a context, and what `extend` raises.
+    Raises ValueError for a latent together with another direction or a context, and what `check_video` and `extend`
+    raise.
     """
+    check_video(video)
     geometry = geometry_of(sora)
     shown = round(context * fps) or int(context > 0)  # 0: all
     counts = {"before": round(before * fps), "after": round(after * fps), "context": shown}

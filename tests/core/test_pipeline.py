@@ -138,12 +138,19 @@ def test_a_model_is_loaded_by_its_name_too(nano, nano_file):
     assert Sora.load(str(nano_file)).config == nano.config
 
 
-@pytest.mark.parametrize("given", [torch.zeros(1, 3, 5, 32, 32, dtype=torch.uint8), torch.zeros(5, 32, 32, 3)])
+@pytest.mark.parametrize(
+    "given",
+    [
+        torch.zeros(1, 3, 5, 32, 32, dtype=torch.uint8), torch.zeros(5, 32, 32, 3), torch.zeros(1, 5, 32, 32, 3),
+        torch.zeros(1, 4, 5, 32, 32),
+    ],
+)  # fmt: skip
 def test_frames_as_a_file_holds_them_are_refused_with_the_way_to_videos(nano, given):
     for request in (
         lambda: nano.encode(given),
         lambda: recipes.encode(nano, given),
         lambda: recipes.animate(nano, given, "snow", SHAPE, 1),
+        lambda: recipes.extend_video(nano, given, "snow", 8.0, 1, after=1.0),
         lambda: recipes.connect(nano, given, given, ("snow", "sea"), 8.0, 1),
         lambda: recipes.finish_preview(nano, given, "snow", 64, 64, 8.0, 1),
     ):

@@ -33,22 +33,30 @@ def sdedit(geometry: Geometry, latent: Tensor, strength: Tensor, region: Tensor 
     """Let each latent frame of `latent` (`b c t h w`) change as much as `strength` `t` says.
 
     0 leaves it as it is, 1 keeps nothing of it. `region` (`b h w` pixels, 1 = edit) limits the change in space,
-    or, as `b t h w`, frame by frame. Raises ValueError for a region of another size or duration.
+    or, as `b t h w`, frame by frame; b may be 1 for all videos.
+    Raises ValueError for a region of another size, duration or number of videos.
     """
     mask = strength.to(latent)[None, None, :, None, None].expand(latent.shape[0], 1, *latent.shape[2:])
     if region is not None:
+        mask = mask * _cells(geometry, region, latent)[:, None].to(latent)
+    return Known(latent, mask.clone())
+
+
+def _cells(geometry: Geometry, region: Tensor, latent: Tensor) -> Tensor:
+    """A region on the cells of a latent: `b t h w`, t as in the latent or 1."""
+    b, _, t, h, w = latent.shape
+    if region.ndim in (3, 4) and len(region) in (1, b):
         frames = region if region.ndim == 4 else region[:, None]
-        cells = geometry.latent_region(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # b t h w
+        cells = geometry.latent_region(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         if region.ndim == 4:
             cells = geometry.latent_mask(cells.movedim(1, -1)).movedim(-1, 1)
-        t, h, w = latent.shape[2:]
-        if cells.shape[1] not in (1, t) or cells.shape[2:] != (h, w):
-            raise ValueError(
-                f"the region is {tuple(region.shape)}; a video of {geometry.num_frames(t)} frames of"
-                f" {w * geometry.space}x{h * geometry.space} takes (b, h, w) or (b, t, h, w) in its own pixels"
-            )
-        mask = mask * cells[:, None].to(latent)
-    return Known(latent, mask.clone())
+        if cells.shape[1] in (1, t) and cells.shape[2:] == (h, w):
+            return cells
+    raise ValueError(
+        f"the region is {tuple(region.shape)}; a video of {geometry.num_frames(t)} frames of"
+        f" {w * geometry.space}x{h * geometry.space} takes (b, h, w) or (b, t, h, w) in its own pixels, b = 1"
+        + (f" or {b}" if b > 1 else "")
+    )
 
 
 def released(mask: Tensor, sigma: float | Tensor) -> Tensor:

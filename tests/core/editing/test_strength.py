@@ -145,7 +145,7 @@ def test_previews_in_half_precision_are_enlarged_too(make_clip, dtype):
     torch.testing.assert_close(larger.float(), enlarge(video.float(), 64, 64), atol=0.005, rtol=0)
 
 
-@pytest.mark.parametrize("region", [(1, 16, 32), (1, 5, 32, 32)])
+@pytest.mark.parametrize("region", [(1, 16, 32), (1, 5, 32, 32), (32, 32), (2, 32, 32)])
 def test_a_region_of_another_video_gets_one_sentence(sora, latent, few, region):
     with pytest.raises(ValueError, match=r"the region is \(.*; a video of 9 frames of 32x32 takes \(b, h, w\)"):
         recipes.edit_video(sora, latent, "snow", 8, 0, region=torch.ones(region), sampling=few)

@@ -29,7 +29,7 @@ class VideoReader:
     and starts again each time. `start` and `seconds` choose a part; only that, from the key frame before it, is read.
     `note` says what was converted.
     Raises FileNotFoundError, or ValueError when the file is damaged, is HDR or holds no video, also in its middle, and
-    where its size changes.
+    where its size changes, or it ends before `start`.
     """
 
     def __init__(self, path: str | Path, *, chunk: int = 16, start: float = 0.0, seconds: float | None = None):
@@ -38,7 +38,7 @@ class VideoReader:
             raise ValueError(f"chunk is {chunk}; it must be at least 1 frame")
         if not (math.isfinite(start) and start >= 0):
             raise ValueError(f"start is {start} seconds; it must be 0 or more")
-        if seconds is not None and not seconds > 0:
+        if seconds is not None and not 0 < seconds < math.inf:
             raise ValueError(f"seconds is {seconds}; it must be above 0, or None for all of the video")
         if not self.path.is_file():
             raise FileNotFoundError(f"there is no video {self.path}")
@@ -205,12 +205,12 @@ class VideoReader:
             base, origin = stream.time_base or Fraction(1), self._origin
             limit = self._most()
             shown: Tensor | None = None
-            given, reached = 0, [0]
+            given, reached, timed = 0, [0], False
             for frame in self._decoded(container, stream, self.start, reached):
                 if frame.pts is None:  # pictures and raw streams have no times
                     yield self._picture(frame)
                     continue
-                begin = float((frame.pts - origin) * base) - self.start
+                begin, timed = float((frame.pts - origin) * base) - self.start, True
                 # A time within half a frame counts as this frame's own: timestamps are often rounded.
                 while shown is not None and given < limit and (given + 0.5) / self.fps <= begin:
                     yield shown
@@ -222,6 +222,8 @@ class VideoReader:
                     shown = self._picture(frame)  # the part begins before its first frame
                 elif shown is not None or stop > (given - 0.5) / self.fps:
                     shown = self._picture(frame)
+            if timed and shown is None:  # only some containers say beforehand when their pictures end
+                raise ValueError(f"{self.path.name} shows nothing any more at {self.start:.2f} s; begin earlier")
             left = float(reached[0] * base) - self.start
             while shown is not None and given < min(limit, max(1, round(left * self.fps))):
                 yield shown

@@ -132,6 +132,12 @@ def test_matroska_with_sound_that_is_cut_off_is_an_error(with_sound):
         list(VideoReader(path))
 
 
+def test_a_start_after_the_last_picture_is_refused_where_the_sound_goes_on(with_sound):
+    reader = VideoReader(with_sound("tone.mkv", "aac"), start=3.0)
+    with pytest.raises(ValueError, match=r"tone\.mkv shows nothing any more at 3\.00 s; begin earlier"):
+        list(reader)
+
+
 def test_sound_begins_with_the_first_frame_wherever_the_times_of_the_file_begin(with_sound, tmp_path):
     source = moved(with_sound("tone.mp4", "aac"), tmp_path / "later.ts", 30)
     with VideoReader(source) as reader, VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source) as writer:

@@ -239,8 +239,9 @@ def test_a_start_after_the_end_is_refused(long):
         VideoReader(long, start=9.0)
     with pytest.raises(ValueError, match="start is -1"):
         VideoReader(long, start=-1)
-    with pytest.raises(ValueError, match="seconds is 0"):
-        VideoReader(long, seconds=0)
+    for seconds in (0, float("inf")):
+        with pytest.raises(ValueError, match=f"seconds is {seconds}; it must be above 0, or None for all"):
+            VideoReader(long, seconds=seconds)
 
 
 def test_a_damaged_file_says_how_many_of_its_frames_can_be_read(long):

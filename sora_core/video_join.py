@@ -23,11 +23,11 @@ def join(parts: Iterable[Path], path: Path, fps: float) -> None:
     number: parts of one or two frames have no frames out of order, and longer ones begin to decode before they show.
     Raises ValueError for a part that cannot be read or was encoded otherwise, and when the disk refuses.
     """
-    with whole_or_absent(path) as temporary:
-        try:
+    try:
+        with whole_or_absent(path) as temporary:
             _copy(parts, temporary, CONTAINERS[path.suffix.lower()], Fraction(fps).limit_denominator(1001))
-        except (av.FFmpegError, OSError) as error:
-            raise ValueError(f"{path} cannot be made: {reason(error)}") from None
+    except (av.FFmpegError, OSError) as error:
+        raise ValueError(f"{path} cannot be made: {reason(error)}") from None
 
 
 def _copy(parts: Iterable[Path], path: Path, kind: str, rate: Fraction) -> None:

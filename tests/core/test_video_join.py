@@ -54,3 +54,9 @@ def test_a_part_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"joined\.mp4 cannot be made: .+"):
         join(parts, tmp_path / "joined.mp4", 8.0)
     assert not (tmp_path / "joined.mp4").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_one_sentence(tmp_path):
+    part = written(tmp_path / "a.mp4", 3)
+    with pytest.raises(ValueError, match=r"joined\.mp4 cannot be made: .+"):
+        join([part], part / "joined.mp4", 8.0)

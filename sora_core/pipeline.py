@@ -179,10 +179,14 @@ class Sora:
         """Frames of `shape` from the latent of one video (`1 c t h w`), as chunks `3 t h w` in [0, 1], streamed.
 
         `chunk` is the most latent frames at a time; by default as many as work comfortably. `given` as in `frames`.
-        Raises ValueError for the latents of several videos, and for one that holds less than `shape`.
+        Raises ValueError for the latents of several videos, for one that holds less than `shape`, and for no `chunk`.
         """
-        if latent.shape[0] != 1:
-            raise ValueError(f"the latent holds {latent.shape[0]} videos; decode them one by one: latent[i : i + 1]")
+        if chunk is not None and chunk < 1:
+            raise ValueError(f"chunk is {chunk}; it must be at least 1 latent frame")
+        if len(latent.shape) != 5 or latent.shape[0] != 1:
+            raise ValueError(
+                f"the latent is {tuple(latent.shape)}; it must be that of one video, (1, c, t, h, w): latent[i : i + 1]"
+            )
         cells, (t, h, w) = self.config.vae.compression, latent.shape[2:]
         held = (cells.num_frames(t), h * cells.space, w * cells.space)
         if any(have < want for have, want in zip(held, (shape.num_frames, shape.height, shape.width), strict=True)):

@@ -165,6 +165,15 @@ def test_a_latent_of_less_than_is_asked_for_is_not_decoded(nano, change):
         next(nano.decode(latent, replace(SHAPE, **change)))
 
 
+@pytest.mark.parametrize("count", [2, None])
+def test_other_than_the_latent_of_one_video_is_not_decoded(nano, count):
+    latent = torch.zeros(16, 3, 6, 10) if count is None else torch.zeros(count, 16, 3, 6, 10)
+    with pytest.raises(ValueError, match=r"the latent is \(.*, 3, 6, 10\); it must be that of one video"):
+        next(nano.decode(latent, SHAPE))
+    with pytest.raises(ValueError, match="chunk is 0; it must be at least 1 latent frame"):
+        next(nano.decode(latent, SHAPE, 0))
+
+
 def test_half_precision_makes_the_same_video(nano, nano_file):
     half = Sora.load(nano_file, dtype=torch.bfloat16)
     assert half.dit.entry.weight.dtype == torch.bfloat16

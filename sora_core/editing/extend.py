@@ -68,7 +68,7 @@ def extend_latent(geometry: Geometry, latent: Tensor, after: int, num_frames: in
 
     It shows `num_frames` frames (default: all that it holds); a last latent frame that they do not fill is made anew,
     for the rest of it is a still picture.
-    Raises ValueError for wrong channels or nothing to add.
+    Raises ValueError for wrong channels, nothing to add, or more frames than it holds.
     """
     check_channels(geometry, latent)
     if after < 1:
@@ -76,6 +76,11 @@ def extend_latent(geometry: Geometry, latent: Tensor, after: int, num_frames: in
     frames = num_frames or geometry.num_frames(latent.shape[2])
     kept = geometry.whole_frames(frames)
     k = geometry.latent_frames(kept)
+    if k > latent.shape[2]:
+        raise ValueError(
+            f"the latent holds {geometry.num_frames(latent.shape[2])} frames but its video has {frames}; give the"
+            " latent that the video was decoded from"
+        )
     total = geometry.latent_frames(frames + after)
     clean = latent.new_zeros(*latent.shape[:2], total, *latent.shape[3:])
     clean[:, :, :k] = latent[:, :, :k]

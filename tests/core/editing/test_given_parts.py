@@ -133,6 +133,8 @@ def test_what_cannot_be_extended_gets_one_sentence(sora, geometry, make_clip):
         extend(geometry, sora.vae.encode, video)
     with pytest.raises(ValueError, match="use the VAE that belongs"):
         extend_latent(geometry, torch.zeros(1, 4, 3, 4, 4), 4)
+    with pytest.raises(ValueError, match="the latent holds 9 frames but its video has 13"):
+        extend_latent(geometry, torch.zeros(1, 16, 3, 4, 4), 4, 13)
 
 
 def test_keyframes_beyond_the_end_or_of_another_size_get_one_sentence(sora, geometry, make_clip):

@@ -208,7 +208,10 @@ class VideoWriter:
 
 
 def write_image(path: str | Path, image: Tensor) -> None:
-    """Write `h w 3`, uint8 or floats in [0, 1], as PNG, JPEG or WebP by extension; the file is whole or absent."""
+    """Write `h w 3`, uint8 or floats in [0, 1], as PNG, JPEG or WebP by extension; the file is whole or absent.
+
+    Raises ValueError for another extension or shape and what `to_bytes` raises, and OSError when it cannot be written.
+    """
     from PIL import Image
 
     path = Path(path)

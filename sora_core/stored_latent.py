@@ -54,7 +54,7 @@ class StoredLatent:
         return other
 
     def __getitem__(self, index: tuple[slice, slice, slice]) -> Tensor:
-        if len(index) != 3 or index[:2] != (slice(None), slice(None)):
+        if len(index) != 3 or index[:2] != (slice(None), slice(None)) or index[2].step not in (None, 1):
             raise IndexError("a stored latent is cut along time: latent[:, :, first:last]")
         b, c, t, h, w = self.shape
         first, last, _ = index[2].indices(t)

@@ -174,6 +174,8 @@ def test_a_stored_latent_reads_parts_along_time_and_refuses_what_is_damaged(tmp_
     assert stored.shape == latent.shape
     assert torch.equal(stored[:, :, 2:5], latent[:, :, 2:5])
     assert torch.equal(stored[:, :, 5:50], latent[:, :, 5:50])
+    with pytest.raises(IndexError, match="cut along time"):
+        stored[:, :, ::2]
     path.unlink()
     LongState(path, "x").finish(latent, 1)
     assert torch.equal(StoredLatent(path)[:, :, 0:7], latent)

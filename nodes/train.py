@@ -114,8 +114,10 @@ def train_in(run: Path, sora: Sora, pieces: Sequence[Piece], how: Further, fps: 
     progress = comfy.utils.ProgressBar(how.steps)
 
     def watch(step: int, loss: float) -> bool:
-        progress.update_absolute(step)
-        return comfy.model_management.processing_interrupted()
+        asked = comfy.model_management.processing_interrupted()
+        if not asked:  # else a server's progress bar would raise, before the step is saved
+            progress.update_absolute(step)
+        return asked
 
     try:
         return train_further(

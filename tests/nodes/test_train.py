@@ -130,7 +130,13 @@ def test_only_the_transformer_is_trained(trained, saved):
 
 def test_a_cancelled_training_goes_on_bit_for_bit(train, trained, saved, runs, monkeypatch):
     import comfy.model_management as management
+    import comfy.utils
 
+    def heard(*_, **__):
+        """What a server's progress bar does first."""
+        management.throw_exception_if_processing_interrupted()
+
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", heard)
     steps, loss = [], DiTTask.loss
 
     def counted(task, number):

@@ -102,10 +102,15 @@ def frames_from(
     first = max(0, cell - reach_in_time(vae)[0])
     before = geometry.num_frames(cell - first) + start - geometry.num_frames(cell)
     part = replace(size, num_frames=size.num_frames - start + before)
-    for frames in stream_frames(vae, video[:, :, first:], part, chunk):
-        if before < len(frames):
-            yield frames[before:]
-        before = max(0, before - len(frames))
+    yield from since(stream_frames(vae, video[:, :, first:], part, chunk), before)
+
+
+def since(chunks: Iterator[Tensor], start: int) -> Iterator[Tensor]:
+    """Chunks of frames without the first `start` frames."""
+    for frames in chunks:
+        if start < len(frames):
+            yield frames[start:]
+        start = max(0, start - len(frames))
 
 
 def frame_rate(fps: float, size: VideoShape | None) -> float:

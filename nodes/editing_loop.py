@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from comfy_api.latest import io
 
@@ -9,7 +11,7 @@ from sora_core.editing.loop import CONTEXT, check_loop, loop_frames, wrapped
 
 from .comfy_model.model import SoraModel
 from .comfy_model.vae import SoraVAE
-from .decode import frame_rate, one_video, stream_frames
+from .decode import frame_rate, one_video, since, stream_frames
 from .editing_fit import check_model
 from .editing_media import geometry_of, shape_of
 from .editing_wrap import with_circular_time, with_rolling
@@ -119,6 +121,7 @@ class SoraDecodeLoop(io.ComfyNode):
         video = one_video(samples_of(latent), batch_index)
         context = context or (vae.first_stage_model.context if isinstance(vae, SoraVAE) else CONTEXT)
         with kept(video):
-            frames = torch.cat(list(stream_frames(vae, wrapped(video, context), None, CHUNK)))
-            frames = frames[loop_frames(geometry, video.shape[2], context), *shape.area(*frames.shape[1:3])]
+            shown = loop_frames(geometry, video.shape[2], context)
+            chunks = stream_frames(vae, wrapped(video, context), replace(shape, num_frames=shown.stop), CHUNK)
+            frames = torch.cat(list(since(chunks, shown.start)))
             return io.NodeOutput(to_video(frames, rate, repeats), frames)

@@ -161,6 +161,14 @@ def test_loops_and_edits_compose_with_what_is_on_the_model(run, nano, even_grid,
     assert nano[0].model_options.get("model_function_wrapper") is None
 
 
+def test_the_frames_of_a_loop_keep_nothing_in_memory_but_themselves(run, nano):
+    """ComfyUI's cache holds them, and what is decoded around a short loop is more than the loop."""
+    samples = torch.randn(1, 16, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    frames = run("SoraDecodeLoop", vae=nano[2], latent={"samples": samples}, fps=8.0)[1]
+    assert len(frames) == 8
+    assert frames.untyped_storage().nbytes() == frames.numel() * frames.element_size()
+
+
 def test_rolling_the_noise_of_a_loop_rolls_the_loop(run, nano, even_grid):
     """On a Sora model every evaluation commutes with rolling, so nothing in the loop is a beginning."""
     looped, _ = run("SoraSeamlessLoop", model=nano[0], latent=even_grid)

@@ -101,8 +101,8 @@ def all_frames(movie: Any) -> tuple[Tensor, float | None]:
     if isinstance(movie, Tensor):
         frames = in_colour(movie).float()
     else:
-        chunks, rate, _ = frames_of(movie, 16)
-        frames = to_floats(torch.cat(list(chunks)))  # floats take four times the memory of bytes
+        chunks, rate, total = frames_of(movie, 16)
+        frames = to_floats(torch.cat(list(interruptible(chunks, total))))  # floats take four times the memory of bytes
     if not len(frames):
         raise ValueError("there are no frames; connect an image or a video of at least one")
     return frames.movedim(-1, 0)[None], rate

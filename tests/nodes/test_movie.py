@@ -81,6 +81,17 @@ def test_a_grey_video_in_memory_has_three_colours(pack, run):
     assert torch.equal(torch.cat(list(chunks)), grey.expand(-1, -1, -1, 3))
 
 
+def test_a_request_to_stop_is_heard_while_a_video_is_read(comfy, pack, tmp_path):
+    import comfy.model_management as management
+    from comfy_api.latest import InputImpl
+
+    with VideoWriter(tmp_path / "long.mp4", 16, 16, 8.0) as writer:
+        writer.write(torch.zeros(5, 16, 16, 3))
+    management.interrupt_current_processing()
+    with pytest.raises(management.InterruptProcessingException):
+        pack.nodes.movie.to_frames(InputImpl.VideoFromFile(str(tmp_path / "long.mp4")), 0.0)
+
+
 def test_no_frames_are_refused(pack):
     with pytest.raises(ValueError, match="there are no frames; connect an image or a video of at least one"):
         pack.nodes.movie.to_frames(torch.zeros(0, 16, 16, 3), 0.0)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import comfy.model_management
-import comfy.utils
 import torch
 from comfy_api.latest import io
 from torch import Tensor
@@ -18,7 +16,7 @@ from sora_core.vae.chunks import whole_cells
 from .comfy_model.vae import SoraVAE
 from .editing_media import fitted, geometry_of
 from .grid import LARGEST
-from .movie import HELD, frames_of, sound_in
+from .movie import HELD, frames_of, interruptible, sound_in
 from .native import PATCH, with_size
 from .native_encode import encode_native
 from .schema import advanced, schema
@@ -63,8 +61,7 @@ class SoraEncodeVideo(io.ComfyNode):
         seen = {"num_frames": 0}
 
         def resized() -> Iterator[Tensor]:
-            for frames in chunks:
-                comfy.model_management.throw_exception_if_processing_interrupted()
+            for frames in interruptible(chunks, total):
                 seen["num_frames"] += len(frames)
                 clip = frames.movedim(-1, 0)[None]
                 size = height or clip.shape[3], width or clip.shape[4]

@@ -160,6 +160,14 @@ def test_video_has_exactly_the_size_asked_for(run, nano, sample, frames_of, widt
     assert rate == 8
 
 
+def test_progress_is_told_as_a_video_is_encoded(run, nano, monkeypatch):
+    told = []
+    monkeypatch.setattr("comfy.utils.PROGRESS_BAR_HOOK", lambda value, total, *_, **__: told.append((value, total)))
+    video = run("CreateVideo", images=torch.zeros(21, 32, 32, 3), fps=8.0)[0]
+    run("SoraEncodeVideo", vae=nano[2], video=video)
+    assert told == [(16, 21), (21, 21)]
+
+
 def test_file_shows_what_vae_decode_shows(run, nano, latent, frames_of):
     images, rate = frames_of(run("SoraDecodeVideo", vae=nano[2], latent=latent, fps=12.5, batch_index=1)[0])
     assert rate == 12.5

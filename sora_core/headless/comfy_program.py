@@ -96,7 +96,8 @@ def _comfy_run(path: Path, server: ComfyServer, flags: Iterable[str], deadline: 
         raise WorkflowError("server", "comfy-cli is not installed: install the extra 'headless'.")
     command = [program, "--skip-prompt", "--where", "local", "run", "--workflow", str(path), "--json", *flags]
     command += ["--host", server.host, "--port", str(server.port)]
-    environment = {**comfy_environment(), "COMFY_LOCAL_URL": server.url}
+    direct = {"NO_PROXY": server.host, "no_proxy": server.host}
+    environment = {**comfy_environment(), **direct, "COMFY_LOCAL_URL": server.url}
     try:
         # On a timeout subprocess.run kills the program: comfy-cli may ignore gentler signals while it waits.
         done = subprocess.run(

@@ -18,6 +18,10 @@ from typing import Any
 from .comfyui import CACHE, extra_python_path, find_or_fetch, make_base_directory
 
 
+# A proxy of the environment is for other machines, and urllib would ask it for this one too.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
 class ServerError(RuntimeError):
     """The server did not start or did not answer; the message ends with the last lines of its log."""
 
@@ -42,14 +46,14 @@ class ComfyServer:
 
     def get(self, route: str, timeout: float = 60) -> Any:
         """Returns the JSON of a GET route such as "/object_info"."""
-        with urllib.request.urlopen(self.url + route, timeout=timeout) as reply:
+        with DIRECT.open(self.url + route, timeout=timeout) as reply:
             return json.load(reply)
 
     def post(self, route: str, body: Any = None, timeout: float = 60) -> None:
         """Sends JSON to a POST route such as "/interrupt"."""
         data = json.dumps(body or {}).encode()
         request = urllib.request.Request(self.url + route, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=timeout):
+        with DIRECT.open(request, timeout=timeout):
             pass
 
     def log_tail(self, lines: int = 15) -> str:

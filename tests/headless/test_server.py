@@ -2,10 +2,12 @@
 
 import socket
 import threading
+import urllib.request
 
 import pytest
 import torch
 
+from sora_core.headless.comfy_program import to_api
 from sora_core.headless.comfyui import ComfyUIMissingError, make_base_directory
 from sora_core.headless.runner import run_prompt
 from sora_core.headless.server import ServerError, _has_accelerator, comfy_server
@@ -15,6 +17,15 @@ from sora_core.headless.workflow import WorkflowError
 def test_pack_is_loaded(server):
     assert "SoraLoadModel" in server.get("/object_info")
     assert "(IMPORT FAILED): " not in server.log_tail(1000)
+
+
+def test_proxy_is_not_asked_for_the_server(server, workflows, monkeypatch):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies that it saw first
+    assert server.get("/system_stats")["system"]
+    assert to_api(workflows / "image.json", server)
 
 
 def test_start_failure_shows_the_log(comfyui, tmp_path):

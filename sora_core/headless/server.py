@@ -82,8 +82,8 @@ def comfy_server(
     Raises:
         ServerError: the server ended, or did not answer in time.
     """
+    base = make_base_directory((base or CACHE / "base").resolve())  # without a pack nothing is fetched
     comfyui = comfyui or find_or_fetch()
-    base = make_base_directory((base or CACHE / "base").resolve())
     output = (output or base / "output").resolve()
     output.mkdir(parents=True, exist_ok=True)
     # ComfyUI empties its temp folder at start and exit, so servers that share a base directory may not share that one.

@@ -3,10 +3,12 @@
 import socket
 import threading
 import urllib.request
+from functools import partial
 
 import pytest
 import torch
 
+from sora_core.headless import server as server_module
 from sora_core.headless.comfy_program import to_api
 from sora_core.headless.comfyui import ComfyUIMissingError, make_base_directory
 from sora_core.headless.runner import run_prompt
@@ -58,6 +60,15 @@ def test_directory_without_comfyui_is_refused(monkeypatch, tmp_path):
 def test_base_directory_needs_a_pack(tmp_path):
     with pytest.raises(ComfyUIMissingError, match="holds no custom-node pack"):
         make_base_directory(tmp_path / "base", pack=tmp_path)
+
+
+def test_without_a_pack_no_comfyui_is_fetched(monkeypatch, tmp_path):
+    # As after `pip install`, where only the library is there.
+    monkeypatch.setattr(server_module, "make_base_directory", partial(make_base_directory, pack=tmp_path))
+    monkeypatch.setattr(server_module, "find_or_fetch", lambda: pytest.fail("a ComfyUI was fetched"))
+    with pytest.raises(ComfyUIMissingError, match="holds no custom-node pack"), comfy_server(base=tmp_path / "base"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_base_directory_follows_a_moved_pack(tmp_path):

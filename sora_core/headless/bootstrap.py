@@ -74,7 +74,8 @@ def set_up(extras: str) -> None:
     if PYTHON.is_file() and STAMP.is_file() and STAMP.read_text() == wanted:
         return
     start = time.monotonic()
-    if not PYTHON.is_file():
+    # Where Python's own installer is missing, as at first on Debian, venv fails and leaves one without pip.
+    if not PYTHON.is_file() or not version_of("pip"):
         say("Creating .venv")
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
     settings = pip_settings()

@@ -1,0 +1,23 @@
+"""The set-up behind `make`: what it does where something is missing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from sora_core.headless import bootstrap
+
+
+def test_environment_that_was_left_without_pip_is_completed(monkeypatch, tmp_path):
+    def run(command, **options):
+        raise subprocess.CalledProcessError(1, command)
+
+    python = tmp_path / "python"
+    python.touch()
+    for name, value in {"VENV": tmp_path, "PYTHON": python, "STAMP": tmp_path / "stamp"}.items():
+        monkeypatch.setattr(bootstrap, name, value)
+    monkeypatch.setattr(bootstrap, "version_of", lambda package: None)
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        bootstrap.set_up("dev")
+    assert caught.value.cmd == [sys.executable, "-m", "venv", str(tmp_path)]

@@ -4,6 +4,8 @@ Standard library only, because it runs before anything is installed. A second ca
 to the task.
 """
 
+from __future__ import annotations
+
 import ast
 import hashlib
 import os
@@ -52,6 +54,10 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in TASKS:
         print(f"usage: bootstrap.py {'|'.join(TASKS)}", file=sys.stderr)
         return 2
+    if sys.version_info < (3, 11):  # noqa: UP036
+        found = ".".join(map(str, sys.version_info[:2]))
+        print(f"Sora needs Python 3.11 or newer, and this is {found}: make PYTHON=/path/to/python3", file=sys.stderr)
+        return 1
     task = arguments[0]
     try:
         set_up("headless,dev,bench" if task == "bench" else "headless,dev")

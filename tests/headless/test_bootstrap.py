@@ -21,3 +21,12 @@ def test_environment_that_was_left_without_pip_is_completed(monkeypatch, tmp_pat
     with pytest.raises(subprocess.CalledProcessError) as caught:
         bootstrap.set_up("dev")
     assert caught.value.cmd == [sys.executable, "-m", "venv", str(tmp_path)]
+
+
+def test_python_that_is_too_old_is_named_before_anything_is_installed(monkeypatch, capsys):
+    monkeypatch.setattr(bootstrap, "set_up", lambda extras: pytest.fail("something was installed"))
+    with monkeypatch.context() as old:
+        old.setattr(sys, "version_info", (3, 10, 12))
+        code = bootstrap.main(["setup"])
+    assert code == 1
+    assert "needs Python 3.11 or newer, and this is 3.10: make PYTHON=" in capsys.readouterr().err

@@ -197,8 +197,9 @@ def make_base_directory(base: Path, pack: Path = PACK_ROOT) -> Path:
         raise ComfyUIMissingError(f"{pack} holds no custom-node pack: a checkout of the repository is needed.")
     for folder in ("custom_nodes", "models", "input", "output", "user", "temp"):
         (base / folder).mkdir(parents=True, exist_ok=True)
-    link = base / "custom_nodes" / PACK_NAME
-    if link.is_symlink() and link.resolve() != pack:
+    link = (base / "custom_nodes").resolve() / PACK_NAME
+    # A junction is no symlink to Python, but it leads away from itself as well.
+    if link.resolve() not in (link, pack):
         link.unlink()
     if not link.exists():
         _link_directory(link, pack)

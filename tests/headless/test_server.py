@@ -4,6 +4,7 @@ import socket
 import threading
 import urllib.request
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,7 +72,10 @@ def test_without_a_pack_no_comfyui_is_fetched(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_base_directory_follows_a_moved_pack(tmp_path):
+@pytest.mark.parametrize("junction", [False, True])
+def test_base_directory_follows_a_moved_pack(monkeypatch, tmp_path, junction):
+    if junction:  # what Windows links folders with, and Python knows as no symlink
+        monkeypatch.setattr(Path, "is_symlink", lambda path: False)
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").touch()

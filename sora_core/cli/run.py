@@ -45,7 +45,7 @@ def execute(arguments: argparse.Namespace) -> None:
     try:
         from ..headless.runner import run_workflow
     except ModuleNotFoundError as error:
-        raise RuntimeError(f"{error.name} is not installed; in the repository: pip install -e '.[headless]'") from None
+        raise RuntimeError(f'{error.name} is not installed; in the repository: pip install -e ".[headless]"') from None
 
     from tqdm import tqdm
 

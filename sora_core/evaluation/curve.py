@@ -111,7 +111,7 @@ def plot(rows: list[dict[str, Any]], fit: dict[str, float], path: Path, say: Cal
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        say("no plot: it needs matplotlib (pip install -e '.[plots]' in the repository)")
+        say('no plot: it needs matplotlib (pip install -e ".[plots]" in the repository)')
         return
     compute = [row["flops"] for row in rows]
     figure = Figure(figsize=(9, 3.6), layout="constrained")

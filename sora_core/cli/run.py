@@ -49,6 +49,8 @@ def execute(arguments: argparse.Namespace) -> None:
 
     from tqdm import tqdm
 
+    from ..headless.workflow import WorkflowError
+
     with tqdm(desc="starting ComfyUI", unit="step", leave=False) as bar:
 
         def progress(node: str, done: int, total: int) -> None:
@@ -56,8 +58,13 @@ def execute(arguments: argparse.Namespace) -> None:
             bar.total, bar.n = total, done
             bar.refresh()
 
-        result = run_workflow(
-            arguments.workflow, output=arguments.output.resolve(), inputs=inputs, timeout=arguments.timeout,
-            on_progress=progress,
-        )  # fmt: skip
+        try:
+            result = run_workflow(
+                arguments.workflow, output=arguments.output.resolve(), inputs=inputs, timeout=arguments.timeout,
+                on_progress=progress,
+            )  # fmt: skip
+        except WorkflowError as error:
+            if error.kind == "file":
+                raise ValueError(error) from error
+            raise
     print(*result.files, sep="\n")

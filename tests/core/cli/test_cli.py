@@ -135,6 +135,13 @@ def test_a_request_that_cannot_be_met_is_one_line_and_exit_code_2(arguments, sen
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_is_no_workflow_is_a_request_that_cannot_be_met(capsys, tmp_path):
+    path = tmp_path / "workflow.json"
+    path.write_text("import torch")
+    assert run("run", path) == WRONG_INPUT
+    assert "cannot be read as JSON" in capsys.readouterr().err
+
+
 def test_a_failure_of_the_machine_and_an_interruption_have_their_own_codes(capsys, monkeypatch, tmp_path, nano_file):
     (tmp_path / "file").write_text("")
     assert run("worlds", "--shards", 1, "--clips", 1, "--out", tmp_path / "file" / "data") == FAILED

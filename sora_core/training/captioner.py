@@ -95,10 +95,11 @@ class CaptionerTask:
         """What captions of held-out clips tell, against what the clips show; nothing is counted if there are none."""
         score = CaptionScore()
         for i in range(HELD_OUT if self.clips.held_out else 0):
-            video, labels = self.clips.batch(-4 - 4 * i, self.clips.held_out)  # clips, not stills
+            video, labels = self.clips.batch(-4 - 4 * i, self.clips.held_out)  # clips, if there are any
             sheets = [Attributes.from_indices(tuple(row)) for row in labels.tolist()]
             for language in ("en", "zh"):
-                score += caption_score(describe(self.module, video, 1 / SPACING, language), sheets)
+                texts = describe(self.module, video, 1 / SPACING, language)
+                score += caption_score(texts, sheets, still=video.shape[2] == 1)
         return score
 
     def sheet(self, path: Path) -> None:

@@ -52,11 +52,15 @@ class JudgeTask:
         self.module.to(self.device)
 
     def batch(self, step: int, shards: list[Shard]) -> tuple[Tensor, Tensor]:
-        """Clips `b 3 t h w` as the judge sees them, and labels `b attributes`; at every fourth step t is 1."""
+        """Clips `b 3 t h w` as the judge sees them, and labels `b attributes`; at every fourth step t is 1.
+
+        Shards of stills have no part in the other steps, unless there are no clips.
+        """
         draws = generator(self.seed, "judge", step)
-        first, _ = self.store.draw(draws, shards)
-        alike = [s for s in shards if s.shape == first.shape and s.about["fps"] == first.about["fps"]]
         still = step % 4 == 1
+        moving = [s for s in shards if s.shape[0] > 1]
+        first, _ = self.store.draw(draws, shards if still or not moving else moving)
+        alike = [s for s in shards if s.shape == first.shape and s.about["fps"] == first.about["fps"]]
         rebuilt = self.vae is not None and torch.rand((), generator=draws).item() < 0.15
         count = (self.images if still else self.clips) * min(first.shape[1:]) // max(first.shape[1:])
         most = FRAMES[int(torch.randint(len(FRAMES), (), generator=draws))]
@@ -126,6 +130,8 @@ class JudgeTask:
             with mixed(self.device):
                 logits = self.module(video.to(self.device))
             for k, name in enumerate(ATTRIBUTES):
+                if video.shape[2] == 1 and name in MOVING:
+                    continue
                 right[name].append(logits[k].argmax(-1).cpu() == labels[:, k])
         self.vae = vae
         return {name: round(float(torch.cat(parts).float().mean()), 4) for name, parts in right.items() if parts}

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from sora_core.cli import main
-from sora_core.data.store import Shard
+from sora_core.data.store import ClipStore, Shard, write_shard
 from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
 from sora_core.evaluation.judge import (
     MOVING,
@@ -138,6 +138,29 @@ def test_training_alternates_clips_and_stills_and_repeats_exactly(store):
     assert [task.batch(step, task.shards)[0].shape[2] for step in range(5)] == [5, 1, 5, 5, 5]
     first, again = (float(task.loss(5)[0].detach()) for _ in range(2))
     assert first == again
+
+
+def stills_beside(store, clips):
+    """The store with so many stills that are held out and as many that are not."""
+    folder = store.shards[0].path.parent
+    frames, labels = torch.zeros(clips, 1, 64, 64, 3), torch.zeros(clips, len(ATTRIBUTES))
+    about = {"fps": 8.0, "world": "sandbox"}
+    for number in (1006, 1008):
+        write_shard(folder / f"sandbox_{number:05d}_1x64x64.safetensors", frames.byte(), labels.byte(), about)
+    return ClipStore(folder)
+
+
+def test_many_stills_take_no_steps_from_clips(store):
+    task = JudgeTask(stills_beside(store, 100), clips=4, images=4)
+    assert (len(task.shards), len(task.held_out)) == (2, 2)
+    for shards in (task.shards, task.held_out):
+        assert [task.batch(step, shards)[0].shape[2] for step in (0, 2, 3, 4, 6, -4, -8)] == [5] * 7
+
+
+def test_motion_is_not_measured_on_stills(store):
+    task = JudgeTask(stills_beside(store, 4), clips=4, images=4)
+    task.held_out = [shard for shard in task.held_out if shard.shape[0] == 1]
+    assert set(ATTRIBUTES) - set(task.accuracy(1)) == set(MOVING)
 
 
 def test_mirror_changes_pixels_and_words_together():

@@ -106,7 +106,7 @@ def latent_task(
         raise ValueError(
             f"{arguments.data} holds no sandbox clips, all that a critic reads; make some with: sora worlds"
         )
-    refuse_broken_cells(store, model.vae.compression)
+    refuse_broken_cells(store, model.vae.compression, model.dit.patch[1] if arguments.part == "dit" else 1)
     with parallel.process_0_first():
         pin_captions(store, arguments.out)
     critic = None if arguments.critic is None else load_critic(arguments.critic, model.vae.channels)
@@ -136,16 +136,17 @@ def latent_task(
     )  # fmt: skip
 
 
-def refuse_broken_cells(store: ClipStore, cells: Compression) -> None:
-    """Raise ValueError naming the first shard whose clips are no whole number of latent cells."""
+def refuse_broken_cells(store: ClipStore, cells: Compression, patch: int) -> None:
+    """Raise ValueError naming the first shard whose clips are no whole latent cells, or patches of so many a side."""
+    side = cells.space * patch
     for shard in store.shards:
         frames, height, width = shard.shape
         first = 0 if shard.about.get("periodic") else 1
-        if (frames - first) % cells.time or height % cells.space or width % cells.space:
+        if (frames - first) % cells.time or height % side or width % side:
             raise ValueError(
-                f"{shard.path.name} holds clips of {frames} frames of {width}x{height}, no whole latent cells: frames"
-                f" must be {'1 + ' if first else ''}a multiple of {cells.time} and sides multiples of {cells.space};"
-                " make others with: sora worlds --frames"
+                f"{shard.path.name} holds clips of {frames} frames of {width}x{height}, no whole latent cells and"
+                f" patches: frames must be {'1 + ' if first else ''}a multiple of {cells.time} and sides multiples of"
+                f" {side}; make others with: sora worlds --frames, or --stride 10 for sides of 64 and 128 alone"
             )
 
 

@@ -81,11 +81,20 @@ def test_settings_of_a_run_without_a_state_bind_nothing(again, monkeypatch):
             ["--drafts", "0.2", "--critic", "critic.safetensors"],
             "holds no sandbox clips, all that a critic reads",
         ),
-        ("dit", [], "a.safetensors holds clips of 2 frames of 64x64, no whole latent cells: frames must be 1 + a"),
+        ("dit", [], "a.safetensors holds clips of 2 frames of 64x64, no whole latent cells and patches: frames must"),
     ],
 )
 def test_data_that_cannot_be_used_are_refused_before_they_are_encoded(part, options, sentence, tmp_path, capsys):
-    frames, labels = torch.zeros(1, 2, 64, 64, 3, dtype=torch.uint8), torch.zeros(1, 9, dtype=torch.uint8)
+    refused(part, options, sentence, (2, 64, 64), tmp_path, capsys)
+
+
+def test_clips_of_broken_patches_are_refused_before_they_are_encoded(tmp_path, capsys):
+    refused("dit", [], "frames of 72x64, no whole latent cells and patches", (5, 64, 72), tmp_path, capsys)
+
+
+def refused(part, options, sentence, size, tmp_path, capsys):
+    """Train on a clip of that many frames, rows and columns, and be told why not."""
+    frames, labels = torch.zeros(1, *size, 3, dtype=torch.uint8), torch.zeros(1, 9, dtype=torch.uint8)
     write_shard(tmp_path / "data" / "a.safetensors", frames, labels, {"fps": 8.0, "world": "painter"})
     command = ["train", part, "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--steps", "1"]
     assert main([*command, *options]) == 2

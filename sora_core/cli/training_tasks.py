@@ -32,6 +32,8 @@ def configuration(arguments: argparse.Namespace) -> SoraConfig:
 
 def build_task(arguments: argparse.Namespace, device: torch.device | str = "cpu") -> Task:
     """The task of `sora train PART`, computing on `device`. Raises ValueError when its data are not given."""
+    from ..training import parallel
+
     model = configuration(arguments)
     if arguments.part == "text":
         from ..training.text import RewordTask, TextTask
@@ -39,18 +41,22 @@ def build_task(arguments: argparse.Namespace, device: torch.device | str = "cpu"
         if arguments.init is None:
             return TextTask(model.text, seed=arguments.seed, device=device)
         from ..pipeline import Sora
+        from ..training.run_folder import pin_networks
 
         base = Sora.load(arguments.init, device=device)
         if base.config.text != model.text:
             raise ValueError(
                 f"--preset {arguments.preset} has another text encoder than {arguments.init}; leave it out"
             )
+        # What it is taught by must stay, also where the run goes on from its own weights.
+        with parallel.process_0_first():
+            teachers = {"text encoder": fingerprint(base.text), "refiner": fingerprint(base.dit.refiner)}
+            pin_networks(arguments.out, teachers)
         return RewordTask(base, seed=arguments.seed)
     if arguments.data is None:
         raise ValueError(f"training the {arguments.part} needs --data DIR; make some with: sora worlds --out DIR")
 
     from ..data.store import pinned_store
-    from ..training import parallel
 
     with parallel.process_0_first():
         store = pinned_store(arguments.data, arguments.out)
@@ -168,7 +174,7 @@ def fingerprint(module: nn.Module) -> str:
 
     digest = hashlib.sha256()
     for value in module.state_dict().values():
-        digest.update(value.contiguous().numpy().tobytes())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
 
 

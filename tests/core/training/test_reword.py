@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sora_core.checkpoint import read_checkpoint, save_checkpoint
 from sora_core.cli import build_parser
 from sora_core.cli.training_tasks import build_task, start_from
 from sora_core.data.worlds.attributes import Attributes
@@ -66,6 +67,20 @@ def test_the_command_goes_on_from_a_model_by_rewording(nano, nano_file, tmp_path
     start_from(task, "text", nano_file)
     assert task.batch(0)[:2] == RewordTask(nano).batch(0)[:2]
     assert task.loss(0)[1]["kept"] < 1e-9
+
+
+def test_a_run_does_not_go_on_with_another_model_to_learn_from(nano_file, tmp_path):
+    model = read_checkpoint(nano_file)
+    for number, part in enumerate(("dit", "text")):
+        name = next(name for name in model.parts[part] if part == "text" or name.startswith("refiner."))
+        changed = {**model.parts[part], name: model.parts[part][name] + 1}
+        other, run = tmp_path / f"{number}.safetensors", tmp_path / str(number)
+        save_checkpoint(other, model.config, {**model.parts, part: changed})
+        command = ["train", "text", "--out", str(run), "--steps", "1", "--init"]
+        for _ in range(2):
+            build_task(build_parser().parse_args([*command, str(nano_file)]))
+        with pytest.raises(ValueError, match="is not the one that this run began with"):
+            build_task(build_parser().parse_args([*command, str(other)]))
 
 
 def test_a_preset_of_another_text_encoder_is_refused(nano_file, tmp_path):

@@ -16,9 +16,9 @@ examples:
   torchrun --standalone --nproc-per-node 2 -m sora_core train dit --data data/sandbox --out runs/dit --steps 100000 \
       --slots 2                                                         (the same run as one process with --slots 2;
                                                                          a process for each core is the fastest)
-  torchrun --standalone --nproc-per-node 8 -m sora_core train dit --preset XL --data data/large --vae runs/vae \
-      --text runs/text --out runs/xl --steps 100000 --slots 8 --shard   (a process for each card, each holding an eighth
-                                                                         of the transformer's blocks)
+  torchrun --standalone --nproc-per-node 8 -m sora_core train dit --preset XL --data data/large --vae runs/xl-vae \
+      --text runs/xl-text --out runs/xl --steps 100000 --slots 8 --shard   (a process for each card, each holding an
+                                                                            eighth of the transformer's blocks)
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from typing import Any
 
 from .comfyui import CACHE, extra_python_path, find_or_fetch, make_base_directory
 
-
 # A proxy of the environment is for other machines, and urllib would ask it for this one too.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

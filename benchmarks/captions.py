@@ -28,11 +28,12 @@ from sora_core.config import preset
 from sora_core.data.latents import LatentShard, encode_store
 from sora_core.data.store import ClipStore, write_shard
 from sora_core.data.worlds import sample_scene
+from sora_core.data.worlds.attributes import ATTRIBUTES
 from sora_core.data.worlds.captions import compose
 from sora_core.data.worlds.catalogue import shown
 from sora_core.data.worlds.render import render_images
 from sora_core.data.worlds.scene import sample_attributes
-from sora_core.evaluation.judge import Judge, answers, load_judge
+from sora_core.evaluation.judge import MOVING, Judge, answers, load_judge
 from sora_core.pipeline import Sora
 from sora_core.randomness import generator
 from sora_core.shapes import VideoShape
@@ -46,6 +47,8 @@ SIZES, PICTURES = ((64, 64), (64, 96), (96, 64), (80, 80)), 2000
 SHAPE = VideoShape(num_frames=1, height=64, width=64, fps=8.0)
 AT_ONCE = 32
 """Prompts sampled together."""
+TOLD = ATTRIBUTES.keys() - set(MOVING)
+"""What the judge tells of a picture."""
 RESAMPLED = 10_000
 """Drawings of the bootstrap."""
 
@@ -77,13 +80,13 @@ TASKS = {"short": ShortTask, "descriptive": DescriptiveTask}
 
 
 def asked(count: int) -> list[tuple[str, str, dict[str, str]]]:
-    """Short prompts, the same made long, and what the short ones name that a picture can show."""
+    """Short prompts, the same made long, and what the short ones name that the judge tells of a picture."""
     prompts = []
     for number in range(count):
         draws = generator(number, "short prompts")
         attributes = sample_attributes(draws, held_out=False)
         said = compose(attributes, draws, "en", "short")
-        named = {name: getattr(attributes, name) for name in said.mentioned - {"motion", "camera"}}
+        named = {name: getattr(attributes, name) for name in said.mentioned if name in TOLD}
         wanted = {name: value for name, value in named.items() if value != "none"}
         prompts.append((said.text, expand(said.text, draws, "en"), wanted))
     return prompts

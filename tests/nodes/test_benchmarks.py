@@ -1,8 +1,11 @@
-"""The benchmarks run from a process of their own: those with blocks find ComfyUI, its stand-ins and the pack."""
+"""The benchmarks run from a process of their own and find ComfyUI and the pack there, and they ask and count rightly."""
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+
+import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -24,3 +27,13 @@ def test_streaming_refuses_videos_without_frames_at_once():
     )
     assert process.returncode == 2
     assert "--frames has 0" in process.stderr
+
+
+def test_pictures_are_asked_only_for_what_the_judge_tells(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    captions = import_module("captions")
+    frame = torch.zeros(1, 3, 1, 64, 64)
+    (seen,) = captions.answers(captions.load_judge(), frame, 8.0)
+    asked = captions.asked(32)
+    assert any("second_subject" in wanted for _, _, wanted in asked)
+    assert all(wanted.keys() <= seen.keys() for _, _, wanted in asked)

@@ -196,6 +196,11 @@ def read(reader: FramingReader, videos: list[Tensor]) -> list[Tensor]:
     return [torch.cat([reader(part) for part in video.split(AT_ONCE)]) for video in videos]
 
 
+def each_prompt(shares: list[Tensor]) -> Tensor:
+    """The mean over the sizes of what each prompt's pictures show, `n`: chance draws prompts, not pictures."""
+    return torch.stack(shares).mean(0)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=1500)
@@ -227,9 +232,9 @@ def main() -> int:
     for seed in seeds:
         square, whole = shares[ARMS[0], seed], shares[ARMS[1], seed]
         rows = [(f"{w}x{h}", one, other) for (h, w), one, other in zip(SIZES, square, whole, strict=True)]
-        for size, one, other in [*rows, ("all", torch.cat(square), torch.cat(whole))]:
+        for size, one, other in [*rows, ("all", each_prompt(square), each_prompt(whole))]:
             print(f"{seed:>4}{size:>8}{one.mean():>14.3f}{other.mean():>16.3f}{chance(other - one):>11.4f}")
-        gains.append(float((torch.cat(whole) - torch.cat(square)).mean()))
+        gains.append(float((each_prompt(whole) - each_prompt(square)).mean()))
     print(f"whole pictures less square crops: {statistics.mean(gains):+.3f} (mean of {len(gains)})")
     return int(statistics.mean(gains) <= 0)
 

@@ -1,4 +1,4 @@
-"""The benchmarks run from a process of their own and find ComfyUI and the pack there, and they ask and count rightly."""
+"""The benchmarks run in a process of their own, find ComfyUI and the pack there, and ask and count rightly."""
 
 import subprocess
 import sys
@@ -37,3 +37,11 @@ def test_pictures_are_asked_only_for_what_the_judge_tells(monkeypatch):
     asked = captions.asked(32)
     assert any("second_subject" in wanted for _, _, wanted in asked)
     assert all(wanted.keys() <= seen.keys() for _, _, wanted in asked)
+
+
+def test_the_sizes_of_one_prompt_are_not_so_many_prompts(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    framing = import_module("framing")
+    better = torch.tensor([0.3, -0.2] * 8)
+    each, pooled = framing.each_prompt([better] * 3), torch.cat([better] * 3)
+    assert framing.chance(each) == framing.chance(better) > framing.chance(pooled)

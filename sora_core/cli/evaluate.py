@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..files import writable, write_json
 from .device import add_device_argument, chosen_device
@@ -87,9 +87,12 @@ def execute(arguments: argparse.Namespace) -> None:
 
         steps = STEPS if arguments.steps is None else arguments.steps
         seams = evaluate_seams(Sora.load(arguments.checkpoint, device=device), steps=steps, say=say)
-        write_json(arguments.out, {"seams": seams})  # drift takes long: a run that is cut off leaves what it found
-        report = evaluate_drift(arguments.checkpoint, steps=steps, device=device, say=say)
-        write_json(arguments.out, report | {"seams": seams})
+
+        def keep(report: dict[str, Any]) -> None:
+            write_json(arguments.out, report | {"seams": seams})
+
+        keep({})  # drift takes long: a run that is cut off leaves what it found
+        evaluate_drift(arguments.checkpoint, steps=steps, device=device, say=say, keep=keep)
         print(arguments.out)
         return
 

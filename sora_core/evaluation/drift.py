@@ -135,9 +135,11 @@ def summarised(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def evaluate_drift(
     checkpoint: Path | None = None, *, seeds: int = 2, shape: VideoShape = SHAPE, steps: int = STEPS,
     device: torch.device | str = "cpu", say: Callable[[str], None] = print,
+    keep: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Make every prompt with `seeds` seeds, with the correction of colours and without it; print and return the drift.
 
+    `keep` is given the report on what there is after each pair of videos: all of them take long.
     Raises ValueError for less than one seed or a video shorter than 20 seconds.
     """
     if seeds < 1:
@@ -146,8 +148,7 @@ def evaluate_drift(
         raise ValueError(f"the video is {shape.seconds:g} s; drift can be seen from {2 * STRIDE:g} s on")
     sora = Sora.load(checkpoint, device=device)
     report: dict[str, Any] = {
-        "model": (checkpoint or BUNDLED).name, "steps": steps, "seconds": shape.seconds,
-        "videos": seeds * len(SUBJECTS),
+        "model": (checkpoint or BUNDLED).name, "steps": steps, "seconds": shape.seconds, "videos": 0,
     }  # fmt: skip
     rows: dict[str, list[dict[str, Any]]] = {"corrected": [], "uncorrected": []}
     for seed in range(seeds):
@@ -157,8 +158,9 @@ def evaluate_drift(
                 rows[name].append(found)
                 shown = ", ".join(f"{key} {'-' if v is None else f'{v:+.4f}'}" for key, v in found.items())
                 say(f"{name}: {prompt}, seed {seed}: {shown}")
-    for name, videos in rows.items():
-        report[name] = summarised(videos) | {"each": videos}
+            report |= {name: summarised(videos) | {"each": videos} for name, videos in rows.items()}
+            report["videos"] = len(rows["corrected"])
+            keep(report)
     say(table(report))
     return report
 

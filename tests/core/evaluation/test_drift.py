@@ -97,12 +97,19 @@ def test_the_command_leaves_standard_output_to_the_path_of_the_report(nano_file,
     assert json.loads(out.read_text(encoding="utf-8"))["seams"] == {"seam": 1.0}
 
 
-def test_a_run_that_is_cut_off_leaves_the_seams(nano_file, tmp_path, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("made", [0, 1, 2, 5])
+def test_a_run_that_is_cut_off_leaves_the_seams_and_the_pairs_of_videos(nano_file, tmp_path, monkeypatch, made):
+    videos = iter([dict.fromkeys(("mean", "deviation", "histogram", "hue"), 0.0)] * made)
+
+    def measure_or_interrupt(*_):
+        if (found := next(videos, None)) is None:
+            raise KeyboardInterrupt
+        return found
 
     out = tmp_path / "drift.json"
     monkeypatch.setattr("sora_core.evaluation.seams.evaluate_seams", lambda sora, *, steps, say: {"seam": 1.0})
-    monkeypatch.setattr("sora_core.evaluation.drift.measure", interrupt)
+    monkeypatch.setattr("sora_core.evaluation.drift.measure", measure_or_interrupt)
     assert main(["evaluate", "--long", "--checkpoint", str(nano_file), "--out", str(out)]) == INTERRUPTED
-    assert json.loads(out.read_text(encoding="utf-8")) == {"seams": {"seam": 1.0}}
+    report = json.loads(out.read_text(encoding="utf-8"))
+    assert report["seams"] == {"seam": 1.0}
+    assert report.get("videos", 0) == len(report.get("uncorrected", {}).get("each", [])) == made // 2

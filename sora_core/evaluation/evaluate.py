@@ -49,7 +49,7 @@ DURATIONS = (1, 9, 17, 25, 49)
 """Frames at 8 per second."""
 STEPS = (4, 6, 8, 12, 20, 50)
 RARE = 2
-"""At least one in so many of the clips whose text is scored has something in front, and one has a second toy."""
+"""For so many clips that are asked about everything, at least one has something in front, and one has a second toy."""
 
 
 def aspect_shape(aspect: float, area: int = 80 * 80) -> VideoShape:

@@ -45,8 +45,9 @@ def reconstruction(vae: Any, clips: Iterable[Tensor]) -> dict[str, float | int]:
 
 
 def real_clips(folder: Path, *, num_frames: int = 17, side: int = 256) -> Iterable[Tensor]:
-    """The first frames of every video in a folder, `1 3 t h w`, `side` pixels on the shorter side.
+    """The first frames of every video in a folder, `1 3 t h w`, at most `side` pixels on the shorter side.
 
+    Smaller videos keep their size.
     Raises ValueError when the folder holds no video.
     """
     for path in videos_in(folder):

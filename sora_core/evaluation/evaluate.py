@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..checkpoint import BUNDLED
 from ..data.worlds.lexicon import LANGUAGES
@@ -176,15 +177,19 @@ class Evaluation:
         """
         shape = VideoShape(num_frames=25, height=128, width=128, fps=8.0)
 
+        def sample(model: Sora, shape: VideoShape, steps: int) -> Tensor:
+            return model.sample(
+                ["a red ball in the snow"], shape, [0],
+                steps=steps, guidance=self.settings.guidance, sampler=self.settings.sampler,
+            )  # fmt: skip
+
         def make(steps: int) -> None:
-            latent = self.model.sample(["a red ball in the snow"], shape, [0], steps=steps)
-            for _ in self.model.decode(latent, shape):
+            for _ in self.model.decode(sample(self.model, shape, steps), shape):
                 pass
 
         begin = time.perf_counter()
         model = Sora.load(self.checkpoint, device=self.model.device)
-        latent = model.sample(["a red ball in the snow"], USUAL, [0], steps=self.settings.steps)
-        next(model.decode(latent, USUAL))
+        next(model.decode(sample(model, USUAL, self.settings.steps), USUAL))
         first = time.perf_counter() - begin
         make(1)
         wall, cpu = time.perf_counter(), time.process_time()

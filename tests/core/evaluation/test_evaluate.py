@@ -10,6 +10,7 @@ import torch
 from sora_core.evaluation.evaluate import ASPECTS, DURATIONS, SIZES, STEPS, aspect_shape, evaluate
 from sora_core.evaluation.judge import Judge, save_judge
 from sora_core.evaluation.reconstruction import real_clips, rebuilt
+from sora_core.pipeline import Sora
 from sora_core.video import VideoWriter
 
 
@@ -54,6 +55,21 @@ def test_scores_over_sizes_steps_and_sentences_are_measured(nano_file, judge_fil
     assert report["speed"]["cpu_seconds"] > 0
     names = {line["name"] for line in report["summary"]}
     assert {"paraphrases, share of ceiling", "steps within 2 points of the most"} <= names
+
+
+def test_speed_is_that_of_the_sampling_that_the_report_names(nano_file, judge_file, monkeypatch):
+    sample, used = Sora.sample, []
+
+    def recorded(self, *given, **how):
+        used.append((how["guidance"], how["sampler"]))
+        return sample(self, *given, **how)
+
+    monkeypatch.setattr(Sora, "sample", recorded)
+    evaluate(
+        nano_file, clips=1, parts=("speed",), steps=1, guidance=1.0, sampler="euler", judge=judge_file,
+        say=lambda _: None,
+    )  # fmt: skip
+    assert set(used) == {(1.0, "euler")}
 
 
 def test_wrong_requests_are_refused(nano_file, judge_file):

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +19,7 @@ from sora_core.training import parallel
 from sora_core.training.dit import DiTTask
 from sora_core.training.loop import TrainConfig, train
 
+pytestmark = pytest.mark.timeout(900)
 CONFIG = TrainConfig(steps=4, slots=2, warmup=2, save_every=2, report_every=3, sheet_every=2)
 UNCLIPPED = TrainConfig(**vars(CONFIG) | {"clip": 1e9})
 """The norm of divided gradients is added up in another order, so what it scales would not be the same bits."""
@@ -124,9 +126,19 @@ def torchrun(*command):
     """Start two processes; each computes with as many threads as this one, so that sums are rounded alike."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    done = subprocess.run([*launcher, *command], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*launcher, *command], stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        try:
+            said, errors = process.communicate()
+        except BaseException:
+            # What it started has sessions of its own and would wait for a day; it alone ends that.
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=60)
+            process.kill()
+            raise
+    assert process.returncode == 0, errors
+    return said
 
 
 def differences(a, b):

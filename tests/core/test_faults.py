@@ -47,17 +47,19 @@ def finished(command) -> tuple[int, list[str]]:
 
 def stopped_at(command, ready, number) -> tuple[int, str]:
     """Start a command, send it a signal as soon as `ready` says so, and give its exit code and standard error."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         # Programs that a shell starts in the background ignore Ctrl-C, and so do their children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    end = time.monotonic() + 120
-    while not ready() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.005)
-    assert process.poll() is None, "it ended before it could be stopped"
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
+    ) as process:  # fmt: skip
+        try:
+            while not ready() and process.poll() is None:
+                time.sleep(0.005)
+            assert process.poll() is None, "it ended before it could be stopped"
+            process.send_signal(number)
+            _, errors = process.communicate()
+        finally:
+            process.kill()
     return process.returncode, errors
 
 

@@ -1,7 +1,6 @@
 """The runner on a real server: what it returns, and everything that it refuses to call a success."""
 
 import asyncio
-import threading
 import time
 
 import pytest
@@ -138,11 +137,15 @@ def test_preview_alone_is_a_result_only_if_no_file_is_required(server, chain):
 
 
 def test_interrupt_by_someone_else_is_reported(server, chain, idle):
-    timer = threading.Timer(0.5, server.post, ["/interrupt"])
-    timer.start()
+    asked = []
+
+    def interrupt_once(*step):
+        if not asked:
+            asked.append(step)
+            server.post("/interrupt")
+
     with pytest.raises(WorkflowError, match=r"interrupted at node 2 \(TestSlow\)") as caught:
-        run_prompt(chain(("TestSlow", {"steps": 500, "seconds": 0.02})), server)
-    timer.join()
+        run_prompt(chain(("TestSlow", {"steps": 500, "seconds": 0.02})), server, on_progress=interrupt_once)
     assert caught.value.kind == "interrupted"
     wait_until(idle)
 

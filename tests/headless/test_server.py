@@ -1,7 +1,6 @@
 """The child server: it starts with the pack in it, says why when it cannot, and is gone afterwards."""
 
 import socket
-import threading
 import urllib.request
 from functools import partial
 from pathlib import Path
@@ -41,11 +40,9 @@ def test_start_failure_shows_the_log(comfyui, tmp_path):
 
 def test_server_killed_in_mid_job_is_reported_and_cleaned_up(comfyui, base, chain):
     with comfy_server(comfyui, base) as server:
-        timer = threading.Timer(1.0, server.process.kill)
-        timer.start()
+        slow = chain(("TestSlow", {"steps": 500, "seconds": 0.02}))
         with pytest.raises(WorkflowError, match="server went away") as caught:
-            run_prompt(chain(("TestSlow", {"steps": 500, "seconds": 0.02})), server)
-        timer.join()
+            run_prompt(slow, server, on_progress=lambda *_: server.process.kill())
     assert caught.value.kind == "server"
     assert server.process.poll() is not None
     with pytest.raises(ConnectionRefusedError), socket.create_connection((server.host, server.port)):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-import torch
 
 from sora_core.checkpoint import read_checkpoint, save_checkpoint
 from sora_core.evaluation.curve import curve, parse_checkpoint, power_law
 from sora_core.evaluation.fidelity import SamplerSettings
-from sora_core.evaluation.judge import Judge
 
 
 def test_a_power_law_is_found_again():
@@ -35,12 +33,11 @@ def test_trained_tokens_come_from_the_header_or_the_command(nano_file, nano, tmp
         parse_checkpoint(f"{path}=many")
 
 
-def test_checkpoints_are_measured_in_order_of_their_compute(nano_file, tmp_path):
-    judge, said = Judge(), []
-    judge.initialise(torch.Generator().manual_seed(0))
+def test_checkpoints_are_measured_in_order_of_their_compute(nano_file, judge, tmp_path):
+    said = []
     entries = [(nano_file, 2_000), (nano_file, 1_000)]
     settings = SamplerSettings(steps=1)
-    report = curve(entries, tmp_path / "curve.json", clips=1, settings=settings, judge=judge.eval(), say=said.append)
+    report = curve(entries, tmp_path / "curve.json", clips=1, settings=settings, judge=judge, say=said.append)
     assert json.loads((tmp_path / "curve.json").read_text(encoding="utf-8")) == report
     assert [row["tokens"] for row in report["checkpoints"]] == [1_000, 2_000]
     assert report["checkpoints"][1]["flops"] == 2 * report["checkpoints"][0]["flops"]

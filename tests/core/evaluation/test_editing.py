@@ -11,24 +11,9 @@ from sora_core.evaluation import editing_rows
 from sora_core.evaluation.editing import ROWS, evaluate_editing
 from sora_core.evaluation.editing_bench import SHAPE, Bench, Row, films, restyled
 from sora_core.evaluation.fidelity import SamplerSettings
-from sora_core.evaluation.judge import Judge, save_judge
 from sora_core.evaluation.prompts import described
 from sora_core.pipeline import Sora
 from sora_core.video import VideoReader
-
-
-@pytest.fixture(scope="module")
-def judge():
-    judge = Judge()
-    judge.initialise(torch.Generator().manual_seed(0))
-    return judge.eval()
-
-
-@pytest.fixture(scope="module")
-def judge_file(judge, tmp_path_factory):
-    path = tmp_path_factory.mktemp("judge") / "judge.safetensors"
-    save_judge(path, judge.state_dict())
-    return path
 
 
 @pytest.fixture(scope="module")

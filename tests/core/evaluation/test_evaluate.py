@@ -8,19 +8,9 @@ import pytest
 import torch
 
 from sora_core.evaluation.evaluate import ASPECTS, DURATIONS, SIZES, STEPS, aspect_shape, evaluate
-from sora_core.evaluation.judge import Judge, save_judge
 from sora_core.evaluation.reconstruction import real_clips, rebuilt
 from sora_core.pipeline import Sora
 from sora_core.video import VideoWriter
-
-
-@pytest.fixture(scope="module")
-def judge_file(tmp_path_factory):
-    judge = Judge()
-    judge.initialise(torch.Generator().manual_seed(0))
-    path = tmp_path_factory.mktemp("judge") / "judge.safetensors"
-    save_judge(path, judge.state_dict())
-    return path
 
 
 def test_report_is_measured_printed_and_written(nano_file, judge_file, tmp_path):

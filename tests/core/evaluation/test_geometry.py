@@ -8,7 +8,6 @@ import torch
 from sora_core.evaluation.editing_bench import Bench
 from sora_core.evaluation.fidelity import SamplerSettings
 from sora_core.evaluation.geometry import camera_prompts, film, geometry_report, reprojection_error, seen_again
-from sora_core.evaluation.judge import Judge
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +42,8 @@ def test_frames_that_are_not_there_are_refused(clips):
         seen_again(clips[0].truth, 4, 17)
 
 
-def test_a_model_is_measured_beside_what_is_right_and_what_is_wrong(nano):
-    judge = Judge()
-    judge.initialise(torch.Generator().manual_seed(0))
-    report = geometry_report(Bench(nano, judge.eval(), 1, SamplerSettings(steps=1)))
+def test_a_model_is_measured_beside_what_is_right_and_what_is_wrong(nano, judge):
+    report = geometry_report(Bench(nano, judge, 1, SamplerSettings(steps=1)))
     errors = report["reprojection error"]
     assert errors["rendered"] < errors["camera stops"]
     assert errors["generated"] > errors["rendered"]

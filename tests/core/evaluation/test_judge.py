@@ -11,7 +11,6 @@ from sora_core.data.store import ClipStore, Shard, write_shard
 from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
 from sora_core.evaluation.judge import (
     MOVING,
-    Judge,
     answers,
     load_judge,
     probabilities,
@@ -21,13 +20,6 @@ from sora_core.evaluation.judge import (
     stride_at,
 )
 from sora_core.training.judge import JudgeTask, is_held_out, mirrored, worsened
-
-
-@pytest.fixture(scope="module")
-def judge() -> Judge:
-    judge = Judge()
-    judge.initialise(torch.Generator().manual_seed(0))
-    return judge.eval()
 
 
 def _video(*shape: int, seed: int = 0) -> torch.Tensor:

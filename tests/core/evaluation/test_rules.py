@@ -9,7 +9,7 @@ import torch
 
 from sora_core.evaluation.evaluate import Evaluation
 from sora_core.evaluation.fidelity import SamplerSettings, rendered
-from sora_core.evaluation.judge import Judge, load_judge
+from sora_core.evaluation.judge import load_judge
 from sora_core.evaluation.objects import (
     SHAPE,
     appearances,
@@ -83,10 +83,8 @@ def test_only_a_thing_that_passes_behind_a_wall_can_be_the_same_after_it():
     assert still <= 1  # where a thing stands, the judge may guess which way it would go
 
 
-def test_objects_of_generated_clips_are_followed(nano):
-    judge = Judge()
-    judge.initialise(torch.Generator().manual_seed(0))
-    report = object_report(nano, judge.eval(), 2, SamplerSettings(steps=1))
+def test_objects_of_generated_clips_are_followed(nano, judge):
+    report = object_report(nano, judge, 2, SamplerSettings(steps=1))
     for name in ("appearances per second", "swaps per minute", "behind the wall", "same after the wall"):
         assert {"generated", "rendered"} <= set(report[name])
         assert all(value >= 0 for value in report[name].values())

@@ -1,5 +1,6 @@
 """One real ComfyUI server for all headless tests, with the pack and a few misbehaving nodes in it."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = make_base_directory(tmp_path_factory.mktemp("base"))
     (base / "custom_nodes" / "nodes_for_tests").symlink_to(HERE / "nodes_for_tests", target_is_directory=True)
     return base
+
+
+@pytest.fixture(scope="session")
+def models(base: Path, nano_file: Path) -> Path:
+    """models/sora of the server, with the nano model in it as nano.safetensors."""
+    folder = base / "models" / "sora"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(nano_file, folder / "nano.safetensors")
+    return folder
 
 
 @pytest.fixture(scope="session")

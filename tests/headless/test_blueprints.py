@@ -1,7 +1,6 @@
 """Blueprints, ready-made groups of blocks: the server offers them, each is one sound group, and each runs."""
 
 import json
-import shutil
 from pathlib import Path
 
 import av
@@ -33,9 +32,7 @@ def content(name):
 
 
 @pytest.fixture(scope="module")
-def material(base, nano_file):
-    (base / "models" / "sora").mkdir(parents=True, exist_ok=True)
-    shutil.copy(nano_file, base / "models" / "sora" / "nano.safetensors")
+def material(base, models):
     Image.new("RGB", (32, 32), "red").save(base / "input" / "picture.png")
     with VideoWriter(base / "input" / "clip.mp4", 32, 32, 8) as writer:
         writer.write(torch.rand(17, 32, 32, 3, generator=torch.Generator().manual_seed(0)))

@@ -1,6 +1,5 @@
 """Long videos on a real server: a minute from prompt to file, and a killed server that loses only its last window."""
 
-import shutil
 import threading
 import time
 
@@ -15,11 +14,8 @@ NANO = "nano.safetensors"
 
 
 @pytest.fixture
-def minute(base, root, nano_file):
+def minute(models, root):
     """The long_video workflow on the nano model: 60 seconds of 32x32, one step for each window."""
-    folder = base / "models" / "sora"
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(nano_file, folder / NANO)
 
     def build(**changes):
         prompt = read_workflow(root / "workflows" / "api" / "long_video.json")[1]

@@ -1,7 +1,5 @@
 """Sora Play World on a real server: one turn for each press of Run, and another server goes on from the last one."""
 
-import shutil
-
 import av
 import pytest
 
@@ -13,11 +11,8 @@ NANO = "nano.safetensors"
 
 
 @pytest.fixture
-def pressed(base, root, nano_file):
+def pressed(models, root):
     """The play_world workflow on the nano model, with a play of its own."""
-    folder = base / "models" / "sora"
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(nano_file, folder / NANO)
     prompt = read_workflow(root / "workflows" / "api" / "play_world.json")[1]
     changes = {"SoraLoadModel": {"checkpoint": NANO}, "SoraNoiseGrid": {"width": 32, "height": 32},
                "SoraPlayWorld": {"steps": 1, "play": "a play of its own"}}  # fmt: skip

@@ -1,8 +1,5 @@
 """What runs of the shipped workflows leave behind; a bad model file or a nonsense size breaks its job only."""
 
-import shutil
-from pathlib import Path
-
 import av
 import pytest
 from PIL import Image
@@ -17,15 +14,6 @@ NANO = "nano.safetensors"
 @pytest.fixture(scope="module")
 def folder(root):
     return root / "workflows"
-
-
-@pytest.fixture(scope="module")
-def models(base, nano_file) -> Path:
-    """models/sora of the server, with the nano model in it."""
-    folder = base / "models" / "sora"
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(nano_file, folder / NANO)
-    return folder
 
 
 @pytest.fixture

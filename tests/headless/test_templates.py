@@ -1,7 +1,6 @@
 """What every template promises: both formats agree, it is tidy and explains itself, it has a picture, and it runs."""
 
 import json
-import shutil
 from pathlib import Path
 
 import av
@@ -58,11 +57,8 @@ SORA_OUTPUTS = {"UNETLoader": [0], "CLIPLoader": [1], "DualCLIPLoader": [1], "VA
 
 
 @pytest.fixture(scope="module")
-def material(base, nano_file):
+def material(base, models):
     """The nano model, and the videos that templates for other models load."""
-    models = base / "models" / "sora"
-    models.mkdir(parents=True, exist_ok=True)
-    shutil.copy(nano_file, models / NANO)
     draws = torch.Generator().manual_seed(0)
     for name in ("video.mp4", "first.mp4", "second.mp4"):
         with VideoWriter(base / "input" / name, 32, 32, 24) as writer:

@@ -67,9 +67,9 @@ def test_the_sampler_makes_a_whole_latent_of(sample, case):
 BROKEN_VIDEOS = {
     "NaN": (spoiled(math.nan), {}, "holds NaN or infinite numbers"),
     "nothing": (latent(1, 16, 0, 4, 4), {}, r"this latent is \(1, 16, 0, 4, 4\)"),
-    "another index": (latent(1, 16, 1, 4, 4), {"batch_index": 3}, "3"),
-    "frames that are no number": (latent(1, 16, 1, 4, 4), {"fps": math.nan}, "nan"),
-    "another model's channels": (latent(1, 4, 1, 4, 4), {}, "4"),
+    "another index": (latent(1, 16, 1, 4, 4), {"batch_index": 3}, "batch_index is 3 and the latent holds 1"),
+    "frames that are no number": (latent(1, 16, 1, 4, 4), {"fps": math.nan}, "fps is nan; it must be between"),
+    "another model's channels": (latent(1, 4, 1, 4, 4), {}, "has 4 channels; this VAE decodes 16"),
     "a codec without that format": (
         latent(1, 16, 1, 4, 4),
         {"codec": "vp9", "pixel_format": "yuv420p10le"},

@@ -139,6 +139,16 @@ def clean(core, noisy):
         return core.denoiser(["a red ball rolls left"], fps=8.0)(noisy, torch.tensor([0.3]))
 
 
+@pytest.fixture
+def asked_to_stop(comfy):
+    """Somebody has pressed stop; the error by which a block says that it heard. Tests to come are not stopped."""
+    import comfy.model_management as management
+
+    management.interrupt_current_processing()
+    yield management.InterruptProcessingException
+    management.interrupt_current_processing(False)
+
+
 @pytest.fixture(scope="session")
 def worlds(comfy):
     """Where plays lie."""

@@ -59,9 +59,6 @@ def test_a_seed_draws_other_words_only_if_asked(run, shown):
     assert len(drawn) > 1
 
 
-def test_a_request_to_stop_is_heard(run, shown):
-    import comfy.model_management as management
-
-    management.interrupt_current_processing()
-    with pytest.raises(management.InterruptProcessingException):
+def test_a_request_to_stop_is_heard(run, shown, asked_to_stop):
+    with pytest.raises(asked_to_stop):
         describe(run, shown[1])

@@ -93,9 +93,6 @@ def test_the_report_stands_in_the_panel(comfy, pack, clip):
     assert output.ui["sora_text"] == [output.args[0]]
 
 
-def test_a_request_to_stop_is_heard(run, clip):
-    import comfy.model_management as management
-
-    management.interrupt_current_processing()
-    with pytest.raises(management.InterruptProcessingException):
+def test_a_request_to_stop_is_heard(run, clip, asked_to_stop):
+    with pytest.raises(asked_to_stop):
         run("SoraVideoMetrics", video=clip)

@@ -283,10 +283,7 @@ def test_a_loss_that_rose_is_told(pack):
         assert ("it rose: a lower learning rate" in described(losses, how, [None], 1, 3.0)) is told
 
 
-def test_a_request_to_stop_is_heard_while_clips_are_read(train, runs):
-    import comfy.model_management as management
-
-    management.interrupt_current_processing()
-    with pytest.raises(management.InterruptProcessingException):
+def test_a_request_to_stop_is_heard_while_clips_are_read(train, runs, asked_to_stop):
+    with pytest.raises(asked_to_stop):
         train()
     assert runs() == []

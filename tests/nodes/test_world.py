@@ -120,9 +120,6 @@ def test_other_worlds_refuse_prompts_and_loops(run, world):
         run("SoraWorldClips", world=world, loop=True)
 
 
-def test_a_request_to_stop_is_heard(run):
-    import comfy.model_management as management
-
-    management.interrupt_current_processing()
-    with pytest.raises(management.InterruptProcessingException):
+def test_a_request_to_stop_is_heard(run, asked_to_stop):
+    with pytest.raises(asked_to_stop):
         run("SoraWorldClips", width=32, height=32)

@@ -91,7 +91,7 @@ def test_strength_0_is_the_enlarged_preview_through_the_compression(sora, previe
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
-def test_windows_go_on_from_each_other(sora, preview, few):
+def test_the_seed_decides_the_final_video(sora, preview, few):
     one, two = (
         torch.cat(list(final_video(sora, preview, "", SHAPE, seed, window=1.0, tile=8, sampling=few)))
         for seed in (0, 1)

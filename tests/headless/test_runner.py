@@ -10,8 +10,11 @@ from sora_core.headless import comfy_program, runner
 from sora_core.headless.runner import _Job, run_prompt, run_workflow
 from sora_core.headless.workflow import WorkflowError
 
+SLOW = ("TestSlow", {"steps": 5000, "seconds": 0.02})
+"""A job that lasts longer than any test waits for it to be taken off the server."""
 
-def wait_until(condition, seconds=10):
+
+def wait_until(condition, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -72,7 +75,7 @@ def test_progress_counts_up_to_the_end(server, chain):
 
 
 def test_partly_rejected_graph_fails_and_leaves_nothing_running(server, chain, idle):
-    prompt = chain(("TestSlow", {"steps": 500, "seconds": 0.02}))
+    prompt = chain(SLOW)
     prompt["9"] = {"class_type": "SaveImage", "inputs": {"filename_prefix": "dropped"}}
     with pytest.raises(WorkflowError, match=r"node 9 \(SaveImage\).*images") as caught:
         run_prompt(prompt, server)
@@ -145,21 +148,21 @@ def test_interrupt_by_someone_else_is_reported(server, chain, idle):
             server.post("/interrupt")
 
     with pytest.raises(WorkflowError, match=r"interrupted at node 2 \(TestSlow\)") as caught:
-        run_prompt(chain(("TestSlow", {"steps": 500, "seconds": 0.02})), server, on_progress=interrupt_once)
+        run_prompt(chain(SLOW), server, on_progress=interrupt_once)
     assert caught.value.kind == "interrupted"
     wait_until(idle)
 
 
 def test_timeout_takes_the_job_off_the_server(server, chain, idle):
     with pytest.raises(WorkflowError, match=r"interrupted after 0\.3 s") as caught:
-        run_prompt(chain(("TestSlow", {"steps": 500, "seconds": 0.02})), server, timeout=0.3)
+        run_prompt(chain(SLOW), server, timeout=0.3)
     assert caught.value.kind == "timeout"
     wait_until(idle)
     assert run_prompt(chain(color=5), server).files
 
 
 def test_cancelling_takes_the_job_off_the_server(server, chain, idle):
-    job = _Job(chain(("TestSlow", {"steps": 500, "seconds": 0.02})), server, lambda *step: None, ())
+    job = _Job(chain(SLOW), server, lambda *step: None, ())
 
     async def cancel_once_running():
         task = asyncio.create_task(job.run(60, True))

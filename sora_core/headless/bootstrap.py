@@ -54,10 +54,6 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in TASKS:
         print(f"usage: bootstrap.py {'|'.join(TASKS)}", file=sys.stderr)
         return 2
-    if sys.version_info < (3, 11):  # noqa: UP036
-        found = ".".join(map(str, sys.version_info[:2]))
-        print(f"Sora needs Python 3.11 or newer, and this is {found}: make PYTHON=/path/to/python3", file=sys.stderr)
-        return 1
     task = arguments[0]
     try:
         set_up("headless,dev,bench" if task == "bench" else "headless,dev")
@@ -82,6 +78,9 @@ def set_up(extras: str) -> None:
     start = time.monotonic()
     # Where Python's own installer is missing, as at first on Debian, venv fails and leaves one without pip.
     if not PYTHON.is_file() or not version_of("pip"):
+        if sys.version_info < (3, 11):  # noqa: UP036
+            found = ".".join(map(str, sys.version_info[:2]))
+            sys.exit(f"Sora needs Python 3.11 or newer, and this is {found}: make PYTHON=/path/to/python3")
         say("Creating .venv")
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
     settings = pip_settings()

@@ -23,10 +23,22 @@ def test_environment_that_was_left_without_pip_is_completed(monkeypatch, tmp_pat
     assert caught.value.cmd == [sys.executable, "-m", "venv", str(tmp_path)]
 
 
-def test_python_that_is_too_old_is_named_before_anything_is_installed(monkeypatch, capsys):
-    monkeypatch.setattr(bootstrap, "set_up", lambda extras: pytest.fail("something was installed"))
+def test_python_that_is_too_old_is_named_before_anything_is_installed(monkeypatch, tmp_path):
+    monkeypatch.setattr(bootstrap, "PYTHON", tmp_path / "python")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something was installed"))
+    sentence = "needs Python 3.11 or newer, and this is 3.10: make PYTHON="
+    with pytest.raises(SystemExit, match=sentence), monkeypatch.context() as old:
+        old.setattr(sys, "version_info", (3, 10, 12))
+        bootstrap.main(["setup"])
+
+
+def test_environment_that_is_there_serves_an_older_python_too(monkeypatch, tmp_path):
+    """`make` finds the system's Python again, whichever made .venv."""
+    for name in ("PYTHON", "STAMP"):
+        monkeypatch.setattr(bootstrap, name, tmp_path / name)
+    bootstrap.PYTHON.touch()
+    bootstrap.STAMP.write_text(bootstrap.fingerprint("headless,dev"))
     with monkeypatch.context() as old:
         old.setattr(sys, "version_info", (3, 10, 12))
         code = bootstrap.main(["setup"])
-    assert code == 1
-    assert "needs Python 3.11 or newer, and this is 3.10: make PYTHON=" in capsys.readouterr().err
+    assert code == 0

@@ -47,7 +47,7 @@ def to_api(path: Path, server: ComfyServer) -> Prompt:
         twin = api_twin(path)
         if twin is None:
             raise WorkflowError(
-                "file", f"{path} is in UI format, and converting it needs comfy-cli: install the extra 'headless'."
+                "server", f"{path} is in UI format, and converting it needs comfy-cli: install the extra 'headless'."
             )
         return read_workflow(twin)[1]
     for event in _comfy_run(path, server, ["--print-prompt"], deadline=120):

@@ -1,12 +1,15 @@
 """comfy-cli as a program on the same server: what `make demo` relies on."""
 
 import json
+import shutil
 import sys
 import sysconfig
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from sora_core.headless import comfy_program as comfy_program_module
 from sora_core.headless.comfy_program import comfy_program, run_with_comfy_cli, to_api
 from sora_core.headless.workflow import WorkflowError
 
@@ -21,6 +24,14 @@ def test_conversion_equals_the_twin(server, workflows):
     for node in converted.values():
         node.pop("_meta", None)
     assert converted == json.loads((workflows / "api" / "image.json").read_text())
+
+
+def test_a_workflow_is_not_at_fault_when_comfy_cli_is_missing(workflows, tmp_path, monkeypatch):
+    path = shutil.copy(workflows / "image.json", tmp_path)
+    monkeypatch.setattr(comfy_program_module, "comfy_program", lambda: None)
+    with pytest.raises(WorkflowError, match="needs comfy-cli: install the extra") as caught:
+        to_api(Path(path), None)
+    assert caught.value.kind == "server"
 
 
 def test_partly_invalid_graph_fails(server, chain, tmp_path):

@@ -96,7 +96,10 @@ def fitting_tile(vae: Any, shape: torch.Size, cells: Compression) -> int | None:
 
 
 def fits(vae: Any, shape: torch.Size, cells: Compression, tile: int | None = None) -> bool:
-    """Whether it can be decoded at once, or a tile at a time, by ComfyUI's own estimate and the size of the frames."""
+    """Whether it can be decoded at once, or a tile at a time, by ComfyUI's own estimate and the size of the frames.
+
+    Older versions of ComfyUI make one more copy of them than newer ones, which map them to [0, 1] in place.
+    """
     management = comfy.model_management
     frames = 12 * cells.num_frames(shape[2] if len(shape) == 5 else 1) * shape[-2] * shape[-1] * cells.space**2
     at_once = shape if tile is None else (*shape[:-2], min(tile, shape[-2]), min(tile, shape[-1]))
@@ -105,6 +108,6 @@ def fits(vae: Any, shape: torch.Size, cells: Compression, tile: int | None = Non
     if management.is_device_cpu(vae.device):
         return work + 2 * frames < free
     probe = torch.zeros(1)
-    copies = 2 if vae.process_output(probe) is probe else 3  # the first versions map frames to [0, 1] by way of others
+    copies = 2 if vae.process_output(probe) is probe else 3
     # Other models make room on a device, so that all of it counts.
     return copies * frames < free and work + frames < management.get_total_memory(vae.device)

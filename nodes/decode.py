@@ -33,9 +33,9 @@ def one_video(samples: Tensor, index: int) -> Tensor:
 
 
 def decodable(vae: Any, latent: Latent) -> Latent:
-    """A LATENT as its VAE wants it: an image as a video of one frame where the VAE knows video.
+    """A LATENT as its VAE wants it: an image as a video of one frame where the VAE knows video, and the reverse.
 
-    Raises ValueError when its channels are not the VAE's.
+    Raises ValueError when its channels are not the VAE's, and for a video where the VAE only knows images.
     """
     samples = samples_of(latent)
     if samples.shape[1] != vae.latent_channels:
@@ -43,7 +43,16 @@ def decodable(vae: Any, latent: Latent) -> Latent:
             f"the latent has {samples.shape[1]} channels; this VAE decodes {vae.latent_channels}: connect the VAE of"
             " the model that made the latent"
         )
-    return {**latent, "samples": samples.unsqueeze(2)} if vae.latent_dim == 3 and samples.ndim == 4 else latent
+    if vae.latent_dim == 3 and samples.ndim == 4:
+        return {**latent, "samples": samples.unsqueeze(2)}
+    if vae.latent_dim == 2 and samples.ndim == 5:
+        if samples.shape[2] > 1:
+            raise ValueError(
+                f"this VAE only knows images and the latent is a video of {samples.shape[2]} latent frames: connect the"
+                " VAE of the model that made the latent"
+            )
+        return {**latent, "samples": samples[:, :, 0]}
+    return latent
 
 
 def given_frames(latent: Latent, index: int) -> list[bool]:

@@ -248,5 +248,10 @@ def test_image_vae_gives_an_image_grid_and_refuses_video(run, image_vae, frames_
     latent = run("SoraNoiseGrid", vae=image_vae, width=10, height=6, seconds=0.0)[0]
     assert latent["samples"].shape == (1, 3, 6, 10)
     assert frames_of(run("SoraDecodeVideo", vae=image_vae, latent=latent)[0])[0].shape == (1, 6, 10, 3)
+    one, several = ({"samples": torch.rand(1, 3, frames, 6, 10)} for frames in (1, 3))
+    shown = frames_of(run("SoraDecodeVideo", vae=image_vae, latent=one, fps=8.0)[0])[0]
+    assert shown.shape == (1, 6, 10, 3)
+    with pytest.raises(ValueError, match="only knows images and the latent is a video of 3 latent frames"):
+        run("SoraDecodeVideo", vae=image_vae, latent=several, fps=8.0)
     with pytest.raises(ValueError, match="only knows images and cannot hold 16 frames: set seconds to 0"):
         run("SoraNoiseGrid", vae=image_vae, seconds=2.0)

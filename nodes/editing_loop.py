@@ -64,6 +64,11 @@ class SoraSeamlessLoop(io.ComfyNode):
             check_model(model, samples)
         if isinstance(model.model, SoraModel):
             return io.NodeOutput(with_circular_time(model), latent)
+        if stride % samples.shape[2] == 0:
+            raise ValueError(
+                f"the stride is {stride} and the loop has {samples.shape[2]} latent frames, so that it would begin with"
+                " the same one at every step: give another stride, for instance 1"
+            )
         return io.NodeOutput(with_rolling(model, stride), latent)
 
 

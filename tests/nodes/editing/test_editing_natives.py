@@ -176,6 +176,14 @@ def test_a_loop_is_denoised_from_every_beginning(native, run, stock_sample):
     assert len(video.get_components().images) == 2 * len(frames)
 
 
+@pytest.mark.parametrize("native", ["ltx"], indirect=True)
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_a_stride_of_whole_rounds_is_refused(native, run, rounds):
+    grid = native.grid(run, 17)
+    with pytest.raises(ValueError, match="begin with the same one at every step: give another stride"):
+        run("SoraSeamlessLoop", model=native.model, latent=grid, stride=rounds * grid["samples"].shape[2])
+
+
 def test_a_loop_has_no_beginning_but_that_of_its_step(native, run, comfy):
     """What a model predicts for a rolled loop is its prediction, rolled: given cells, image inputs and all.
 

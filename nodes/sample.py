@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -237,6 +238,11 @@ class SoraSampler(io.ComfyNode):
             noise, samples = noise_left(model, samples, given, sigmas[0]), given
             model = with_noise_left(model)
         lowest = guidance_to or guided_levels(model, sigmas, goes_on=not add_noise)[0]
+        if guidance != 1 and lowest > guidance_from:
+            logging.warning(
+                "Sora: no noise level is guided, for guidance ends at %g and begins at %g: set guidance_to above 0 and"
+                " below guidance_from", lowest, guidance_from,
+            )  # fmt: skip
         guider = IntervalGuider(model, guidance, (lowest, guidance_from))
         guider.set_conds(positive, negative)
         result = guider.sample(

@@ -281,6 +281,16 @@ def test_a_noise_mask_of_yes_and_no_is_one_of_numbers(run, nano, prompts, grid, 
     assert torch.equal(found, expected)
 
 
+def test_guidance_that_acts_nowhere_is_told(sample, nano, monkeypatch, caplog):
+    monkeypatch.setattr(nano[0].model, "guided_above", 0.7)
+    told = "no noise level is guided, for guidance ends at 0.7 and begins at 0.5"
+    for changes in ({}, {"guidance_from": 0.5, "guidance_to": 0.2}, {"guidance_from": 0.5, "guidance": 1.0}):
+        sample(steps=1, **changes)
+    assert "no noise level is guided" not in caplog.text
+    sample(steps=1, guidance_from=0.5)
+    assert told in caplog.text
+
+
 def test_odd_latents_are_padded_inside_and_cropped(sample):
     assert sample({"samples": torch.zeros(1, 16, 2, 5, 7)}).shape == (1, 16, 2, 5, 7)
 

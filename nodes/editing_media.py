@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -135,6 +136,7 @@ def to_latent(known: Known, shape: VideoShape) -> Latent:
 def region_of(mask: Tensor | None, height: int, width: int, num_frames: int = 1) -> Tensor | None:
     """A MASK over the pixels of a video: `1 h w`, or `1 t h w` if there is one for each of `num_frames`.
 
+    The log tells of a black one, as Load Image gives it beside every image without transparency.
     Raises ValueError for another number of masks.
     """
     if mask is None:
@@ -143,5 +145,7 @@ def region_of(mask: Tensor | None, height: int, width: int, num_frames: int = 1)
     if len(mask) not in (1, num_frames):
         each = f", or {num_frames}, one for each frame" if num_frames > 1 else ""
         raise ValueError(f"the mask holds {len(mask)} pictures; give one for the whole video{each}")
+    if not mask.any():
+        logging.warning("Sora: the mask is black everywhere, which chooses nothing: disconnect it to choose everything")
     mask = comfy.utils.common_upscale(mask, width, height, "bilinear", "center")[:, 0].clamp(0, 1)
     return mask if len(mask) == 1 else mask[None]

@@ -44,6 +44,16 @@ def test_a_size_that_is_no_longer_the_latents_own_is_not_trusted(run, nano, even
     assert movie.get_components().frame_rate == 24
 
 
+def test_a_black_mask_is_told(run, nano, even_grid, caplog):
+    """Load Image gives one, of 64x64, beside every image without transparency."""
+    given = {"vae": nano[2], "latent": even_grid, "frames": torch.rand(1, 32, 32, 3)}
+    run("SoraPlaceFrames", mask=torch.ones(1, 64, 64), **given)
+    assert "the mask is black" not in caplog.text
+    (latent,) = run("SoraPlaceFrames", mask=torch.zeros(1, 64, 64), **given)
+    assert bool((latent["noise_mask"] == 1).all())
+    assert "the mask is black everywhere, which chooses nothing" in caplog.text
+
+
 def test_masks_are_one_or_one_for_each_frame(run, nano, even_grid, sample):
     samples = sample(even_grid)
     given = {"model": nano[0], "vae": nano[2], "video": {**even_grid, "samples": samples}}

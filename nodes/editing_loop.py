@@ -124,6 +124,7 @@ class SoraDecodeLoop(io.ComfyNode):
         rate = frame_rate(fps, size_of(latent))
         shape = shape_of(latent, geometry, rate)
         video = one_video(samples_of(latent), batch_index)
+        check_loop(video.shape[2])  # before the latent is kept for the user to decode again
         context = context or (vae.first_stage_model.context if isinstance(vae, SoraVAE) else CONTEXT)
         with kept(video):
             shown = loop_frames(geometry, video.shape[2], context)

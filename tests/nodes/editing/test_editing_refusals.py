@@ -192,6 +192,18 @@ def test_an_interrupt_stops_an_edit_within_a_step(comfy, run, nano, prompts, eve
     assert len(seen) == 1
 
 
+def test_a_loop_of_one_frame_leaves_no_file_behind(run, nano, comfy):
+    from pathlib import Path
+
+    import folder_paths
+
+    folder = Path(folder_paths.get_output_directory()) / "sora_unfinished"
+    before = set(folder.glob("*.latent"))
+    with pytest.raises(ValueError, match="a still image"):
+        run("SoraDecodeLoop", vae=nano[2], latent={"samples": torch.full((1, 16, 1, 4, 4), 0.37)}, fps=8.0)
+    assert set(folder.glob("*.latent")) == before
+
+
 def test_a_vae_for_images_is_refused(run, even_grid):
     import comfy.sd
 

@@ -144,7 +144,8 @@ def sample_long(
     shortest = min((len(w.past) for w in windows[1:]), default=fusion + 1)
     if not 0 <= fusion < shortest:
         raise ValueError(
-            f"fusion is {fusion} latent frames of an overlap of {shortest}; it must be between 0 and {shortest - 1}"
+            f"fusion is {fusion} latent frames of an overlap of {shortest}; it must be between 0 and {shortest - 1}:"
+            " give a shorter fusion or a longer overlap"
         )
     latent = torch.zeros(batch, *shape.dims)
     done = state.load(latent) if state is not None else 0

@@ -137,6 +137,11 @@ class SoraFlowEdit(io.ComfyNode):
         prompts = at_frame_rate(latent, source, positive, negative)
         if "noise_mask" in latent:
             prompts = with_images(known_of(latent), *prompts)
+        if not samples.any():
+            raise ValueError(
+                "this latent is empty, with nothing to edit: connect a sampled one, or a video by way of Sora Encode"
+                " Video"
+            )
         index = latent.get("batch_index")
         guider = TwoPromptGuider(model, *prompts, {"source": source_guidance, "positive": guidance})
         result = guider.sample(

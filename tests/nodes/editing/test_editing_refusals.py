@@ -49,6 +49,8 @@ REFUSED = {
         "SoraEditVideo", {"video": {"samples": torch.zeros(1, 4, 3, 4, 4)}}, "use the VAE that belongs to the model"),
     "flow edit of another model's latent": (
         "SoraFlowEdit", {"latent": {"samples": torch.zeros(1, 4, 3, 4, 4)}}, "use the VAE that belongs to the model"),
+    "flow edit of nothing": (
+        "SoraFlowEdit", {"latent": {"samples": torch.zeros(1, 16, 3, 4, 4)}}, "this latent is empty"),
     "connection of different sizes": (
         "SoraConnectVideos", {"first": torch.rand(17, 32, 32, 3), "second": torch.rand(17, 48, 32, 3)},
         "the videos are 32x32 and 32x48"),

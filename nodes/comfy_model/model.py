@@ -75,7 +75,13 @@ class SoraModel(comfy.model_base.BaseModel):
                 out[name] = comfy.conds.CONDRegular(kwargs[key])
         if kwargs.get("denoise_mask") is not None:
             out["denoise_mask"] = comfy.conds.CONDNoiseShape(kwargs["denoise_mask"])  # cut to a prompt's area
-        out["frame_rate"] = comfy.conds.CONDConstant(float(kwargs.get("frame_rate", DEFAULT_FPS)))
+        rate = float(kwargs.get("frame_rate", DEFAULT_FPS))
+        if not rate > 0:
+            raise ValueError(
+                f"a prompt has a frame rate of {rate:g}, and it must be above 0, for instance 8: set frame_rate of"
+                " LTXVConditioning, or leave that block out"
+            )
+        out["frame_rate"] = comfy.conds.CONDConstant(rate)
         return out
 
     def process_timestep(self, timestep: Tensor, x: Tensor, denoise_mask: Tensor | None = None, **_: Any) -> Tensor:

@@ -71,6 +71,12 @@ def test_a_frame_rate_that_a_prompt_has_stays(sample, prompts, grid):
     assert not torch.equal(found, sample(grid(seconds=1.125, fps=8.0)))
 
 
+def test_a_frame_rate_of_nothing_is_refused(run, sample, prompts):
+    positive, negative = run("LTXVConditioning", positive=prompts[0], negative=prompts[1], frame_rate=0.0)
+    with pytest.raises(ValueError, match="a prompt has a frame rate of 0, and it must be above 0"):
+        sample(steps=1, positive=positive, negative=negative)
+
+
 def test_a_shift_that_a_model_was_patched_with_holds(run, nano, grid):
     patched = run("ModelSamplingSD3", model=nano[0], shift=12.0)[0]
     schedules = [

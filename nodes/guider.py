@@ -22,10 +22,18 @@ def guided_levels(model: Any, sigmas: Tensor, *, goes_on: bool = False) -> tuple
     return (getattr(model.model, "guided_above", 0.0) if from_noise else 0.0, 1.0)
 
 
+def check_guidance(*scales: float) -> None:
+    """Raise ValueError for guidance that is no number, which blocks that compute it may give."""
+    for scale in scales:
+        if not math.isfinite(scale):
+            raise ValueError(f"guidance is {scale}; it must be a finite number, for instance 3")
+
+
 class IntervalGuider(comfy.samplers.CFGGuider):
     """`CFGGuider` that outside the interval asks for the prompt alone, which costs half; up to 1 is without end."""
 
     def __init__(self, model: Any, scale: float, interval: tuple[float, float]):
+        check_guidance(scale)
         super().__init__(model)
         # The noise levels of some models begin far above 1.
         self.scale, self.interval = scale, (interval[0], interval[1] if interval[1] < 1 else math.inf)
@@ -40,6 +48,7 @@ class TwoPromptGuider(comfy.samplers.CFGGuider):
     """`CFGGuider` that is asked now for one prompt, now for another: `prompt` is "source" or "positive"."""
 
     def __init__(self, model: Any, source: Any, positive: Any, negative: Any, scales: dict[str, float]):
+        check_guidance(*scales.values())
         super().__init__(model)
         self.inner_set_conds({"source": source, "positive": positive, "negative": negative})
         self.scales, self.prompt = scales, "positive"

@@ -219,8 +219,6 @@ class SoraSampler(io.ComfyNode):
         guidance: float, sampler: str, guidance_from: float, guidance_to: float, guidance_rescale: float,
         sigmas: Tensor | None = None, add_noise: bool = True,
     ) -> io.NodeOutput:  # fmt: skip
-        if not math.isfinite(guidance):
-            raise ValueError(f"guidance is {guidance}; it must be a finite number, for instance 3")
         samples = fitting_latent(model, samples_of(latent), latent)
         latent = {**latent, "samples": samples}
         if sigmas is None:

@@ -275,6 +275,11 @@ def test_levels_that_leave_noise_in_every_window_are_refused(long):
         long(sigmas=torch.tensor([1.0, 0.8]))
 
 
+def test_guidance_that_is_no_number_is_refused(long):
+    with pytest.raises(ValueError, match="guidance is nan; it must be a finite number"):
+        long(guidance=float("nan"))
+
+
 def test_history_and_fusion_change_only_what_they_may(long, whole):
     for changes, first in (({"history": 0.2}, 5), ({"fusion": 0.5}, 4)):
         found = long(overlap=1.0, **changes)["samples"]

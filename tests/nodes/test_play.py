@@ -174,7 +174,7 @@ REFUSED = {
     "a turn that was not played": (lambda grid: {"after": 2}, "ends with turn 1: give at most 1, or -1"),
     "endless seconds": (lambda grid: {"seconds": math.inf}, "seconds is inf; it must be above 0"),
     "no memory": (lambda grid: {"memory": math.nan}, "memory is nan; it must be above 0"),
-    "guidance that is no number": (lambda grid: {"guidance": math.nan}, "NaN or infinite numbers"),
+    "guidance that is no number": (lambda grid: {"guidance": math.nan}, "guidance is nan; it must be a finite number"),
     "levels that leave noise": (lambda grid: {"sigmas": torch.tensor([1.0, 0.8])}, r"end at 0\.8; .* must end at 0"),
     "no text encoder": (lambda grid: {"clip": None}, "found no text encoder"),
 }  # fmt: skip

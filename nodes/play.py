@@ -106,7 +106,7 @@ def sampled(
     model: Any, positive: Any, negative: Any, scene: Scene, geometry: Geometry, *, seed: int, steps: int,
     guidance: float, sampler: str, sigmas: Tensor | None,
 ) -> Tensor:  # fmt: skip
-    """The latent frames of a turn, `1 c t h w`. Raises ValueError for a looped model, and if they are no numbers."""
+    """The latent frames of a turn, `1 c t h w`. Raises ValueError for a looped model, and what its sampler raises."""
     if model.model_options.get("transformer_options", {}).get(LOOPED):
         raise ValueError("Sora Seamless Loop's model would make a loop of every turn: connect the model from before it")
     window, known = scene.window, scene.known
@@ -117,7 +117,7 @@ def sampled(
         latent_frames=window.new.stop, start=lambda x: x.start(geometry.num_frames, scene.video.fps), index=None,
         first=window.number,
     )  # fmt: skip
-    made = samples_of({"samples": sample(window, known)})[:, :, window.made].float()
+    made = sample(window, known)[:, :, window.made].float()
     return made if scene.before is None else torch.cat([scene.before, made.to(scene.before)], dim=2)
 
 

@@ -108,7 +108,8 @@ def window_sampler(
 ) -> SampleWindow:  # fmt: skip
     """Samples one of `count` windows, numbered from `first` on, with ComfyUI's own sampling and progress over all.
 
-    Raises ValueError for noise levels that do not end in a clean window, which others go on from.
+    Raises ValueError for noise levels that do not end in a clean window, which others go on from, and for a window
+    that holds no numbers.
     """
     check_levels(model, sigmas)
     if sigmas[-1:].any():
@@ -133,11 +134,17 @@ def window_sampler(
             preview = previewer.decode_latent_to_preview_image("JPEG", denoised) if previewer else None
             progress.update_absolute((window.number - first) * steps + step + 1, count * steps, preview)
 
-        return guider.sample(
+        made = guider.sample(
             comfy.sample.prepare_noise(known.clean, seed_here, index), known.clean,
             comfy.samplers.sampler_object(sampler), sigmas,
             denoise_mask=None if (known.mask == 1).all() else known.mask, callback=callback,
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=seed_here,
         )  # fmt: skip
+        if not torch.isfinite(made).all():
+            raise ValueError(
+                f"what the model made from latent frame {window.new.start} on holds NaN or infinite numbers: load it"
+                " with dtype bfloat16 or float32, or lower the guidance"
+            )
+        return made
 
     return sample

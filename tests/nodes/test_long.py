@@ -275,6 +275,23 @@ def test_levels_that_leave_noise_in_every_window_are_refused(long):
         long(sigmas=torch.tensor([1.0, 0.8]))
 
 
+def test_a_window_of_no_numbers_ends_the_run_and_is_not_kept(nano, long, left):
+    """Half precision overflows on some cards: the other windows would be hours of the same."""
+    model, seen, before = nano[0].clone(), [], left()
+
+    def spoiled(args):
+        seen.append(args["sigma"])
+        return args["denoised"] * (float("nan") if len(seen) > 2 else 1)
+
+    model.set_model_sampler_post_cfg_function(spoiled)
+    with pytest.raises(ValueError, match="from latent frame 5 on holds NaN or infinite numbers: load it with dtype"):
+        long(model=model, overlap=1.0)
+    assert len(seen) == 4
+    (windows,) = set(left()) - set(before)
+    assert [path.name for path in windows.iterdir()] == ["00000.safetensors"]
+    shutil.rmtree(windows)
+
+
 def test_guidance_that_is_no_number_is_refused(long):
     with pytest.raises(ValueError, match="guidance is nan; it must be a finite number"):
         long(guidance=float("nan"))

@@ -27,7 +27,7 @@ from .editing_media import (
 )
 from .editing_wrap import with_strengths
 from .movie import HELD, SOUND, SOUND_START, sound_in, to_frames
-from .native import Latent, index_of, samples_of, size_of
+from .native import Latent, check_made, index_of, samples_of, size_of
 from .sample import noise_levels
 from .sampling_inputs import steps_input
 from .schema import schema
@@ -142,7 +142,7 @@ def held_of(video: Any, missing: int) -> Latent:
 def clean_latent(vae: Any, video: Any, width: int, height: int, fps: float) -> tuple[Tensor, VideoShape]:
     """The latent `b c t h w` of a video of any kind, enlarged if wished, and the shape of its frames.
 
-    Raises ValueError when a LATENT is to be enlarged, or its channels are not the VAE's.
+    Raises ValueError when a LATENT is to be enlarged, it is empty, or its channels are not the VAE's.
     """
     geometry = geometry_of(vae)
     if isinstance(video, dict):
@@ -152,6 +152,7 @@ def clean_latent(vae: Any, video: Any, width: int, height: int, fps: float) -> t
             )
         shape = shape_of(video, geometry, fps)
         check_channels(geometry, samples_of(video))
+        check_made(samples_of(video))
         return samples_of(video).float(), shape
     frames, rate = to_frames(video, fps)
     count, rows, columns = frames.shape[2:]

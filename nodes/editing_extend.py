@@ -22,7 +22,7 @@ from .editing_media import (
     to_latent,
 )
 from .movie import HELD, pair_of_frames, to_frames, to_image, to_video
-from .native import index_of, samples_of
+from .native import check_made, index_of, samples_of
 from .schema import schema
 
 DIRECTIONS = ("forward", "backward", "both")
@@ -95,6 +95,7 @@ class SoraExtendVideo(io.ComfyNode):
                     " else"
                 )
             shape = shape_of(video, geometry, fps)
+            check_made(samples_of(video))
             shown = shape.num_frames if video.get(HELD) else None
             edit = extend_latent(geometry, samples_of(video).float(), max(1, round(seconds * shape.fps)), shown)
             repeated = shape.num_frames  # as a decoder shows it; the last latent frame may hold more

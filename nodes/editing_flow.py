@@ -18,7 +18,7 @@ from .editing_change import levels_from
 from .editing_fit import check_model, with_images
 from .editing_media import known_of
 from .guider import TwoPromptGuider
-from .native import Latent, noise_mask_of, samples_of
+from .native import Latent, check_made, noise_mask_of, samples_of
 from .sample import at_frame_rate
 from .sampling_inputs import guidance_input, seed_input, steps_input
 from .schema import advanced, schema
@@ -137,11 +137,7 @@ class SoraFlowEdit(io.ComfyNode):
         prompts = at_frame_rate(latent, source, positive, negative)
         if "noise_mask" in latent:
             prompts = with_images(known_of(latent), *prompts)
-        if not samples.any():
-            raise ValueError(
-                "this latent is empty, with nothing to edit: connect a sampled one, or a video by way of Sora Encode"
-                " Video"
-            )
+        check_made(samples)
         index = latent.get("batch_index")
         guider = TwoPromptGuider(model, *prompts, {"source": source_guidance, "positive": guidance})
         result = guider.sample(

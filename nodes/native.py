@@ -88,6 +88,15 @@ def samples_of(latent: Latent) -> Tensor:
     return samples
 
 
+def check_made(samples: Tensor) -> None:
+    """Raise ValueError for a grid that nothing was made of yet."""
+    if not samples.any():
+        raise ValueError(
+            "this latent is empty, with no video in it yet: connect a sampled one, or a video by way of Sora Encode"
+            " Video"
+        )
+
+
 def noise_mask_of(latent: Latent) -> Tensor | None:
     """What a LATENT lets change, in whatever shape ComfyUI takes. Raises ValueError for the mask of another duration.
 

@@ -49,6 +49,9 @@ REFUSED = {
         "SoraEditVideo", {"video": {"samples": torch.zeros(1, 4, 3, 4, 4)}}, "use the VAE that belongs to the model"),
     "flow edit of another model's latent": (
         "SoraFlowEdit", {"latent": {"samples": torch.zeros(1, 4, 3, 4, 4)}}, "use the VAE that belongs to the model"),
+    "edit of nothing": ("SoraEditVideo", {"video": {"samples": torch.zeros(1, 16, 3, 4, 4)}}, "this latent is empty"),
+    "extension of nothing": (
+        "SoraExtendVideo", {"video": {"samples": torch.zeros(1, 16, 3, 4, 4)}}, "this latent is empty"),
     "flow edit of nothing": (
         "SoraFlowEdit", {"latent": {"samples": torch.zeros(1, 16, 3, 4, 4)}}, "this latent is empty"),
     "connection of different sizes": (

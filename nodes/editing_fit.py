@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sora_core.diffusion.conditioning import Known
 from sora_core.editing.border import ramp
+from sora_core.editing.place import check_channels
 from sora_core.editing.resample import resample
 from sora_core.randomness import generator
 
@@ -47,9 +48,12 @@ def given_in(latent: Latent) -> Known:
     return known_of({**latent, "samples": samples if given is None else given, "noise_mask": hard if fitted else mask})
 
 
-def grey_cells(vae: Any, latent_frames: int) -> Tensor:
-    """The latent of a grey video, `1 c t 1 1`: it is the same everywhere, so a small and short one tells it."""
-    geometry = geometry_of(vae)
+def grey_cells(vae: Any, latent: Tensor) -> Tensor:
+    """The latent of a grey video as long as a `latent`, `1 c t 1 1`: it is the same everywhere, so a small and short
+    one tells it. Raises ValueError for the VAE of other latents.
+    """
+    geometry, latent_frames = geometry_of(vae), latent.shape[2]
+    check_channels(geometry, latent)
     side, few = 8 * geometry.space, min(latent_frames, 5)
     grey = encoder(vae)(torch.full((1, 3, geometry.num_frames(few), side, side), 0.5))
     middle = grey[..., grey.shape[3] // 2, grey.shape[4] // 2][..., None, None]
@@ -143,7 +147,7 @@ class SoraFitModel(io.ComfyNode):
             return io.NodeOutput(model, positive, negative, latent)
         known = given_in(latent)
         if takes_images(model):  # LTX-2 would take their mask for that of video and sound
-            empty = 0.0 if vae is None else grey_cells(vae, known.clean.shape[2])
+            empty = 0.0 if vae is None else grey_cells(vae, known.clean)
             positive, negative = with_images(known, positive, negative, empty=empty)
         mask = known.mask
         if border == "soft" or (border == "automatic" and not knows_time_per_frame(model)):

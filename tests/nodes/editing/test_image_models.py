@@ -25,6 +25,15 @@ def test_wan_sees_what_its_own_block_shows_where_nothing_is_given(native, run):
     torch.testing.assert_close(ours["concat_latent_image"][:, :, cells], theirs["concat_latent_image"][:, :, cells])
 
 
+@pytest.mark.parametrize("native", ["wan21_i2v"], indirect=True)
+def test_the_vae_of_another_model_is_refused(native, run, monkeypatch):
+    prompts = {"positive": native.prompt(0), "negative": native.prompt(1)}
+    (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=native.grid(run), frames=native.clip(1))
+    monkeypatch.setattr(native.vae, "latent_channels", 48)
+    with pytest.raises(ValueError, match="this VAE's are .b, 48, t, h, w.: use the VAE that belongs to the model"):
+        run("SoraFitModel", model=native.model, latent=latent, vae=native.vae, **prompts)
+
+
 def test_prompts_of_models_without_image_inputs_stay_as_they_are(native, run):
     """LTX-2 samples video and sound packed together, and would unpack a mask that its prompt brings along."""
     (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=native.grid(run), frames=native.clip(1))

@@ -49,6 +49,9 @@ def compression(vae: Any) -> NativeCompression:
         )
     if vae.latent_dim not in (2, 3):
         raise ValueError(f"this VAE has {vae.latent_dim}-dimensional latents: connect one for images or video")
+    channels = getattr(vae, "output_channels", 3)
+    if channels < 3:  # as ACE-Step's, whose latents of sound have two dimensions
+        raise ValueError(f"this VAE makes sound of {channels} channels: connect one for images or video")
     space = int(vae.spacial_compression_decode())
     if vae.latent_dim == 2:
         return NativeCompression(time=1, space=space, down=lambda n: n, up=lambda n: n)

@@ -68,3 +68,6 @@ def test_sound_vae_is_refused(run):
     vae = type("SoundVAE", (), {"latent_dim": 1})()
     with pytest.raises(ValueError, match="1-dimensional latents: connect one for images or video"):
         run("SoraNoiseGrid", vae=vae)
+    vae = type("AceStepVAE", (), {"latent_dim": 2, "output_channels": 2})()
+    with pytest.raises(ValueError, match="makes sound of 2 channels: connect one for images or video"):
+        run("SoraNoiseGrid", vae=vae)

@@ -27,9 +27,10 @@ def test_python_that_is_too_old_is_named_before_anything_is_installed(monkeypatc
     monkeypatch.setattr(bootstrap, "PYTHON", tmp_path / "python")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something was installed"))
     sentence = "needs Python 3.11 or newer, and this is 3.10: make PYTHON="
-    with pytest.raises(SystemExit, match=sentence), monkeypatch.context() as old:
+    with monkeypatch.context() as old:
         old.setattr(sys, "version_info", (3, 10, 12))
-        bootstrap.main(["setup"])
+        with pytest.raises(SystemExit, match=sentence):
+            bootstrap.main(["setup"])
 
 
 def test_environment_that_is_there_serves_an_older_python_too(monkeypatch, tmp_path):

@@ -302,7 +302,7 @@ def test_history_and_fusion_change_only_what_they_may(long, whole):
         found = long(overlap=1.0, **changes)["samples"]
         assert torch.equal(found[:, :, :first], whole[:, :, :first])
         assert (found - whole)[:, :, first].abs().max() > 1e-3
-    with pytest.raises(ValueError, match="fusion is 2 .* an overlap of 2; .* shorter fusion or a longer overlap"):
+    with pytest.raises(ValueError, match=r"fusion is 2 .* an overlap of 2; .* shorter fusion or a longer overlap"):
         long(overlap=1.0, fusion=1.0)
 
 

@@ -30,7 +30,7 @@ def test_the_vae_of_another_model_is_refused(native, run, monkeypatch):
     prompts = {"positive": native.prompt(0), "negative": native.prompt(1)}
     (latent,) = run("SoraPlaceFrames", vae=native.vae, latent=native.grid(run), frames=native.clip(1))
     monkeypatch.setattr(native.vae, "latent_channels", 48)
-    with pytest.raises(ValueError, match="this VAE's are .b, 48, t, h, w.: use the VAE that belongs to the model"):
+    with pytest.raises(ValueError, match=r"this VAE's are .b, 48, t, h, w.: use the VAE that belongs to the model"):
         run("SoraFitModel", model=native.model, latent=latent, vae=native.vae, **prompts)
 
 

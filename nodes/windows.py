@@ -42,7 +42,7 @@ def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
         if isinstance(start := options.get("time_dim_replace"), Tensor):
             changed["time_dim_replace"] = beginning_in(start, window)
         if isinstance(sound := options.get("audio_embed"), Tensor):
-            changed["audio_embed"] = sound_in(sound, window, latent_frames)
+            changed["audio_embed"] = heard_in(sound, window, latent_frames)
         for area in areas_in(options.get("area"), window, latent_frames):
             kept.append([states, changed if area is None else {**changed, "area": area}])
     return kept
@@ -75,7 +75,7 @@ def beginning_in(start: Tensor, window: Window) -> Tensor | None:
     return start[:, :, :count] if count else None
 
 
-def sound_in(sound: Tensor, window: Window, latent_frames: int) -> Tensor:
+def heard_in(sound: Tensor, window: Window, latent_frames: int) -> Tensor:
     """What is heard in a window: Wan's S2V has four parts `b l c 4t` for each latent frame, HuMo one, `b t w l c`."""
     cells = torch.tensor(window.cells)
     if sound.ndim == 4:

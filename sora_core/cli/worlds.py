@@ -4,6 +4,7 @@ examples:
   sora worlds --out data/sandbox --shards 40
   sora worlds --out data/sandbox --frames 1 --clips 512 --shards 60 --first 1000 --pairs 0.75       (stills of two toys)
   sora worlds --out data --world painter --shards 8
+  sora worlds --out data/wide --size 128x64           (all of one size, for videos of that shape)
   sora worlds --out data/sandbox --shards 20 --first 1 --stride 2     (the odd half, on a second machine)
   sora worlds --out data/real --from-videos FOLDER                    (real videos, with the texts beside them)
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+
+from .generate import size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frames", type=int, default=17, metavar="N",
         help="frames of a clip, 1 + a multiple of 4 for sora train dit; 1: stills (default: 17)",
     )  # fmt: skip
+    parser.add_argument(
+        "--size", type=size, metavar="WxH", help="pixels of all clips, multiples of 16 (default: 20 sizes in turn)"
+    )
     parser.add_argument(
         "--pairs", type=float, metavar="SHARE", help="share of sandbox scenes with a second toy (default: 0.3)"
     )
@@ -62,7 +68,7 @@ def execute(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--{name} is {share:g}; it must be a share from 0 to {most:g}, for instance 0.3")
         shares[name] = share
     if arguments.from_videos is not None:
-        usual = {"world": "sandbox", "shards": 16, "first": 0, "stride": 1, "pairs": None, "walls": None}
+        usual = {"world": "sandbox", "shards": 16, "first": 0, "stride": 1, "size": None, "pairs": None, "walls": None}
         for name, value in usual.items():
             if getattr(arguments, name) != value:
                 raise ValueError(f"--{name} does nothing with --from-videos; leave it out")
@@ -79,5 +85,5 @@ def execute(arguments: argparse.Namespace) -> None:
     generate_shards(
         arguments.out, world=arguments.world, shards=arguments.shards, first=arguments.first,
         stride=arguments.stride, clips=arguments.clips, num_frames=arguments.frames, seed=arguments.seed,
-        mix=Mix(**shares) if shares else None,
+        size=arguments.size and arguments.size[::-1], mix=Mix(**shares) if shares else None,
     )  # fmt: skip

@@ -36,8 +36,8 @@ def generate_shards(
     All clips are of `size`, height and width in pixels, or else each shard of the next of `SIZES`.
     `mix` says how many of the sandbox's scenes have a second subject or something in front; with one frame they are
     stills, none of which are loops.
-    Raises ValueError for a world that there is not, for one frame or a mix of another world than the sandbox, for a size
-    of no whole patches, and for a shard that exists with another seed, number of clips or mix.
+    Raises ValueError for a world that there is not, for one frame or a mix of another world than the sandbox, for a
+    size of no whole patches, and for a shard that exists with another seed, number of clips or mix.
     """
     if world not in WORLDS:
         raise ValueError(f"there is no world {world!r}; choose from {', '.join(WORLDS)}")
@@ -46,10 +46,9 @@ def generate_shards(
     if num_frames == 1 and world != "sandbox":
         raise ValueError(f"one frame was asked for, but only the sandbox has stills, not {world}")
     if size is not None and (min(size) < PATCH or any(side % PATCH for side in size)):
-        height, width = size
-        whole = [max(PATCH, round(side / PATCH) * PATCH) for side in (width, height)]
+        down, across = (max(1, round(side / PATCH)) * PATCH for side in size)
         raise ValueError(
-            f"clips of {width}x{height} pixels are no whole patches of {PATCH}; choose {whole[0]}x{whole[1]}, for instance"
+            f"clips of {size[1]}x{size[0]} pixels are no whole patches of {PATCH}; choose for instance {across}x{down}"
         )
     film = WORLDS[world].film if mix is None else partial(film_sandbox, mix=mix)
     shares = asdict(mix or USUAL) if world == "sandbox" else {}

@@ -236,6 +236,13 @@ def test_shards_of_other_clips_are_not_taken_for_those_asked_for(tmp_path):
         generate_shards(tmp_path, shards=1, clips=1, num_frames=2, mix=Mix(pairs=1))
 
 
+def test_clips_are_rendered_in_the_size_that_is_asked_for(tmp_path):
+    generate_shards(tmp_path, shards=2, clips=1, num_frames=2, size=(32, 48), say=lambda _: None)
+    assert [shard.shape for shard in ClipStore(tmp_path).shards] == [(2, 32, 48)] * 2
+    with pytest.raises(ValueError, match="clips of 50x20 pixels are no whole patches of 16; choose for instance 48x16"):
+        generate_shards(tmp_path, shards=1, clips=1, num_frames=2, size=(20, 50), say=lambda _: None)
+
+
 def test_a_run_goes_on_with_the_clips_it_began_with_alone(tmp_path):
     data, run = tmp_path / "data", tmp_path / "run"
     generate_shards(data, shards=1, clips=1, num_frames=2, say=lambda _: None)

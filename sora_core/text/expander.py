@@ -10,7 +10,9 @@ import torch
 from sora_core.data.worlds import lexicon
 from sora_core.data.worlds.attributes import ATTRIBUTES, SIDES, Attributes
 from sora_core.data.worlds.captions import Draw, Words
+from sora_core.text.phrases import Mention, split_words
 from sora_core.text.recognise import Reading, read
+from sora_core.text.subjects import binds
 
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 _SENTENCE_END = re.compile(r"[.!?。！？…]$")
@@ -32,6 +34,12 @@ very really simple animation cinematic realistic next over under into near there
 镜 头 画 面 和 与 它 东 西 短 片 做 给 来 这 那
 """
 """Words that do not name a thing of their own, so that a subject may be drawn beside them."""
+
+_OTHER_COLOURS = frozenset(
+    "black white grey gray brown silver beige bronze copper rainbow colourful colorful multicoloured multicolored"
+    " 黑 白 灰 棕 褐 银 彩".split()
+)
+"""What things can be coloured though no clip is: a thing that a prompt calls so is given no colour beside it."""
 
 
 def completed(known: dict[str, str], draw: Draw, refused: Collection[tuple[str, str]] = frozenset()) -> Attributes:
@@ -73,6 +81,21 @@ def _side_of_named(reading: Reading, draw: Draw) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
+def _coloured_otherwise(reading: Reading, name: str) -> bool:
+    """Whether the prompt gives a subject one of `_OTHER_COLOURS`."""
+    subject = reading.mentions[name]
+    phrases = {i for m in reading.mentions.values() for i in range(m.first_word, m.last_word + 1)}
+    things = {reading.mentions[key].first_word for key in ("subject", "second_subject") if key in reading.mentions}
+    words = split_words(reading.text)
+    for i, word in enumerate(words):
+        if word.text in _OTHER_COLOURS and i not in phrases:
+            colour = Mention("colour", word.text, word.start, word.end, i, i, weak=False)
+            nearer = any(i < thing < subject.first_word or subject.first_word < thing < i for thing in things)
+            if not nearer and binds(words, colour, subject):
+                return True
+    return False
+
+
 def _with_colours(reading: Reading, attributes: Attributes, draw: Draw) -> str:
     """The user's text with the drawn colours set before subjects that have none."""
     text = reading.text
@@ -80,7 +103,10 @@ def _with_colours(reading: Reading, attributes: Attributes, draw: Draw) -> str:
     bare = [
         name
         for name, colour in pairs.items()
-        if name in reading.mentions and colour not in reading.mentions and getattr(attributes, name) != "none"
+        if name in reading.mentions
+        and colour not in reading.mentions
+        and getattr(attributes, name) != "none"
+        and not _coloured_otherwise(reading, name)
     ]
     for name in sorted(bare, key=lambda name: -reading.mentions[name].start):
         start = reading.mentions[name].start

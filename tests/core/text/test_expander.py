@@ -70,6 +70,20 @@ def test_a_thing_the_lexicon_does_not_know_is_not_replaced():
         assert "subject" not in recognise(text)
 
 
+@pytest.mark.parametrize(
+    "prompt", ["a white duck", "a black car", "a house painted brown", "一只白色的鸭子", "黑色的小汽车", "球是灰的"]
+)
+def test_a_thing_of_another_colour_is_given_none_beside_it(prompt):
+    for seed in range(5):
+        assert _expand(prompt, seed).startswith((f"{prompt}. ", f"{prompt}。"))
+
+
+def test_the_other_colour_of_one_thing_leaves_the_next_to_be_coloured():
+    for seed in range(5):
+        assert recognise(_expand("a white duck beside a ball", seed))["second_colour"] in ATTRIBUTES["colour"]
+        assert recognise(_expand("under a black sky a ball", seed))["colour"] in ATTRIBUTES["colour"]
+
+
 def test_a_complete_prompt_is_only_closed():
     prompt = "a green rocket rising at night on mars, static shot"
     texts = {_expand(prompt, seed) for seed in range(20)}

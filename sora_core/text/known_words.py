@@ -6,7 +6,7 @@ import re
 import unicodedata
 from functools import cache
 
-from ..data.worlds import arcade_captions, lexicon, painter_captions
+from ..data.worlds import arcade_captions, captions, lexicon, painter_captions
 from .phrases import phrase_table
 from .tokenizer import pieces
 
@@ -17,7 +17,7 @@ def known_words() -> frozenset[str]:
     known = {word for key in phrase_table() for word in key}
     for language in lexicon.LANGUAGES:
         words = lexicon.load(language)
-        patterns = [*words.adjectives, *words.aspects, *words.requests, *words.fillers]
+        patterns = [*words.adjectives, *words.aspects, *words.requests, *words.fillers, *captions.CAMERAS[language]]
         patterns += [relation for relations in words.relations.values() for relation in relations]
         patterns += [template for templates in words.templates.values() for template in templates]
         phrases = [phrase for values in words.phrases.values() for options in values.values() for phrase in options]

@@ -36,9 +36,10 @@ _PLAIN_SLOTS = {
     "camera": "camera",
 }  # fmt: skip
 _NOUN_PARTS = ("subject", "colour", "second_subject", "second_colour")
-_CAMERAS = {
+CAMERAS = {
     "en": ("camera ", "camera ", "lens ", "view ", "shot "), "zh": ("镜头", "镜头", "相机", "摄影机", "机位", "画面"),
 }  # fmt: skip
+"""What loose captions call the camera."""
 _JOINTS = {"en": (" ", " ", ", ", " and ", ". "), "zh": ("", "", "，", "，", "。")}
 _SYLLABLES = [first + vowel for first in "bdfgklmnprstvz" for vowel in ("a", "e", "i", "o", "u", "an", "er", "ick")]
 _T = TypeVar("_T")
@@ -156,7 +157,7 @@ class Words:
         """Any of the words for one of `_LOOSE_SLOTS`, as a note has them."""
         also = self._words.also.get(attribute, {}).get(getattr(self._attributes, attribute), ())
         if also and self._draw.chance(0.4):
-            camera = self._draw.choice(_CAMERAS[self._words.language]) if attribute == "camera" else ""
+            camera = self._draw.choice(CAMERAS[self._words.language]) if attribute == "camera" else ""
             return camera + self._draw.choice(also)
         if attribute in ("environment", "occluder") and self._draw.chance(0.4):
             return self._chosen[attribute].key

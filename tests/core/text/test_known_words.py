@@ -5,7 +5,7 @@ import torch
 
 from sora_core.data.worlds import lexicon
 from sora_core.data.worlds.attributes import ATTRIBUTES, Attributes
-from sora_core.data.worlds.captions import STYLES, compose
+from sora_core.data.worlds.captions import CAMERAS, STYLES, compose
 from sora_core.text.known_words import unknown_note
 
 
@@ -19,6 +19,11 @@ def test_every_word_of_a_caption_is_known(language, style):
             chosen |= {"second_subject": "none", "second_colour": "none"}
         text = compose(Attributes(**chosen), generator, language, style).text
         assert unknown_note(text) == ""
+
+
+@pytest.mark.parametrize("language", lexicon.LANGUAGES)
+def test_what_loose_captions_call_the_camera_is_known(language):
+    assert unknown_note(" ".join(CAMERAS[language])) == ""
 
 
 def test_unknown_words_are_named_once_in_order():

@@ -111,6 +111,15 @@ function showAllDecimals(widget) {
   if (precision > 3) widget.options.maxFractionDigits = precision;
 }
 
+/** Blocks whose interrupted run goes on with the seed that it began with, and with no other. */
+const RESUMED = ["SoraLongVideoSampler", "SoraTrain"];
+
+/** Keep the seed of a new block from run to run; the page would draw another. What a workflow says comes later. */
+function fixSeed(node) {
+  const control = node.widgets?.find(({ name }) => name === "control_after_generate");
+  if (control) control.value = "fixed";
+}
+
 app.registerExtension({
   name: "sora.panels",
 
@@ -144,6 +153,7 @@ app.registerExtension({
     if (!/^(Sora|Primitive|Reroute|KSampler)/.test(node.comfyClass ?? node.type ?? "")) return;
     for (const widget of node.widgets ?? []) follow(widget, "callback", refreshSoon);
     if (node.comfyClass?.startsWith("Sora")) node.widgets?.forEach(showAllDecimals);
+    if (RESUMED.includes(node.comfyClass)) fixSeed(node);
     follow(node, "onConfigure", refreshSoon);
     follow(node, "onConnectionsChange", refreshSoon);
     const described = PANELS[node.comfyClass];

@@ -38,8 +38,10 @@ def flow_sampler(guider: TwoPromptGuider, samples: Tensor, seed: int, index: Any
     """A SAMPLER that moves `samples` along what the two prompts of `guider` differ in; it takes no noise of its own."""
 
     def sample(
-        model: Any, x: Tensor, sigmas: Tensor, extra_args: dict | None = None, callback: Any = None, **unused: Any
-    ) -> Tensor:
+        model: Any, x: Tensor, sigmas: Tensor, extra_args: dict | None = None, callback: Any = None,
+        noise_sampler: Any = None, **unused: Any,
+    ) -> Tensor:  # fmt: skip
+        # The noise sampler is named because other blocks tell by it that all cells get noise of one level on the way.
         extra = extra_args or {}
 
         def follow(prompt: str) -> Any:

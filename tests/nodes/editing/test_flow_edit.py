@@ -55,6 +55,21 @@ def test_an_edit_by_two_prompts_stays_within_its_mask(native, edit, given):
     assert change[..., 2:].max() > 1e-4
 
 
+def test_what_was_given_at_nearly_full_strength_is_not_edited(run, nano, prompts):
+    """A fitted model frees each cell at its own noise level, and the noise of an edit is at one level for all."""
+    latent, mask = torch.randn(1, 16, 3, 4, 4, generator=torch.Generator().manual_seed(4)), torch.ones(1, 1, 3, 4, 4)
+    mask[:, :, 0] = 0.01
+    model, source, negative, fitted = run(
+        "SoraFitModel", model=nano[0], positive=prompts[0], negative=prompts[1], border="hard",
+        latent={"samples": latent, "noise_mask": mask},
+    )  # fmt: skip
+    other = run("SoraTextEncode", clip=nano[1], prompt="a blue cube in the snow", negative="")[0]
+    out = run("SoraFlowEdit", model=model, source=source, positive=other, negative=negative, latent=fitted, steps=3)
+    change = (out[0]["samples"] - latent).abs()
+    assert change[:, :, 0].max() < 1e-5
+    assert change[:, :, 1:].max() > 1e-4
+
+
 def test_the_block_does_what_the_library_does(run, nano, core, prompts):
     """On Sora, the same noise, levels and guidance as the library's function, through ComfyUI's own sampling."""
     grid = run("SoraNoiseGrid", vae=nano[2], width=32, height=32, seconds=1.125, fps=8.0)[0]

@@ -21,6 +21,7 @@ from .geometry import Geometry
 from .long import SampleWindow, Window, plan, sample_long
 from .long_state import LongState, fingerprint, weights_fingerprint
 from .regenerate import DEFAULT, Sampling, regenerate
+from .sdedit import strength_at
 from .tiles import tiled
 from .timed import timed, timeline_weights
 
@@ -108,8 +109,10 @@ def long_video(
             ),
         )
     sample = sora_sampler(sora, segments, latent, shape.fps, seed, blend, sampling, tile)
+    # Masks hold strengths here, and `history` is the noise itself.
+    handed = strength_at(history) if 0 <= history < 1 else history
     made = sample_long(
-        sample, latent, windows, given=given, correction=correction, history=history, fusion=again, state=file,
+        sample, latent, windows, given=given, correction=correction, history=handed, fusion=again, state=file,
         report=report,
     )  # fmt: skip
     if file is not None:

@@ -18,6 +18,11 @@ def level(strength: Tensor) -> Tensor:
     return shift(strength, EVENNESS)
 
 
+def strength_at(noise_level: float) -> float:
+    """The strength whose `level` that is."""
+    return float(shift(torch.tensor(noise_level), 1 / EVENNESS))
+
+
 def strengths(start: float, end: float, latent_frames: int) -> Tensor:
     """A strength for each latent frame, `t`, rising or falling evenly from `start` to `end`.
 

@@ -12,6 +12,7 @@ from sora_core.editing import recipes
 from sora_core.editing.long import Window, known_in, match_statistics, plan, sample_long, statistics
 from sora_core.editing.long_state import LongState
 from sora_core.editing.long_video import long_video, planned, window_cells
+from sora_core.editing.sdedit import level
 from sora_core.shapes import LatentShape, VideoShape
 from sora_core.stored_latent import StoredLatent
 from sora_core.text.timeline import parse
@@ -289,6 +290,18 @@ def test_history_is_seen_with_a_little_noise_and_handed_over_unchanged(make):
     assert (clean - noised)[:, :, 5:].abs().max() > 1e-3
     with pytest.raises(ValueError, match="history is 1"):
         make(history=1)
+
+
+def test_history_is_the_share_of_noise_that_a_window_sees(make, monkeypatch):
+    seen = []
+
+    def kept(sora, known, *more, **settings):
+        seen.append(level(known.mask).unique().tolist())
+        return known.clean
+
+    monkeypatch.setattr("sora_core.editing.long_video.regenerate", kept)
+    make(history=0.1)
+    assert seen[1] == pytest.approx([0.1, 1])
 
 
 def test_parts_from_the_middle_are_no_stills(sora):

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from heapq import heappop, heappush
 from itertools import islice, pairwise
 from pathlib import Path
 from weakref import WeakSet
@@ -19,6 +20,8 @@ from .frame_colours import display_matrix, note_on, upright
 
 LOOKED_AT = 1000
 """Packets by which it is told whether a stream keeps its rate."""
+REORDERING = ("h264", "hevc")
+"""Codecs whose pictures FFmpeg times in the order of decoding where a container, AVI, says nothing of their display."""
 
 
 class VideoReader:
@@ -107,6 +110,10 @@ class VideoReader:
         # A container without durations of streams, such as Matroska, says when the longest of them ends.
         whole = 0.0 if _own_seconds(container, stream) is not None else (container.duration or 0) / 1e6
         longest = 0.0
+        # Pictures come in the order of display, so that the earliest time that is left is that of the next.
+        context = stream.codec_context
+        misplaced = container.format.name == "avi" and context.name in REORDERING and context.has_b_frames
+        times: list[int] = []
         try:
             if start:
                 self._seek(container, stream, start)
@@ -119,6 +126,8 @@ class VideoReader:
                     raise ValueError(self._damaged(container, stream, found, "a frame in it is incomplete"))
                 if packet.pts is not None:
                     end = max(end, packet.pts + (packet.duration or 0) - begin)
+                    if misplaced and packet.size:
+                        heappush(times, packet.pts)
                     if reached is not None:
                         reached[0] = max(reached[0], packet.pts + _duration(packet.duration, base, self.rate) - origin)
                 for frame in packet.decode():
@@ -126,6 +135,8 @@ class VideoReader:
                     if frame.is_corrupt:
                         raise ValueError(self._damaged(container, stream, found, "a frame in it is incomplete"))
                     found += 1
+                    if times:
+                        frame.pts = heappop(times)
                     yield frame
         except av.FFmpegError as error:
             raise ValueError(self._damaged(container, stream, found, reason(error))) from None

@@ -277,6 +277,24 @@ def test_a_container_that_begins_before_its_first_picture_loses_no_frame(tmp_pat
     assert all(abs(value - 20 * i) < 8 for i, value in enumerate(found)), found
 
 
+def test_h264_in_avi_is_shown_in_the_order_of_display(tmp_path):
+    names = ("clip.avi", "clip.mp4")
+    for name in names:
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width = stream.height = 64
+            stream.pix_fmt = "yuv420p"
+            for i in range(12):  # so slow a change that most frames refer to later ones
+                frame = av.VideoFrame(64, 64, "yuv420p")
+                for k, plane in enumerate(frame.planes):
+                    plane.update(bytes([9 * i + k]) * plane.buffer_size)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    avi, mp4 = (torch.cat(list(VideoReader(tmp_path / name))) for name in names)
+    assert len(avi) == 12
+    assert torch.equal(avi, mp4)
+
+
 def test_a_bare_stream_is_refused_with_what_to_do(tmp_path):
     path = tmp_path / "raw 1.h264"
     make(path, [grey(8 * i) for i in range(12)])

@@ -44,7 +44,7 @@ def part_of(video: Any) -> tuple[str, float, float | None] | None:
         whole = abs(InputImpl.VideoFromFile(source).get_duration() - video.get_duration()) < 1e-3
     except av.FFmpegError:  # damaged or gone, which its reader says in one sentence
         whole = True
-    except UnicodeDecodeError:  # tags in another encoding, at which ComfyUI stops and the file's reader does not
+    except ValueError:  # no duration, or tags in another encoding: ComfyUI stops there and the file's reader does not
         whole = not any(trimmed_part(video) or ())
     if whole:
         return source, 0.0, None

@@ -39,11 +39,16 @@ def test_the_sound_of_a_trimmed_video_begins_where_its_frames_do(pack, trimmed):
     assert found == {"sora_sound": part.get_stream_source(), "sora_sound_start": 1.0}
 
 
-def test_a_video_at_whose_title_comfyui_stops_is_read_from_its_file(comfy, pack, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [UnicodeDecodeError("utf-8", b"\xb2", 0, 1, "invalid start byte"), ValueError("Could not determine duration")],
+    ids=["its title", "its duration"],
+)
+def test_a_video_at_which_comfyui_stops_is_read_from_its_file(comfy, pack, tmp_path, monkeypatch, error):
     from comfy_api.latest import InputImpl
 
     def stop(video):
-        raise UnicodeDecodeError("utf-8", b"\xb2", 0, 1, "invalid start byte")
+        raise error
 
     with VideoWriter(tmp_path / "titled.mp4", 16, 16, 8.0) as writer:
         writer.write(torch.zeros(5, 16, 16, 3))

@@ -62,9 +62,9 @@ class Sound:
             self._next.stream = self._stream
             try:
                 self._target.mux(self._next)
+                self._next = next(self._packets, None)
             except av.FFmpegError as error:
                 raise ValueError(f"the sound of {self._name} cannot be copied: {error.strerror or error}") from None
-            self._next = next(self._packets, None)
 
     def close(self) -> None:
         """Close the file that the sound comes from."""

@@ -59,6 +59,6 @@ def _part(scene: Any, num_frames: int, height: int, width: int, fps: float, star
     if isinstance(scene, painter.PainterScene):
         painted = painter.render(scene, *how)
         assert painted.truth is not None
-        return Part(painted.frames, painted.truth.marked.float(), torch.zeros(num_frames, height, width))
+        return Part(painted.frames, painted.truth.seen.float(), torch.zeros(num_frames, height, width))
     nothing = torch.zeros(num_frames, height, width)
     return Part(arcade.render(scene, *how).frames, nothing, nothing)

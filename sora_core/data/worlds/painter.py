@@ -81,9 +81,11 @@ class PainterScene:
 
 @dataclass(frozen=True)
 class PainterTruth:
-    """`marked` (t h w): where paint is, covered by the brush or not, or where food is gone; `tip` (t 2): the brush."""
+    """`marked` (t h w): where paint is, covered by the brush or not, or where food is gone; `seen` (t h w): where that
+    is not covered; `tip` (t 2): the brush."""
 
     marked: Tensor
+    seen: Tensor
     tip: Tensor
 
 
@@ -156,13 +158,13 @@ def render(
     ground = SURFACES[scene.attributes.surface] if painting else scene.colour
     canvas = Canvas(num_frames, height, width, ground)
     times = (start + torch.arange(num_frames) / fps)[:, None, None]
-    marked, tip = (_paint if painting else _eat)(canvas, scene, times)
-    truth = PainterTruth(canvas.halved(marked), tip) if want_truth else None
+    marked, covered, tip = (_paint if painting else _eat)(canvas, scene, times)
+    truth = PainterTruth(canvas.halved(marked), canvas.halved(marked & ~covered), tip) if want_truth else None
     return PainterClip(canvas.frames(), fps, scene.attributes, truth)
 
 
-def _paint(canvas: Canvas, scene: PainterScene, times: Tensor) -> tuple[Tensor, Tensor]:
-    """Lay stroke and brush; returns what is painted (t 2h 2w) and the tip of the brush (t 2) in 0..1 of the frame."""
+def _paint(canvas: Canvas, scene: PainterScene, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Lay stroke and brush; returns where both are (t 2h 2w) and the tip of the brush (t 2) in 0..1 of the frame."""
     path = _path(scene, canvas.wide, canvas.tall)
     done = (scene.begin + times / scene.tempo).clamp(0, 1)
     arrival = torch.full(canvas.u.shape[1:], 2.0)
@@ -174,11 +176,14 @@ def _paint(canvas: Canvas, scene: PainterScene, times: Tensor) -> tuple[Tensor, 
     tip = path[(done * (len(path) - 1)).round().long().flatten()]
     at = (tip[:, 0, None, None], tip[:, 1, None, None])
     beyond = (at[0] + 0.15, at[1] + 0.2)
-    canvas.lay(canvas.bar(beyond, (0.75, 1.0), 0.055), _HANDLE)
-    canvas.lay(canvas.bar((at[0] + 0.06, at[1] + 0.08), (0.09, 0.12), 0.085), _FERRULE)
-    canvas.lay(canvas.bar(at, (0.06, 0.08), 0.085), _bristles(scene.colour))
+    handle = canvas.bar(beyond, (0.75, 1.0), 0.055)
+    ferrule = canvas.bar((at[0] + 0.06, at[1] + 0.08), (0.09, 0.12), 0.085)
+    bristles = canvas.bar(at, (0.06, 0.08), 0.085)
+    canvas.lay(handle, _HANDLE)
+    canvas.lay(ferrule, _FERRULE)
+    canvas.lay(bristles, _bristles(scene.colour))
     place = torch.stack([(tip[:, 0] / canvas.wide + 1) / 2, (1 - tip[:, 1] / canvas.tall) / 2], 1)
-    return marked, place
+    return marked, handle | ferrule | bristles, place
 
 
 def _bristles(colour: Colour) -> Colour:
@@ -187,8 +192,8 @@ def _bristles(colour: Colour) -> Colour:
     return red, green, blue
 
 
-def _eat(canvas: Canvas, scene: PainterScene, times: Tensor) -> tuple[Tensor, Tensor]:
-    """Lay plate and what is left of the food; returns where food is gone (t 2h 2w) and no brush (0 2)."""
+def _eat(canvas: Canvas, scene: PainterScene, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Lay plate and what is left of the food; returns where food is gone (t 2h 2w), and no brush (t 2h 2w and 0 2)."""
     food = scene.attributes.food
     whole = canvas.disc(0, 0, _FOOD_RADIUS)
     if food == "donut":
@@ -210,7 +215,7 @@ def _eat(canvas: Canvas, scene: PainterScene, times: Tensor) -> tuple[Tensor, Te
     size = 0.1 if food == "pizza" else 0.055
     for u, v in scene.toppings:
         canvas.lay(left & canvas.disc(u, v, size), _TOPPINGS[food])
-    return whole & gone, torch.empty(0, 2)
+    return whole & gone, torch.zeros_like(gone), torch.empty(0, 2)
 
 
 def seen_marks(frames: Tensor, attributes: PainterAttributes) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from sora_core.data.worlds import filming
 from sora_core.data.worlds.catalogue import WORLDS
 from sora_core.data.worlds.filming import Part, film, scene_for
+from sora_core.data.worlds.painter import PainterAttributes
 from sora_core.randomness import generator
 
 
@@ -43,6 +44,14 @@ def test_paint_is_masked_and_flat():
     clip = whole(film(scene("painter"), 8, 32, 32, 8))
     assert clip.mask[-1].sum() > clip.mask[0].sum()
     assert clip.nearness.count_nonzero() == 0
+
+
+def test_paint_under_the_brush_is_not_masked():
+    sheet = PainterAttributes(activity="paint", colour="blue", stroke="line", surface="white")
+    asked = scene("painter", attributes=sheet)
+    clip = whole(film(asked, 8, 48, 48, 8))
+    off = (clip.frames / 255 - torch.tensor(asked.colour)).abs().amax(-1)
+    assert off[clip.mask == 1].max() < 0.3
 
 
 def test_games_have_neither_mask_nor_depth():

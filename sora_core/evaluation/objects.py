@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from statistics import mean
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..data.worlds.captions import compose
@@ -86,7 +86,8 @@ def object_report(model: Sora, judge: Judge, count: int, settings: SamplerSettin
 
     `appearances per second` and `swaps per minute` on any clips; `behind the wall`: the share of clips in which a thing
     passes there, as it was asked to; `same after the wall`: the share of these whose thing ends as it began, as it does
-    wherever nothing passes, with the share of pairs of different clips that would pass as the same by chance.
+    wherever nothing passes, with the share of pairs of different clips that would pass as the same by chance; None
+    where nothing passes there.
     """
     prompts, walls = described(count, held_out=False, style="descriptive"), behind_a_wall(count)
 
@@ -112,6 +113,6 @@ def object_report(model: Sora, judge: Judge, count: int, settings: SamplerSettin
     return report
 
 
-def _share(kept: Iterable[bool]) -> float:
-    values = torch.tensor([float(k) for k in kept])
-    return round(float(values.mean()), 4) if len(values) else 0.0
+def _share(kept: Iterable[bool]) -> float | None:
+    values = [float(k) for k in kept]
+    return round(mean(values), 4) if values else None

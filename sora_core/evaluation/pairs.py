@@ -72,7 +72,7 @@ def beside_another(count: int) -> list[Prompt]:
 def pair_report(model: Sora, count: int, settings: SamplerSettings) -> dict[str, Any]:
     """Shares of stills in which the second toy's colour is on one side, and on both, generated and rendered.
 
-    `as asked`: of those on one side, the share that have it where the prompt says.
+    `as asked`: of those on one side, the share that have it where the prompt says; None if there are none.
     """
     prompts = beside_another(count)
     report: dict[str, Any] = {"clips": count, "one side": {}, "both sides": {}, "as asked": {}}
@@ -85,7 +85,8 @@ def pair_report(model: Sora, count: int, settings: SamplerSettings) -> dict[str,
         once = [(sides, asked) for sides, asked in seen if len(sides) == 1]
         report["one side"][kind] = round(len(once) / count, 4)
         report["both sides"][kind] = round(sum(len(sides) == 2 for sides, _ in seen) / count, 4)
-        report["as asked"][kind] = round(sum(sides == {asked} for sides, asked in once) / max(1, len(once)), 4)
+        right = sum(sides == {asked} for sides, asked in once)
+        report["as asked"][kind] = round(right / len(once), 4) if once else None
     return report
 
 

@@ -139,8 +139,9 @@ def _beside(parts: dict[str, Any]) -> list[str]:
     for part, figures in parts.items():
         for name, kinds in figures.items():
             if isinstance(kinds, dict) and "generated" in kinds:
-                others = ", ".join(f"{kind} {value:.3f}" for kind, value in kinds.items() if kind != "generated")
-                lines.append(f"{part}, {name}: {kinds['generated']:.3f} ({others})")
+                said = {kind: "-" if value is None else f"{value:.3f}" for kind, value in kinds.items()}
+                others = ", ".join(f"{kind} {value}" for kind, value in said.items() if kind != "generated")
+                lines.append(f"{part}, {name}: {said['generated']} ({others})")
     return lines
 
 

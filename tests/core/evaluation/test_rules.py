@@ -87,5 +87,13 @@ def test_objects_of_generated_clips_are_followed(nano, judge):
     report = object_report(nano, judge, 2, SamplerSettings(steps=1))
     for name in ("appearances per second", "swaps per minute", "behind the wall", "same after the wall"):
         assert {"generated", "rendered"} <= set(report[name])
-        assert all(value >= 0 for value in report[name].values())
+        assert all(value is None or value >= 0 for value in report[name].values())
     assert {"worlds", "objects"} <= set(dir(Evaluation))
+
+
+def test_things_that_never_pass_a_wall_are_not_said_to_change_behind_it(nano, judge, monkeypatch):
+    monkeypatch.setattr("sora_core.evaluation.objects.passes_behind", lambda *_: False)
+    report = object_report(nano, judge, 1, SamplerSettings(steps=1))
+    assert set(report["same after the wall"].values()) == {None}
+    lines = table({"objects": report, "summary": []}).splitlines()
+    assert "objects, same after the wall: - (rendered -, other clips -)" in lines

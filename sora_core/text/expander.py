@@ -35,10 +35,10 @@ very really simple animation cinematic realistic next over under into near there
 """
 """Words that do not name a thing of their own, so that a subject may be drawn beside them."""
 
-_OTHER_COLOURS = frozenset(
-    "black white grey gray brown silver beige bronze copper rainbow colourful colorful multicoloured multicolored"
-    " 黑 白 灰 棕 褐 银 彩".split()
-)
+_OTHER_COLOURS = """
+black white grey gray brown silver beige bronze copper rainbow colourful colorful multicoloured multicolored
+黑 白 灰 棕 褐 银 彩
+"""
 """What things can be coloured though no clip is: a thing that a prompt calls so is given no colour beside it."""
 
 
@@ -88,7 +88,7 @@ def _coloured_otherwise(reading: Reading, name: str) -> bool:
     things = {reading.mentions[key].first_word for key in ("subject", "second_subject") if key in reading.mentions}
     words = split_words(reading.text)
     for i, word in enumerate(words):
-        if word.text in _OTHER_COLOURS and i not in phrases:
+        if word.text in _OTHER_COLOURS.split() and i not in phrases:
             colour = Mention("colour", word.text, word.start, word.end, i, i, weak=False)
             nearer = any(i < thing < subject.first_word or subject.first_word < thing < i for thing in things)
             if not nearer and binds(words, colour, subject):

@@ -112,7 +112,8 @@ def _comfy_run(path: Path, server: ComfyServer, flags: Iterable[str], deadline: 
     except subprocess.TimeoutExpired:
         server.post("/interrupt")
         raise WorkflowError("timeout", f"{path} was interrupted after {deadline:.0f} s.") from None
-    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    # Not splitlines: texts of a workflow may hold other ends of lines, such as U+2028, which JSON leaves as they are.
+    events = [json.loads(line) for line in done.stdout.split("\n") if line.startswith("{")]
     envelope = events[-1] if events else {}
     if done.returncode or not envelope.get("ok"):
         raise _failure(path, envelope, done.stderr)

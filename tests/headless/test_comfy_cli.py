@@ -26,6 +26,16 @@ def test_conversion_equals_the_twin(server, workflows):
     assert converted == json.loads((workflows / "api" / "image.json").read_text())
 
 
+def test_texts_may_hold_ends_of_lines_that_are_none_in_json(server, workflows, tmp_path):
+    content = json.loads((workflows / "image.json").read_text())
+    saver = next(node for node in content["nodes"] if node["type"] == "SaveImage")
+    saver["widgets_values"] = ["pasted\u2028from\u0085elsewhere"]
+    path = tmp_path / "pasted.json"
+    path.write_text(json.dumps(content))
+    texts = [node["inputs"].get("filename_prefix") for node in to_api(path, server).values()]
+    assert saver["widgets_values"][0] in texts
+
+
 def test_a_workflow_is_not_at_fault_when_comfy_cli_is_missing(workflows, tmp_path, monkeypatch):
     path = shutil.copy(workflows / "image.json", tmp_path)
     monkeypatch.setattr(comfy_program_module, "comfy_program", lambda: None)

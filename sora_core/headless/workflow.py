@@ -70,14 +70,16 @@ def with_inputs(prompt: Prompt, inputs: Mapping[str, Any]) -> Prompt:
         WorkflowError: a key fits no node, more than one, or names an input the node does not have.
     """
     changed = {key: {**node, "inputs": dict(node.get("inputs", {}))} for key, node in prompt.items()}
+    known = {name for node_id, node in changed.items() for name in _names(node_id, node)}
     for key, value in inputs.items():
-        name, _, field = key.rpartition(".")
+        # Choices with inputs of their own have points in them: "SaveVideo.codec.encoding" is an input of SaveVideo.
+        name = max((n for n in known if key.startswith(f"{n}.")), key=len, default=key.rpartition(".")[0])
+        field = key[len(name) + 1 :]
         fits = [node for node_id, node in changed.items() if name in _names(node_id, node)]
         if len(fits) != 1:
             raise WorkflowError("file", f"{key} fits {len(fits)} nodes of the workflow; it has to fit exactly one.")
         if field not in fits[0]["inputs"]:
-            known = ", ".join(fits[0]["inputs"])
-            raise WorkflowError("file", f"{name} has no input {field}; it has {known}.")
+            raise WorkflowError("file", f"{name} has no input {field}; it has {', '.join(fits[0]['inputs'])}.")
         fits[0]["inputs"][field] = value
     return changed
 

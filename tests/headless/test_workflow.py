@@ -42,6 +42,14 @@ def test_inputs_are_found_by_id_class_and_title_and_the_original_stays(workflows
     assert json.dumps(prompt) == before
 
 
+def test_inputs_of_a_choice_have_points_in_their_names(chain):
+    prompt = chain()
+    prompt["1"]["inputs"]["codec.encoding.crf"] = 20
+    prompt["1"]["_meta"] = {"title": "Canvas 1.5"}
+    for name in ("1", "EmptyImage", "Canvas 1.5"):
+        assert with_inputs(prompt, {f"{name}.codec.encoding.crf": 7})["1"]["inputs"]["codec.encoding.crf"] == 7
+
+
 @pytest.mark.parametrize(
     ("key", "said"), [("Nobody.width", "fits 0 nodes"), ("1.depth", "no input depth; it has width, height")]
 )

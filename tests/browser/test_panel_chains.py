@@ -43,6 +43,24 @@ def test_ruler_of_frames_goes_by_the_rate_at_each_block(tab, workflow):
     assert tab.panel(first) == "0s"
 
 
+def test_loop_lasts_as_long_as_its_frames_at_the_rate_they_are_handed_on_with(tab, workflow):
+    tab.open(workflow("seamless_loop"))
+    loop = tab.run("() => app.graph.nodes.find(n => n.type === 'SoraSeamlessLoop').id")
+    before = float(tab.panel(loop).split()[0])
+    tab.run(
+        """loop => {
+            const find = kind => app.graph.nodes.find(node => node.type === kind);
+            const [grid, place] = [find('SoraNoiseGrid'), LiteGraph.createNode('SoraPlaceFrames')];
+            app.graph.add(place);
+            place.widgets.find(w => w.name === 'fps').value = 2 * grid.widgets.find(w => w.name === 'fps').value;
+            grid.connect(0, place, place.findInputSlot('latent'));
+            place.connect(0, app.graph.getNodeById(loop), app.graph.getNodeById(loop).findInputSlot('latent'));
+        }""",
+        loop,
+    )
+    assert float(tab.panel(loop).split()[0]) == before / 2
+
+
 def press_bypass(tab, node):
     """Bypass a node, or no longer, as a person does: with Ctrl+B."""
     tab.run("id => { app.canvas.deselectAll(); app.canvas.select(app.graph.getNodeById(id)); }", node)

@@ -122,10 +122,11 @@ function connectVideos(node, words) {
 }
 
 function seamlessLoop(node, words) {
-  const { grid } = chainOf(node);
-  if (!grid) return [strip([{ kind: "new", size: 1, text: words.again("") }])];
+  const { grid, passed } = chainOf(node);
+  const [fps] = ratesOf({ grid, passed });
+  if (!grid || !fps) return [strip([{ kind: "new", size: 1, text: words.again("") }])];
   const frames = grid.latent ? grid.latent[0] * BUNDLED_CELLS.time : grid.frames;
-  return [strip([{ kind: "new", size: 1, text: words.again(`${short(frames / grid.fps)} s`) }])];
+  return [strip([{ kind: "new", size: 1, text: words.again(`${short(frames / fps)} s`) }])];
 }
 
 function lastVideo(node, words) {

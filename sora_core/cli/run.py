@@ -45,7 +45,10 @@ def execute(arguments: argparse.Namespace) -> None:
     try:
         from ..headless.runner import run_workflow
     except ModuleNotFoundError as error:
-        raise RuntimeError(f'{error.name} is not installed; in the repository: pip install -e ".[headless]"') from None
+        raise RuntimeError(
+            f"{error.name} is not installed; `make setup` in the repository installs all that a ComfyUI needs in .venv:"
+            " run .venv/bin/sora then"
+        ) from None
 
     from tqdm import tqdm
 

@@ -142,6 +142,16 @@ def test_a_file_that_is_no_workflow_is_a_request_that_cannot_be_met(capsys, tmp_
     assert "cannot be read as JSON" in capsys.readouterr().err
 
 
+def test_without_what_a_comfyui_needs_the_command_that_installs_it_is_named(tmp_path):
+    (tmp_path / "workflow.json").write_text("{}")
+    code = "import sys; sys.modules['aiohttp'] = None; from sora_core.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "run", str(tmp_path / "workflow.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == FAILED
+    assert done.stderr.startswith("sora run: aiohttp is not installed; `make setup` in the repository")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_failure_of_the_machine_and_an_interruption_have_their_own_codes(capsys, monkeypatch, tmp_path, nano_file):
     (tmp_path / "file").write_text("")
     assert run("worlds", "--shards", 1, "--clips", 1, "--out", tmp_path / "file" / "data") == FAILED

@@ -152,7 +152,7 @@ def refuse_broken_cells(store: ClipStore, cells: Compression, patch: int) -> Non
             raise ValueError(
                 f"{shard.path.name} holds clips of {frames} frames of {width}x{height}, no whole latent cells and"
                 f" patches: frames must be {'1 + ' if first else ''}a multiple of {cells.time} and sides multiples of"
-                f" {side}; make others with: sora worlds --frames, or --stride 10 for sides of 64 and 128 alone"
+                f" {side}; make others with: sora worlds --frames and --size"
             )
 
 

@@ -35,11 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=int, default=96, metavar="N", help="clips in a file (default: 96)")
     parser.add_argument(
         "--frames", type=int, default=17, metavar="N",
-        help="frames of a clip, 1 + a multiple of 4 for sora train dit; 1: stills (default: 17)",
+        help="frames of a clip, for sora train dit 1 + a multiple of 4, of 8 for XL and XXL; 1: stills (default: 17)",
     )  # fmt: skip
     parser.add_argument(
-        "--size", type=size, metavar="WxH", help="pixels of all clips, multiples of 16 (default: 20 sizes in turn)"
-    )
+        "--size", type=size, metavar="WxH",
+        help="pixels of all clips, multiples of 16, for B and L 32, for XL and XXL 64 (default: 20 sizes in turn)",
+    )  # fmt: skip
     parser.add_argument(
         "--pairs", type=float, metavar="SHARE", help="share of sandbox scenes with a second toy (default: 0.3)"
     )

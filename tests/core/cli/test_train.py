@@ -89,7 +89,11 @@ def test_data_that_cannot_be_used_are_refused_before_they_are_encoded(part, opti
 
 
 def test_clips_of_broken_patches_are_refused_before_they_are_encoded(tmp_path, capsys):
-    refused("dit", [], "frames of 72x64, no whole latent cells and patches", (5, 64, 72), tmp_path, capsys)
+    sentence = (
+        "clips of 5 frames of 72x64, no whole latent cells and patches: frames must be 1 + a multiple"
+        " of 4 and sides multiples of 16; make others with: sora worlds --frames and --size"
+    )
+    refused("dit", [], sentence, (5, 64, 72), tmp_path, capsys)
 
 
 def refused(part, options, sentence, size, tmp_path, capsys):

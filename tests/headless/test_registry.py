@@ -9,8 +9,6 @@ import pytest
 
 from sora_core.headless.comfy_program import comfy_environment, comfy_program
 
-LEFT_OUT = {".venv", ".cache", ".git", "build", "output", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
-
 
 def comfy(folder, *arguments):
     command = [comfy_program(), "--skip-prompt", *arguments]
@@ -21,9 +19,12 @@ def comfy(folder, *arguments):
 
 @pytest.fixture(scope="module")
 def archive(root, tmp_path_factory):
-    """The archive that `comfy node pack` makes of a fresh copy of the repository."""
+    """The archive that `comfy node pack` makes of the files that git knows."""
     copy = tmp_path_factory.mktemp("pack") / "sora-video"
-    shutil.copytree(root, copy, ignore=lambda folder, names: LEFT_OUT & set(names))
+    known = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, encoding="utf-8", check=True)
+    for name in filter(None, known.stdout.split("\0")):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / name, copy / name)
     comfy(copy, "node", "pack")
     with zipfile.ZipFile(copy / "node.zip") as content:
         yield content

@@ -22,7 +22,7 @@ from .editing_media import (
     shape_of,
     to_latent,
 )
-from .movie import pair_of_frames
+from .movie import frames_within, pair_of_frames
 from .native import Latent
 from .prompt import encoded
 from .sample import check_mask
@@ -107,7 +107,8 @@ class SoraConnectVideos(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         geometry = geometry_of(vae)
         a, b, rate = pair_of_frames(first, second, fps)
-        count, shared = max(1, round(seconds * rate)), max(1, round(context * rate))
+        count = max(1, round(seconds * rate))
+        shared = max(1, frames_within("context", context, rate, min(a.shape[2], b.shape[2])))
         if mode == "bridge":
             plan = bridge(geometry, encoder(vae), a, b, count, shared, curve)
         else:

@@ -21,7 +21,7 @@ from .editing_media import (
     shape_of,
     to_latent,
 )
-from .movie import HELD, pair_of_frames, to_frames, to_image, to_video
+from .movie import HELD, frames_within, pair_of_frames, to_frames, to_image, to_video
 from .native import check_made, index_of, samples_of
 from .schema import schema
 
@@ -104,7 +104,7 @@ class SoraExtendVideo(io.ComfyNode):
             shape = VideoShape(num_frames=frames.shape[2], height=frames.shape[3], width=frames.shape[4], fps=rate)
             new = max(1, round(seconds * rate))
             before, after = new * (direction != "forward"), new * (direction != "backward")
-            shown = max(1, round(context * rate)) if context else 0  # 0: all
+            shown = max(1, frames_within("context", context, rate, frames.shape[2])) if context else 0  # 0: all
             edit = extend(geometry, encoder(vae), frames, before=before, after=after, context=shown)
             repeated = len(edit.kept)
         whole = VideoShape(num_frames=edit.num_frames, height=shape.height, width=shape.width, fps=shape.fps)
@@ -117,14 +117,9 @@ class SoraExtendVideo(io.ComfyNode):
 def join(a: Tensor, b: Tensor, overlap: int, mode: str) -> Tensor:
     """`1 3 t h w` twice as one; `overlap` frames are in both: the last of `a` and the first of `b`.
 
-    Raises ValueError for different sizes or an overlap longer than one of them.
+    Raises ValueError for different sizes.
     """
     check_pair(a, b)
-    shortest = min(a.shape[2], b.shape[2])
-    if overlap > shortest:
-        raise ValueError(
-            f"the overlap is {overlap} frames but the shorter video has {shortest}; give at most that many"
-        )
     if not overlap:
         return torch.cat([a, b], dim=2)
     left, right = a[:, :, -overlap:], b[:, :, :overlap]
@@ -172,5 +167,6 @@ class SoraJoinVideos(io.ComfyNode):
     @classmethod
     def execute(cls, first: Any, second: Any, overlap: float, shared: str, fps: float) -> io.NodeOutput:
         a, b, rate = pair_of_frames(first, second, fps)
-        images = to_image(join(a, b.to(a), round(overlap * rate), shared))
+        shortest = min(a.shape[2], b.shape[2])
+        images = to_image(join(a, b.to(a), frames_within("overlap", overlap, rate, shortest), shared))
         return io.NodeOutput(to_video(images, rate), images)

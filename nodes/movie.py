@@ -158,6 +158,20 @@ def pair_of_frames(first: Any, second: Any, fps: float) -> tuple[Tensor, Tensor,
     return a, b, fps
 
 
+def frames_within(what: str, seconds: float, rate: float, available: int) -> int:
+    """How many frames so many seconds are. Raises ValueError, in seconds as users give them, above those `available`.
+
+    `what` names the input.
+    """
+    count = round(seconds * rate)
+    if count > available:
+        raise ValueError(
+            f"the {what} is {seconds:g} s, {count} frames, but the video has {available} at {rate:g} fps: give at most"
+            f" {available / rate:g} s"
+        )
+    return count
+
+
 def to_image(video: Tensor) -> Tensor:
     """`1 3 t h w` as ComfyUI's IMAGE, `t h w 3`."""
     return video[0].movedim(0, -1)

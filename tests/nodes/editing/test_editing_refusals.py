@@ -10,7 +10,7 @@ REFUSED = {
         "SoraPlaceFrames", {"frames": torch.rand(9, 32, 32, 3), "at": -0.01}, "does not fit in a video of 17 frames"),
     "context longer than the clip": (
         "SoraExtendVideo", {"video": torch.rand(9, 32, 32, 3), "context": 5.0},
-        "context is 40 frames but the video has 9"),
+        "context is 5 s, 40 frames, but the video has 9 at 8 fps: give at most 1.125 s"),
     "wrong channels": (
         "SoraExtendVideo", {"video": {"samples": torch.zeros(1, 4, 3, 4, 4)}}, "use the VAE that belongs to the model"),
     "latent backward": (
@@ -28,7 +28,7 @@ REFUSED = {
         "the videos are 32x32 and 48x32"),
     "overlap too long": (
         "SoraJoinVideos", {"first": torch.rand(5, 8, 8, 3), "second": torch.rand(5, 8, 8, 3), "overlap": 1.0},
-        "overlap is 8 frames but the shorter video has 5"),
+        "overlap is 1 s, 8 frames, but the video has 5 at 8 fps: give at most 0.625 s"),
     "line of a timeline": (
         "SoraPromptTimeline", {"timeline": "a red ball"}, "line 1 is"),
     "prompt after the end": (
@@ -60,7 +60,7 @@ REFUSED = {
     "connection with too long a context": (
         "SoraConnectVideos",
         {"first": torch.rand(9, 32, 32, 3), "second": torch.rand(17, 32, 32, 3), "context": 3.0, "mode": "bridge"},
-        "context is 24 frames; it must be 1 to 9"),
+        "context is 3 s, 24 frames, but the video has 9 at 8 fps: give at most 1.125 s"),
     "blend of too short videos": (
         "SoraConnectVideos", {"first": torch.rand(9, 32, 32, 3), "second": torch.rand(9, 32, 32, 3)},
         "use a video of at least"),

@@ -17,11 +17,11 @@ from sora_core.editing.long_video import fused_cells, planned
 from sora_core.randomness import generator
 from sora_core.shapes import LatentShape
 
-from .compat import fitting_latent, to_intermediate, weight_samples
+from .compat import to_intermediate, weight_samples
 from .editing_media import geometry_of, known_of, shape_of
 from .editing_wrap import LOOPED
-from .native import Latent, samples_of
-from .sample import at_frame_rate, noise_levels
+from .native import Latent
+from .sample import at_frame_rate, noise_levels, samples_for
 from .sampling_inputs import guidance_input, sampler_input, seed_input, sigmas_input, steps_input
 from .schema import advanced, schema
 from .unfinished import unfinished
@@ -156,7 +156,7 @@ class SoraLongVideoSampler(io.ComfyNode):
         resume: bool, sigmas: Tensor | None = None, history: float = 0.0, fusion: float = 0.0, loop: bool = False,
     ) -> io.NodeOutput:  # fmt: skip
         geometry = geometry_of(vae)
-        latent = {**latent, "samples": fitting_latent(model, samples_of(latent), latent)}
+        latent = {**latent, "samples": samples_for(model, latent)}
         shape, given = shape_of(latent, geometry, 0.0), known_of(latent)
         b, c, t, h, w = given.clean.shape
         windows = planned(geometry, shape.fps, t, window, overlap, anchor=anchor, loop=loop)

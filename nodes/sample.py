@@ -50,6 +50,18 @@ def noise_levels(model: Any, samples: Tensor, steps: int, start: float = 1.0, sh
     return schedule(steps, count_tokens(model, samples), start=start, shift_factor=shift or None, lowest=lowest)
 
 
+def samples_for(model: Any, latent: Latent) -> Tensor:
+    """The samples of a LATENT, empty ones as the model wants them. Raises ValueError for a latent of another model."""
+    samples = fitting_latent(model, samples_of(latent), latent)
+    channels = getattr(model.get_model_object("latent_format"), "latent_channels", samples.shape[1])
+    if samples.shape[1] != channels:
+        raise ValueError(
+            f"the latent has {samples.shape[1]} channels and this model's have {channels}: use the VAE that belongs to"
+            " the model"
+        )
+    return samples
+
+
 def check_levels(model: Any, sigmas: Tensor) -> None:
     """Raise ValueError for noise levels that no sampler can walk along to a latent."""
     told = [round(float(sigma), 4) for sigma in sigmas.flatten()]
@@ -219,7 +231,7 @@ class SoraSampler(io.ComfyNode):
         guidance: float, sampler: str, guidance_from: float, guidance_to: float, guidance_rescale: float,
         sigmas: Tensor | None = None, add_noise: bool = True,
     ) -> io.NodeOutput:  # fmt: skip
-        samples = fitting_latent(model, samples_of(latent), latent)
+        samples = samples_for(model, latent)
         latent = {**latent, "samples": samples}
         if sigmas is None:
             sigmas = noise_levels(model, samples, steps)

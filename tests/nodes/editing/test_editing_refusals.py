@@ -64,6 +64,12 @@ REFUSED = {
     "blend of too short videos": (
         "SoraConnectVideos", {"first": torch.rand(9, 32, 32, 3), "second": torch.rand(9, 32, 32, 3)},
         "use a video of at least"),
+    "sampling of another model's latent": (
+        "SoraSampler", {"latent": {"samples": torch.ones(1, 4, 3, 4, 4)}},
+        "latent has 4 channels and this model's have 16: use the VAE that belongs to the model"),
+    "long sampling of another model's latent": (
+        "SoraLongVideoSampler", {"latent": {"samples": torch.ones(1, 4, 3, 4, 4)}},
+        "latent has 4 channels and this model's have 16: use the VAE that belongs to the model"),
     "other model's latent": (
         "SoraFitModel", {"latent": {"samples": torch.zeros(1, 4, 3, 4, 4)}}, "use the VAE that belongs to the model"),
 }  # fmt: skip

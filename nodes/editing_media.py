@@ -22,7 +22,10 @@ from sora_core.vae.chunks import whole_cells
 from .comfy_model.vae import SoraVAE
 from .native import PATCH, Latent, compression, fitting_size, noise_mask_of, samples_of, size_of, with_size
 
-OWN_RATE = "0 takes the rate that a VIDEO or a Sora latent knows, 8 for images; a VIDEO of another rate is converted."
+OWN_RATE = (
+    "0 takes the rate that a VIDEO or a Sora latent knows, 8 for images and other latents; a VIDEO of another rate is"
+    " converted."
+)
 MOVIES_RATE = "0 takes the rate of a VIDEO, or 8 for images; VIDEOs of other rates are converted."
 """What `fps` does where one movie comes in, and where several do."""
 MOVIE = (io.Image, io.Video)

@@ -108,7 +108,8 @@ class SoraEditVideo(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         latent, shape = clean_latent(vae, video, width, height, fps)
         geometry = geometry_of(vae, latent)
-        region = region_of(mask, shape.height, shape.width, shape.num_frames)
+        enlarged = bool(width or height)
+        region = region_of(mask, shape.height, shape.width, shape.num_frames, stretched=enlarged)
         known = sdedit(geometry, latent, strengths(strength_start, strength_end, latent.shape[2]), region)
         highest = max(strength_start, strength_end)
         missing = geometry.num_frames(latent.shape[2]) - shape.num_frames

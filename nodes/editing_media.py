@@ -136,9 +136,12 @@ def to_latent(known: Known, shape: VideoShape) -> Latent:
     return {**with_size(known.clean, shape), "noise_mask": known.mask}
 
 
-def region_of(mask: Tensor | None, height: int, width: int, num_frames: int = 1) -> Tensor | None:
+def region_of(
+    mask: Tensor | None, height: int, width: int, num_frames: int = 1, *, stretched: bool = False
+) -> Tensor | None:
     """A MASK over the pixels of a video: `1 h w`, or `1 t h w` if there is one for each of `num_frames`.
 
+    Like the frames that it is for, it is cropped in the middle where its shape is another, or `stretched`.
     The log tells of a black one, as Load Image gives it beside every image without transparency.
     Raises ValueError for another number of masks.
     """
@@ -150,5 +153,6 @@ def region_of(mask: Tensor | None, height: int, width: int, num_frames: int = 1)
         raise ValueError(f"the mask holds {len(mask)} pictures; give one for the whole video{each}")
     if not mask.any():
         logging.warning("Sora: the mask is black everywhere, which chooses nothing: disconnect it to choose everything")
-    mask = comfy.utils.common_upscale(mask, width, height, "bilinear", "center")[:, 0].clamp(0, 1)
+    crop = "disabled" if stretched else "center"
+    mask = comfy.utils.common_upscale(mask, width, height, "bilinear", crop)[:, 0].clamp(0, 1)
     return mask if len(mask) == 1 else mask[None]

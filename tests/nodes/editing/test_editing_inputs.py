@@ -68,6 +68,14 @@ def test_masks_are_one_or_one_for_each_frame(run, nano, even_grid, sample):
         run("SoraPlaceFrames", vae=nano[2], latent=even_grid, frames=torch.rand(1, 32, 32, 3), mask=masks)
 
 
+def test_a_mask_is_stretched_with_the_preview_that_is_finished_in_a_slightly_other_shape(run, nano):
+    mask = torch.zeros(1, 20, 22)
+    mask[..., 0] = 1
+    given = {"model": nano[0], "vae": nano[2], "video": torch.rand(5, 20, 22, 3)}
+    _, latent, _ = run("SoraEditVideo", mask=mask, width=40, height=40, **given)
+    assert bool((latent["noise_mask"][..., 0] == 1).all())
+
+
 def test_an_edit_keeps_the_sound_of_its_video(run, nano, even_grid, sample):
     heard = {**even_grid, "samples": sample(even_grid), "sora_sound": "film.mp4"}
     _, latent, _ = run("SoraEditVideo", model=nano[0], vae=nano[2], video=heard)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,12 +23,23 @@ from .editing_media import (
     shape_of,
     to_latent,
 )
-from .movie import HELD, frames_within, pair_of_frames, to_frames, to_image, to_video
+from .movie import HELD, frames_within, pair_of_frames, part_of_frames, to_image, to_video
 from .native import check_made, index_of, samples_of
 from .schema import schema
 
 DIRECTIONS = ("forward", "backward", "both")
 OVERLAPS = ("cross-fade", "from the first", "from the second")
+
+
+def next_to(direction: str, context: float, count: int, rate: float) -> slice:
+    """Which of `count` frames the model sees: those of `context` seconds next to the new ones, or all if that is 0.
+
+    Raises ValueError for a context that is longer than the video, and for a part of one that goes on on both sides.
+    """
+    shown = max(1, frames_within("context", context, rate, count)) if context else count
+    if direction == "both" and shown != count:
+        raise ValueError("a video continued on both sides is all context; set the context to 0")
+    return slice(count - shown, None) if direction == "forward" else slice(shown)
 
 
 class SoraExtendVideo(io.ComfyNode):
@@ -100,12 +113,13 @@ class SoraExtendVideo(io.ComfyNode):
             edit = extend_latent(geometry, samples_of(video).float(), max(1, round(seconds * shape.fps)), shown)
             repeated = shape.num_frames  # as a decoder shows it; the last latent frame may hold more
         else:
-            frames, rate = to_frames(video, fps)
+            frames, rate, total = part_of_frames(video, fps, partial(next_to, direction, context))
             shape = VideoShape(num_frames=frames.shape[2], height=frames.shape[3], width=frames.shape[4], fps=rate)
             new = max(1, round(seconds * rate))
             before, after = new * (direction != "forward"), new * (direction != "backward")
-            shown = max(1, frames_within("context", context, rate, frames.shape[2])) if context else 0  # 0: all
-            edit = extend(geometry, encoder(vae), frames, before=before, after=after, context=shown)
+            edit = extend(geometry, encoder(vae), frames, before=before, after=after)
+            if direction == "forward":
+                edit = replace(edit, source=edit.source + total - frames.shape[2])
             repeated = len(edit.kept)
         whole = VideoShape(num_frames=edit.num_frames, height=shape.height, width=shape.width, fps=shape.fps)
         note = f"frames {edit.kept.start} to {edit.kept.stop - 1} of {edit.num_frames} are given, the others are new"

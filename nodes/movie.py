@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ SOUND_START = "sora_sound_start"
 """Key of a LATENT for the second of that file at which the frames begin, if that is not its first."""
 HELD = "sora_held"
 """Key of a LATENT whose last latent frame shows the video's last frame standing still for as long as it was missing."""
+NO_FRAMES = "there are no frames; connect an image or a video of at least one"
 IMAGE_FPS = 8.0
 """Frames per second of images that nothing else tells."""
 
@@ -104,7 +105,7 @@ def all_frames(movie: Any) -> tuple[Tensor, float | None]:
         chunks, rate, total = frames_of(movie, 16)
         frames = to_floats(torch.cat(list(interruptible(chunks, total))))  # floats take four times the memory of bytes
     if not len(frames):
-        raise ValueError("there are no frames; connect an image or a video of at least one")
+        raise ValueError(NO_FRAMES)
     return frames.movedim(-1, 0)[None], rate
 
 
@@ -140,6 +141,28 @@ def to_frames(movie: Any, fps: float) -> tuple[Tensor, float]:
     if own is None or not fps:
         return frames, fps or own or IMAGE_FPS
     return at_rate(frames, own, fps), fps
+
+
+def part_of_frames(movie: Any, fps: float, part: Callable[[int, float], slice]) -> tuple[Tensor, float, int]:
+    """What `to_frames` gives, but only a part of the frames, which alone is held in memory, and the number of all.
+
+    `part` is asked for it with that number and the rate. Raises ValueError when there are none.
+    """
+    if isinstance(movie, Tensor):
+        frames, rate = to_frames(movie, fps)
+        return frames[:, :, part(frames.shape[2], rate)], rate, frames.shape[2]
+    chunks, own, total = frames_of(movie, 16)
+    if not total:
+        raise ValueError(NO_FRAMES)
+    rate = fps or own
+    shown = shown_at(total, own, rate)
+    wanted, start, kept = shown[part(len(shown), rate)], 0, []
+    for chunk in interruptible(chunks, total):
+        here = wanted[(wanted >= start) & (wanted < start + len(chunk))] - start
+        start += len(chunk)
+        if len(here):
+            kept.append(chunk[here])
+    return to_floats(torch.cat(kept)).movedim(-1, 0)[None], rate, len(shown)
 
 
 def pair_of_frames(first: Any, second: Any, fps: float) -> tuple[Tensor, Tensor, float]:

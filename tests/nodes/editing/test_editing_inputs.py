@@ -44,6 +44,21 @@ def test_a_size_that_is_no_longer_the_latents_own_is_not_trusted(run, nano, even
     assert movie.get_components().frame_rate == 24
 
 
+def test_of_a_video_that_goes_on_only_the_context_is_held_in_memory(run, nano, pack, video, monkeypatch):
+    held, floats = [], pack.nodes.movie.to_floats
+    monkeypatch.setattr(pack.nodes.movie, "to_floats", lambda pixels: held.append(len(pixels)) or floats(pixels))
+    images = video.get_components().images
+    given = {"vae": nano[2], "seconds": 1.0}
+    latent, overlap, note = run("SoraExtendVideo", video=video, context=1.0, **given)
+    assert (held, overlap) == ([8], 5 / 8)
+    assert "the video's first 12 are not repeated" in note
+    assert torch.equal(latent["samples"], run("SoraExtendVideo", video=images[-8:], **given)[0]["samples"])
+    latent, *_ = run("SoraExtendVideo", video=video, context=1.0, direction="backward", **given)
+    alone, *_ = run("SoraExtendVideo", video=images[:8], direction="backward", **given)
+    assert held == [8, 8]
+    assert torch.equal(latent["samples"], alone["samples"])
+
+
 def test_a_black_mask_is_told(run, nano, even_grid, caplog):
     """Load Image gives one, of 64x64, beside every image without transparency."""
     given = {"vae": nano[2], "latent": even_grid, "frames": torch.rand(1, 32, 32, 3)}

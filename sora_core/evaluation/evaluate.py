@@ -70,7 +70,7 @@ class Evaluation:
 
     def ceiling(self, prompts: list[Prompt], shape: VideoShape) -> Tally:
         """The judge's ceiling on the clips that `prompts` describe, measured once for all captions of them."""
-        key = (shape, tuple(prompt.attributes for prompt in prompts))
+        key = (shape, tuple((prompt.attributes, prompt.about) for prompt in prompts))
         if key not in self._ceilings:
             self._ceilings[key] = ceiling(self.judge, prompts, shape)
         return self._ceilings[key]

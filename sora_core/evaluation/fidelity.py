@@ -71,7 +71,10 @@ def present(attributes: Attributes) -> dict[str, str]:
 
 
 def ceiling(judge: Judge, prompts: list[Prompt], shape: VideoShape, vae: torch.nn.Module | None = None) -> Tally:
-    """How often the judge is right about real clips of `shape`; with a `vae`, after compression by it."""
+    """How often the judge is right about real clips of `shape`; with a `vae`, after compression by it.
+
+    Clips that were added for what few have are harder to judge: of them, too, only that is asked.
+    """
     tally = Tally()
     known = [prompt for prompt in prompts if prompt.attributes is not None]
     for prompt, video in zip(known, rendered(known, shape), strict=True):
@@ -80,5 +83,7 @@ def ceiling(judge: Judge, prompts: list[Prompt], shape: VideoShape, vae: torch.n
 
             video = rebuilt(vae, video)
         assert prompt.attributes is not None
-        tally.add(present(prompt.attributes), answers(judge, video, shape.fps)[0])
+        shown = present(prompt.attributes)
+        asked = shown if prompt.about is None else {name: shown[name] for name in shown.keys() & prompt.about}
+        tally.add(asked, answers(judge, video, shape.fps)[0])
     return tally

@@ -25,12 +25,16 @@ RARE = {"occluder": {"occluder"}, "second_subject": {"second_subject", "second_c
 
 @dataclass(frozen=True)
 class Prompt:
-    """Words, the values they ask for, and the seed of the noise; `attributes` where a whole clip was described."""
+    """Words, the values they ask for, and the seed of the noise; `attributes` where a whole clip was described.
+
+    `about` names what alone is asked about a clip that was added because of it.
+    """
 
     text: str
     wanted: dict[str, str]
     seed: int
     attributes: Attributes | None = None
+    about: frozenset[str] | None = None
 
 
 def described(count: int, *, held_out: bool, language: str = "en", style: str = "short", rare: int = 0) -> list[Prompt]:
@@ -48,13 +52,13 @@ def described(count: int, *, held_out: bool, language: str = "en", style: str = 
         wanting = [name for name in present if found[name] < rare]
         if i < count or wanting:
             said = compose(attributes, generator(i, "evaluation words", language, style), language, style)
-            about = set().union(*(RARE[name] for name in wanting))
-            asked = sorted(said.mentioned if i < count else said.mentioned & about)
+            about = None if i < count else frozenset[str]().union(*(RARE[name] for name in wanting))
+            asked = sorted(said.mentioned if about is None else said.mentioned & about)
             for name in present if i < count else wanting:
                 found[name] += 1
             stated = {name: getattr(attributes, name) for name in asked}
             wanted = {name: value for name, value in stated.items() if value != "none"}
-            prompts.append(Prompt(said.text, wanted, 1_000_000 + i, attributes))
+            prompts.append(Prompt(said.text, wanted, 1_000_000 + i, attributes, about))
         i += 1
     return prompts
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sora_core.data.worlds import HELD_OUT
+from sora_core.evaluation.fidelity import ceiling
+from sora_core.evaluation.judge import load_judge
 from sora_core.evaluation.prompts import described, paraphrases
+from sora_core.shapes import VideoShape
 
 
 def test_languages_and_styles_describe_the_same_clips():
@@ -34,6 +37,15 @@ def test_clips_with_something_in_front_or_a_second_toy_follow_until_there_are_en
     for name in ("occluder", "second_subject"):
         already = sum(getattr(p.attributes, name) != "none" for p in plain)
         assert sum(name in p.wanted for p in added) == max(0, 4 - already)
+
+
+def test_the_ceiling_asks_no_more_about_added_clips_than_the_score_does():
+    prompts = described(2, held_out=False, style="descriptive", rare=1)
+    assert len(prompts) > 2
+    still = VideoShape(num_frames=1, height=64, width=64, fps=8.0)
+    asked = ceiling(load_judge(), prompts, still).asked
+    assert asked["subject"] == asked["environment"] == 2
+    assert asked["occluder"] and asked["second_subject"]
 
 
 def test_paraphrases_are_read_and_thinned_evenly(tmp_path):

@@ -111,7 +111,7 @@ class Evaluation:
 
     def paraphrases(self) -> dict[str, Any]:
         """Sentences that people wrote, against the ceiling on described clips."""
-        best = self.ceiling(described(self.clips, held_out=False), USUAL)
+        best = self.ceiling(described(self.clips, held_out=False, rare=self.clips // RARE), USUAL)
         files = {language: self.sentences / f"paraphrases_{language}.txt" for language in ("en", "zh")}
         prompts = {language: paraphrases(path, 2 * self.clips) for language, path in files.items() if path.is_file()}
         return {

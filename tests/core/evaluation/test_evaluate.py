@@ -47,6 +47,17 @@ def test_scores_over_sizes_steps_and_sentences_are_measured(nano_file, judge_fil
     assert {"paraphrases, share of ceiling", "steps within 2 points of the most"} <= names
 
 
+def test_what_few_clips_have_has_a_ceiling_for_sentences_too(nano_file, judge_file, tmp_path):
+    labels = "subject=ball;occluder=wall;second_subject=cube"
+    (tmp_path / "paraphrases_en.txt").write_text(f"{labels}\ta ball and a cube behind a wall\n", encoding="utf-8")
+    report = evaluate(
+        nano_file, clips=2, parts=("paraphrases",), steps=1, judge=judge_file, sentences=tmp_path, say=lambda _: None
+    )
+    cells = report["paraphrases"]["en"]["attributes"]
+    assert cells.keys() == {"subject", "occluder", "second_subject"}
+    assert all(cell["ceiling"] is not None for cell in cells.values())
+
+
 def test_speed_is_that_of_the_sampling_that_the_report_names(nano_file, judge_file, monkeypatch):
     sample, used = Sora.sample, []
 

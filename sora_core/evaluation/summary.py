@@ -34,10 +34,11 @@ def _difference(a: dict[str, float], b: dict[str, float]) -> float | None:
 
 
 def _spread(report: dict[str, Any]) -> tuple[float, float] | None:
-    """The distance between the best and the worst aspect ratio as a share of the mean, and what chance alone gives.
+    """The distance between the best and the worst aspect ratio over the mean, and the most that chance alone gives.
 
     The range of 15 equal normal variables is 3.47 standard errors on average, so a small sample shows a spread where
-    there is none.
+    there is none. All ratios have the same prompts, of which some are harder than others for all of them: the range is
+    smaller than that of independent scores.
     """
     rows = [row for row in report.get("aspects", {}).values() if row["score"] is not None]
     scores = [row["score"] for row in rows]
@@ -78,7 +79,7 @@ def summary(report: dict[str, Any]) -> list[dict[str, Any]]:
     languages = _difference(_pooled(report, "text", has=" en "), _pooled(report, "text", has=" zh "))
     styles = _difference(_pooled(report, "text", has="descriptive"), _pooled(report, "text", has="short"))
     spread = _spread(report)
-    chance = "" if spread is None else f" (chance alone: about {spread[1]:.2f})"
+    chance = "" if spread is None else f" (chance alone: at most about {spread[1]:.2f})"
     lines = [
         ("VAE PSNR, held-out clips, dB", vae.get("synthetic 128", {}).get("psnr"), ">=", 32.0),
         ("VAE SSIM, held-out clips", vae.get("synthetic 128", {}).get("ssim"), ">=", 0.94),

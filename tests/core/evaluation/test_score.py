@@ -86,7 +86,7 @@ def test_promises_are_met_or_missed():
         "text, worst attribute, share of ceiling": True,
         "English minus Chinese": True,
         "descriptive minus short": True,
-        "spread over aspect ratios (chance alone: about 0.14)": False,
+        "spread over aspect ratios (chance alone: at most about 0.14)": False,
         "25 frames of 128x128, CPU seconds": True,
     }
     text = table(report)

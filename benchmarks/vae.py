@@ -3,7 +3,8 @@
 python benchmarks/vae.py --clip 25x64x64 --ours mini base
 
 No package brings the trained weights of a peer, so its speed is measured with random ones and its quality is not. Who
-has them in a folder as diffusers stores them adds `--weights Wan=FOLDER`, and quality is compared on the same clip.
+has them in a folder as diffusers stores them adds `--weights Wan=FOLDER`, and quality is compared on the same clip: a
+rendered one, of the worlds that ours learnt from and theirs did not.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ def quality(frames: int, height: int, width: int, weights: dict[str, Path]) -> N
     shape = VideoShape(num_frames=frames, height=height, width=width, fps=8)
     clip = next(rendered(described(1, held_out=True), shape))
     print(f"\ntrained weights: PSNR of one rendered clip of {frames} frames at {width}x{height}, encoded and decoded")
+    print("ours learnt from clips of the same worlds and theirs did not, so this is no comparison on real footage")
     with torch.inference_mode():
         vae = Sora.load().vae
         print(f"{'ours mini':36} {psnr(vae.decode(vae.encode(clip)).clamp(0, 1), clip):8.2f} dB")

@@ -45,7 +45,8 @@ def test_the_ceiling_asks_no_more_about_added_clips_than_the_score_does():
     still = VideoShape(num_frames=1, height=64, width=64, fps=8.0)
     asked = ceiling(load_judge(), prompts, still).asked
     assert asked["subject"] == asked["environment"] == 2
-    assert asked["occluder"] and asked["second_subject"]
+    assert asked["occluder"]
+    assert asked["second_subject"]
 
 
 def test_paraphrases_are_read_and_thinned_evenly(tmp_path):

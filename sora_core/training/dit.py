@@ -48,6 +48,9 @@ that it was hardly learnt, and frames that are wrong each in its own way jump.
 """
 READING_WEIGHT = 0.05
 """How much it counts that the text tokens tell what the captions name."""
+FITTED_NUMBERS = 2**29
+"""Most numbers of text tokens that are kept for teaching the reader, two gigabytes: large transformers read 256 tokens
+of each text, and would fill a card with those of as many texts as a small one's reader learns from."""
 PERCEIVED_WEIGHT = 0.01
 """How much it counts what a critic sees: about as much as the error of clips, where gradients enter the transformer."""
 MISSED_WEIGHT = 0.003
@@ -218,10 +221,11 @@ class DiTTask:
 
     def fit_reader(self, batches: int = 128) -> float:
         """Teaches the reader what the text tokens say by now; returns its loss."""
-        draws = generator(self.rows.seed, "fit reader")
+        draws, config = generator(self.rows.seed, "fit reader"), self.config.dit
+        each = max(1, min(128, FITTED_NUMBERS // (batches * config.text_tokens * config.width)))
         kept = []
         for _ in range(batches):
-            texts, labels = zip(*(self.rows.words(*self.rows.pick(draws), draws) for _ in range(128)), strict=True)
+            texts, labels = zip(*(self.rows.words(*self.rows.pick(draws), draws) for _ in range(each)), strict=True)
             with torch.no_grad():
                 words = self.text_tokens(texts).float()
             mask = torch.ones(words.shape[:2], dtype=torch.bool)

@@ -236,6 +236,8 @@ class SoraTrain(io.ComfyNode):
         base = model_path(checkpoint[0])
         told = captions_for(captions, len(clips))
         how = Further(steps=steps[0], lr=learning_rate[0], seed=seed[0], pictures=pictures[0])
+        # What other blocks left on the card would leave no room, and PyTorch does not ask ComfyUI for more.
+        comfy.model_management.unload_all_models()
         # Blocks run where nothing can be differentiated.
         with torch.inference_mode(False), torch.enable_grad():
             sora = Sora.load(base, device=comfy.model_management.get_torch_device())

@@ -263,6 +263,26 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(train, saved,
         train()
 
 
+def test_other_models_leave_the_card_before_the_work(train, run, monkeypatch):
+    import comfy.model_management as management
+
+    patcher = run("SoraLoadModel", checkpoint=NANO)[2].patcher
+    management.load_models_gpu([patcher])
+
+    def there():
+        return any(loaded.model is patcher for loaded in management.current_loaded_models)
+
+    assert there()
+
+    def load(*_, **__):
+        assert not there()
+        raise InterruptedError  # the rest of the work is not wanted
+
+    monkeypatch.setattr(Sora, "load", load)
+    with pytest.raises(InterruptedError):
+        train()
+
+
 def test_a_training_that_diverges_says_so_and_leaves_nothing(train, runs, monkeypatch):
     loss = DiTTask.loss
 

@@ -26,6 +26,8 @@ from .state import STATE, load_state, save_state
 
 LOG = "log.jsonl"
 """The file in a run's folder with a line of figures for every report."""
+HANG_UP = getattr(signal, "SIGHUP", None)
+"""The signal of a closed terminal, which Windows has not."""
 
 
 class Task(Protocol):
@@ -84,7 +86,7 @@ def train(
     """Train until `config.steps`, resuming from `out/state.safetensors` when it exists; returns averaged weights.
 
     Under torchrun every process calls this alike; process 0 alone reports, writes and draws. A request to end (Ctrl-C,
-    or `watch`) ends the step and saves the state first; what `watch` raises ends the run as it is.
+    a closed terminal, or `watch`) ends the step and saves the state first; what `watch` raises ends the run as it is.
     Raises KeyboardInterrupt when it was asked to end, and ValueError when there are fewer slots than processes, or no
     multiple of these for a sharded module, when a state does not fit, or when it has more steps already.
     """
@@ -140,12 +142,12 @@ def train(
             # Every process has the same norm; their shares of it add up to one.
             report.add({"norm": float(norm)}, share=1 / parallel.world())
             last = step == config.steps
-            if last or step % config.report_every == 0:
-                line = report.take() | {"step": step, "lr": config.rate(step)}
+            reporting = last or step % config.report_every == 0
+            if reporting:
+                line = json.dumps(report.take() | {"step": step, "lr": config.rate(step)})
                 if first:
-                    say(json.dumps(line))
                     with open(out / LOG, "a", encoding="utf-8") as file:
-                        file.write(json.dumps(line) + "\n")
+                        file.write(line + "\n")
             if last or requests or step % config.save_every == 0:
                 about = {
                     "steps": config.steps,
@@ -154,6 +156,8 @@ def train(
                     "fresh": before.get("fresh", False),
                 }
                 save_state(state_path, module, ema, optimizer, step, about)
+            if reporting and first:
+                say(line)  # after all is saved: a closed terminal refuses it
             # A sharded module computes in all processes or in none.
             drawing = config.sheet_every and (last or step % config.sheet_every == 0)
             if drawing and (first or len(whole) < len(parameters)):
@@ -170,15 +174,19 @@ def train(
 def requests_to_end() -> Iterator[list[int]]:
     """A list that takes the first signal to end, so that the step it comes in is finished; a second one does not wait.
 
+    A closed terminal is such a signal, but never a second one.
     Processes that sum their gradients end at once: one that stopped after another step would be waited for.
     """
     requests: list[int] = []
     alone = parallel.world() == 1 and threading.current_thread() is threading.main_thread()
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is signal.default_int_handler]
+    ends = [n for n in (signal.SIGINT, signal.SIGTERM, HANG_UP) if n is not None]
+    numbers = [n for n in ends if signal.getsignal(n) is signal.default_int_handler]
 
     def take(number: int, _: Any) -> None:
         requests.append(number)
         give_back()
+        if number == HANG_UP:
+            signal.signal(number, signal.SIG_IGN)  # the shell says it, and then the system again
 
     def give_back() -> None:
         for number in numbers:

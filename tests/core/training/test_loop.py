@@ -141,6 +141,35 @@ def test_a_request_to_end_finishes_the_step_and_keeps_it(tmp_path, request):
     assert torch.equal(found["weight"], expected["weight"])
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system does not say when a terminal is closed")
+def test_a_closed_terminal_finishes_the_step_and_keeps_it_though_nothing_can_be_said(tmp_path, request):
+    closed = []
+
+    class Closed(Line):
+        def loss(self, step):
+            if step == 3:
+                closed.append(step)
+                for _ in ("the shell", "the system"):
+                    signal.raise_signal(signal.SIGHUP)
+            return super().loss(step)
+
+    def say(line):
+        if closed:
+            raise OSError(5, "Input/output error")
+
+    before = signal.signal(signal.SIGHUP, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGHUP, before))
+    config = TrainConfig(steps=6, report_every=1)
+    with pytest.raises(OSError, match="Input/output"):
+        train(Closed(), config, tmp_path, say=say)
+    assert signal.getsignal(signal.SIGHUP) is signal.default_int_handler
+    said = []
+    train(Line(), config, tmp_path, say=said.append)
+    assert said[0] == "resuming at step 4 of 6"
+    logged = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert logged == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_watch_sees_every_step_and_ends_the_run_with_its_state_saved(tmp_path):
     config = TrainConfig(steps=6, report_every=1, lr=0.01, sheet_every=0)
     expected = train(Line(), config, tmp_path / "whole", say=lambda _: None)

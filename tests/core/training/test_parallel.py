@@ -10,12 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from sora_core.cli import main
 from sora_core.data.latents import LatentShard, encode_store
 from sora_core.data.store import ClipStore
-from sora_core.training import parallel
+from sora_core.training import parallel, sharding, state
 from sora_core.training.dit import DiTTask
 from sora_core.training.loop import TrainConfig, train
 
@@ -262,6 +263,30 @@ def test_a_run_goes_on_divided_or_whole(sharded, together, nano, latents, tmp_pa
         shutil.copytree(sharded / start, tmp_path / end)
         train(transformer(nano, latents), LONGER, tmp_path / end, say=lambda _: None)
         assert differences(sharded / end, tmp_path / end) == set()
+
+
+class Divided:
+    """Two rows of four numbers, of which a process holds some."""
+
+    def __init__(self, held):
+        self.held = torch.zeros(held, 4)
+
+    def __len__(self):
+        return 2
+
+    def to_local(self):
+        return self.held
+
+
+@pytest.mark.parametrize(("process", "held"), [(0, 1), (1, 1), (2, 0), (7, 0)])
+def test_of_more_processes_than_rows_all_go_on(process, held, tmp_path, monkeypatch):
+    monkeypatch.setattr(sharding, "rank", lambda: process)
+    monkeypatch.setattr(sharding, "world", lambda: 8)
+    whole, tensor = torch.arange(8.0).view(2, 4), Divided(held)
+    save_file({"x": whole}, tmp_path / "x.safetensors")
+    with safe_open(tmp_path / "x.safetensors", framework="pt") as file:
+        state._read(file, "x", tensor)
+    assert torch.equal(tensor.held, whole[process : process + 1])
 
 
 def test_one_process_cannot_divide(nano, latents, tmp_path, capsys):

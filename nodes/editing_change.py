@@ -23,11 +23,12 @@ from .editing_media import (
     movie_input,
     region_of,
     shape_of,
+    sound_of,
     to_latent,
 )
 from .editing_wrap import with_strengths
-from .movie import HELD, SOUND, SOUND_START, sound_in, to_frames
-from .native import Latent, check_made, index_of, samples_of, size_of
+from .movie import HELD, to_frames
+from .native import Latent, check_made, index_of, samples_of
 from .sample import noise_levels
 from .sampling_inputs import steps_input
 from .schema import schema
@@ -124,15 +125,6 @@ class SoraEditVideo(io.ComfyNode):
         else:
             model = with_strengths(model, highest, lambda strength: level_of(model, strength))
         return io.NodeOutput(model, result, levels_from(model, latent, steps, highest))
-
-
-def sound_of(video: Any, fps: float) -> Latent:
-    """Where the sound of a video is, for the latent of its edit; that of a LATENT goes with its own rate alone."""
-    if isinstance(video, dict):
-        size = size_of(video)
-        kept = size is not None and size.fps == fps
-        return {key: video[key] for key in (SOUND, SOUND_START) if kept and key in video}
-    return {} if isinstance(video, Tensor) else sound_in(video)
 
 
 def held_of(video: Any, missing: int) -> Latent:

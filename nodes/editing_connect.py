@@ -106,9 +106,20 @@ class SoraConnectVideos(io.ComfyNode):
         seconds: float, context: float, curve: str, peak: float, fps: float,
     ) -> io.NodeOutput:  # fmt: skip
         geometry = geometry_of(vae)
-        a, b, rate = pair_of_frames(first, second, fps)
-        count = max(1, round(seconds * rate))
-        shared = max(1, frames_within("context", context, rate, min(a.shape[2], b.shape[2])))
+
+        def shown(available: int, rate: float) -> int:
+            """How many frames next to the transition it can need: context, overlap, and what both are rounded up by."""
+            shared = max(1, frames_within("context", context, rate, available))
+            return min(available, shared + geometry.boundary(shared + max(1, round(seconds * rate))))
+
+        def ending(available: int, rate: float) -> slice:
+            return slice(available - shown(available, rate), None)
+
+        def beginning(available: int, rate: float) -> slice:
+            return slice(shown(available, rate))
+
+        a, b, rate = pair_of_frames(first, second, fps, (ending, beginning))
+        count, shared = max(1, round(seconds * rate)), max(1, round(context * rate))
         if mode == "bridge":
             plan = bridge(geometry, encoder(vae), a, b, count, shared, curve)
         else:

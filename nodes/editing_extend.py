@@ -7,12 +7,14 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from comfy_api.latest import io
 from torch import Tensor
 
 from sora_core.editing.connect import check_pair
 from sora_core.editing.extend import extend, extend_latent
 from sora_core.shapes import VideoShape
+from sora_core.sound import RATE
 
 from .editing_media import (
     MOVIES_RATE,
@@ -21,9 +23,10 @@ from .editing_media import (
     geometry_of,
     movie_input,
     shape_of,
+    sound_beside,
     to_latent,
 )
-from .movie import HELD, frames_within, pair_of_frames, part_of_frames, to_image, to_video
+from .movie import HELD, frames_within, heard, pair_of_frames, part_of_frames, to_image, to_video
 from .native import check_made, index_of, samples_of
 from .schema import schema
 
@@ -111,7 +114,7 @@ class SoraExtendVideo(io.ComfyNode):
             check_made(samples_of(video))
             shown = shape.num_frames if video.get(HELD) else None
             edit = extend_latent(geometry, samples_of(video).float(), max(1, round(seconds * shape.fps)), shown)
-            repeated = shape.num_frames  # as a decoder shows it; the last latent frame may hold more
+            repeated = total = shape.num_frames  # as a decoder shows it; the last latent frame may hold more
         else:
             frames, rate, total = part_of_frames(video, fps, partial(next_to, direction, context))
             shape = VideoShape(num_frames=frames.shape[2], height=frames.shape[3], width=frames.shape[4], fps=rate)
@@ -125,21 +128,35 @@ class SoraExtendVideo(io.ComfyNode):
         note = f"frames {edit.kept.start} to {edit.kept.stop - 1} of {edit.num_frames} are given, the others are new"
         if edit.source:
             note += f"; the video's first {edit.source} are not repeated, join it with the overlap"
-        return io.NodeOutput({**to_latent(edit.known, whole), **index_of(video)}, repeated / shape.fps, note)
+        sound = sound_beside(video, shape.fps, edit.kept.start - edit.source, total)
+        return io.NodeOutput({**to_latent(edit.known, whole), **sound, **index_of(video)}, repeated / shape.fps, note)
 
 
-def join(a: Tensor, b: Tensor, overlap: int, mode: str) -> Tensor:
-    """`1 3 t h w` twice as one; `overlap` frames are in both: the last of `a` and the first of `b`.
-
-    Raises ValueError for different sizes.
-    """
-    check_pair(a, b)
-    if not overlap:
-        return torch.cat([a, b], dim=2)
-    left, right = a[:, :, -overlap:], b[:, :, :overlap]
-    share = torch.arange(1, overlap + 1).to(a)[:, None, None] / (overlap + 1)
+def spliced(a: Tensor, b: Tensor, overlap: int, mode: str, dim: int) -> Tensor:
+    """Two recordings as one along `dim`, of which `overlap` steps are in both: the last of `a`, the first of `b`."""
+    rest = a.shape[dim] - overlap
+    left, right = a.narrow(dim, rest, overlap), b.narrow(dim, 0, overlap)
+    share = torch.arange(1, overlap + 1).to(a).view(-1, *[1] * (a.ndim - dim - 1)) / (overlap + 1)
     shared = {OVERLAPS[0]: left.lerp(right, share), OVERLAPS[1]: left, OVERLAPS[2]: right}[mode]
-    return torch.cat([a[:, :, :-overlap], shared, b[:, :, overlap:]], dim=2)
+    return torch.cat([a.narrow(dim, 0, rest), shared, b.narrow(dim, overlap, b.shape[dim] - overlap)], dim=dim)
+
+
+def spliced_sound(movies: tuple[Any, Any], seconds: tuple[float, float], overlap: float, mode: str) -> Tensor | None:
+    """The sound of two movies of so many seconds as one; where both have frames and one no sound, the other's is heard.
+
+    None where neither has sound.
+    """
+    tracks = [heard(movie, long) for movie, long in zip(movies, seconds, strict=True)]
+    if tracks[0] is None and tracks[1] is None:
+        return None
+    if tracks[0] is None or tracks[1] is None:
+        mode = OVERLAPS[2] if tracks[0] is None else OVERLAPS[1]
+    counts = [round(long * RATE) for long in seconds]
+    a, b = (
+        torch.zeros(2, count) if track is None else F.pad(track, (0, count - track.shape[1]))
+        for track, count in zip(tracks, counts, strict=True)
+    )
+    return spliced(a, b, min(round(overlap * RATE), *counts), mode, dim=1)
 
 
 class SoraJoinVideos(io.ComfyNode):
@@ -151,7 +168,7 @@ class SoraJoinVideos(io.ComfyNode):
             node_id="SoraJoinVideos",
             display_name="Sora Join Videos",
             description="Puts one video after another. Frames that both have, such as the context of an extension, are"
-            " shown once.",
+            " shown once. Their sound goes along.",
             search_aliases=["concatenate video", "append", "stitch"],
             inputs=[
                 movie_input("first", "The video that comes first."),
@@ -181,6 +198,9 @@ class SoraJoinVideos(io.ComfyNode):
     @classmethod
     def execute(cls, first: Any, second: Any, overlap: float, shared: str, fps: float) -> io.NodeOutput:
         a, b, rate = pair_of_frames(first, second, fps)
-        shortest = min(a.shape[2], b.shape[2])
-        images = to_image(join(a, b.to(a), frames_within("overlap", overlap, rate, shortest), shared))
-        return io.NodeOutput(to_video(images, rate), images)
+        check_pair(a, b)
+        lengths = a.shape[2], b.shape[2]
+        count = frames_within("overlap", overlap, rate, min(lengths))
+        sound = spliced_sound((first, second), (lengths[0] / rate, lengths[1] / rate), count / rate, shared)
+        images = to_image(spliced(a, b.to(a), count, shared, dim=2))
+        return io.NodeOutput(to_video(images, rate, sound=sound), images)

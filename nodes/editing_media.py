@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from sora_core.shapes import VideoShape
 from sora_core.vae.chunks import whole_cells
 
 from .comfy_model.vae import SoraVAE
+from .movie import SOUND, SOUND_END, SOUND_START, sound_in
 from .native import PATCH, Latent, compression, fitting_size, noise_mask_of, samples_of, size_of, with_size
 
 OWN_RATE = (
@@ -134,6 +136,24 @@ def expanded(known: Known, batch: int) -> Known:
 def to_latent(known: Known, shape: VideoShape) -> Latent:
     """A LATENT with given cells that remembers the exact size of its video."""
     return {**with_size(known.clean, shape), "noise_mask": known.mask}
+
+
+def sound_of(video: Any, fps: float) -> Latent:
+    """Where the sound of a video is, for a latent of its frames; that of a LATENT goes with its own rate alone."""
+    if isinstance(video, dict):
+        size = size_of(video)
+        kept = size is not None and size.fps == fps
+        return {key: video[key] for key in (SOUND, SOUND_START, SOUND_END) if kept and key in video}
+    return {} if isinstance(video, Tensor) else sound_in(video)
+
+
+def sound_beside(video: Any, fps: float, begins: int, count: int) -> Latent:
+    """`sound_of` a video whose `count` frames begin so many frames after the latent, or, below 0, before it."""
+    about = sound_of(video, fps)
+    if not about:
+        return {}
+    end = min(about.get(SOUND_END, math.inf), count / fps) + begins / fps
+    return {**about, SOUND_START: about.get(SOUND_START, 0.0) - begins / fps, SOUND_END: end}
 
 
 def region_of(

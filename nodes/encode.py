@@ -16,7 +16,7 @@ from sora_core.vae.chunks import whole_cells
 from .comfy_model.vae import SoraVAE
 from .editing_media import fitted, geometry_of
 from .grid import LARGEST
-from .movie import HELD, frames_of, interruptible, sound_in
+from .movie import HELD, frames_of, interruptible, selected, shown_at, sound_in
 from .native import PATCH, with_size
 from .native_encode import encode_native
 from .schema import advanced, schema
@@ -47,21 +47,30 @@ class SoraEncodeVideo(io.ComfyNode):
                     tooltip="Latent frames encoded at a time: fewer need less memory, and Sora's VAE makes the same"
                     " latent.",
                 ),
+                io.Float.Input(
+                    "fps", default=0.0, min=0.0, max=240.0, step=0.1, optional=True,
+                    tooltip="Frames per second of the latent: what a player shows at each moment is encoded; 0 takes"
+                    " the video's own.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="It remembers the exact size and rate of the video."),
-                io.Float.Output(display_name="fps", tooltip="Frames per second of the video."),
+                io.Float.Output(display_name="fps", tooltip="Frames per second of the latent."),
             ],
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, vae: io.Vae.Type, video: Any, width: int, height: int, chunk: int) -> io.NodeOutput:
+    def execute(
+        cls, vae: io.Vae.Type, video: Any, width: int, height: int, chunk: int, fps: float = 0.0
+    ) -> io.NodeOutput:
         geometry = geometry_of(vae)
-        chunks, fps, total = frames_of(video, 16)
+        chunks, own, total = frames_of(video, 16)
+        fps = fps or own
+        shown = shown_at(total, own, fps)
         seen = {"num_frames": 0}
 
         def resized() -> Iterator[Tensor]:
-            for frames in interruptible(chunks, total):
+            for frames in selected(interruptible(chunks, total), shown):
                 seen["num_frames"] += len(frames)
                 clip = frames.movedim(-1, 0)[None]
                 size = height or clip.shape[3], width or clip.shape[4]
@@ -74,7 +83,7 @@ class SoraEncodeVideo(io.ComfyNode):
             videos = whole_cells(resized(), vae.sora.vae.compression, chunk, patch=PATCH[1])
             samples = torch.cat(list(vae.encode_stream(videos)), dim=2)
         else:
-            samples = encode_native(vae, geometry, resized(), total, chunk)
+            samples = encode_native(vae, geometry, resized(), len(shown), chunk)
         latent = with_size(samples, VideoShape(**seen, fps=fps))
         if geometry.num_frames(samples.shape[2]) > seen["num_frames"]:
             latent[HELD] = True

@@ -18,6 +18,7 @@ from comfy_api.latest import InputImpl
 from torch import Tensor
 
 from sora_core.pixels import to_floats
+from sora_core.sound import read_sound, resampled, write_sound
 from sora_core.video import VideoReader, VideoWriter
 
 from .compat import is_edited, trimmed_part
@@ -25,10 +26,11 @@ from .compat import is_edited, trimmed_part
 SOUND = "sora_sound"
 """Key of a LATENT under which the file travels whose sound the decoder copies beside the frames made from it."""
 SOUND_START = "sora_sound_start"
-"""Key of a LATENT for the second of that file at which the frames begin, if that is not its first."""
+"""Key of a LATENT for the second of that file at which the frames begin, below 0 before it does; without it, 0."""
+SOUND_END = "sora_sound_end"
+"""Key of a LATENT for the second of its own frames at which that sound ends, if it does before them."""
 HELD = "sora_held"
 """Key of a LATENT whose last latent frame shows the video's last frame standing still for as long as it was missing."""
-NO_FRAMES = "there are no frames; connect an image or a video of at least one"
 IMAGE_FPS = 8.0
 """Frames per second of images that nothing else tells."""
 
@@ -70,6 +72,17 @@ def sound_in(video: Any) -> dict[str, Any]:
     return {SOUND: source} | ({SOUND_START: start} if start else {})
 
 
+def heard(video: Any, seconds: float) -> Tensor | None:
+    """So many seconds of the sound of a VIDEO as `read_sound` gives it; None for an IMAGE, and if there is none."""
+    if isinstance(video, Tensor):
+        return None
+    part = part_of(video)
+    if part is not None:
+        return read_sound(Path(part[0]), part[1], seconds)
+    audio = video.get_components().audio
+    return None if audio is None else resampled(audio["waveform"][0], audio["sample_rate"], seconds)
+
+
 def frames_of(video: Any, chunk: int, fps: float = 0.0) -> tuple[Iterator[Tensor], float, int]:
     """Chunks of frames `t h w 3` of a VIDEO, its rate and their number; read from its file if it shows that.
 
@@ -93,22 +106,6 @@ def in_colour(images: Tensor) -> Tensor:
     return images.expand(-1, -1, -1, 3) if images.shape[-1] == 1 else images[..., :3]
 
 
-def all_frames(movie: Any) -> tuple[Tensor, float | None]:
-    """Frames `1 3 t h w` in [0, 1] of an IMAGE or a VIDEO, and the rate if it knows one.
-
-    Raises ValueError when there is none.
-    """
-    rate = None
-    if isinstance(movie, Tensor):
-        frames = in_colour(movie).float()
-    else:
-        chunks, rate, total = frames_of(movie, 16)
-        frames = to_floats(torch.cat(list(interruptible(chunks, total))))  # floats take four times the memory of bytes
-    if not len(frames):
-        raise ValueError(NO_FRAMES)
-    return frames.movedim(-1, 0)[None], rate
-
-
 def shown_at(total: int, rate: float, fps: float) -> Tensor:
     """Which of `total` frames of one rate a player shows at each moment of another: their numbers, in order.
 
@@ -123,61 +120,79 @@ def shown_at(total: int, rate: float, fps: float) -> Tensor:
     return (moments + 0.01).floor().long().clamp(max=total - 1)
 
 
-def at_rate(frames: Tensor, rate: float, fps: float) -> Tensor:
-    """Frames `1 3 t h w` of one rate at another: each moment has the frame that a player shows then.
+def selected(chunks: Iterable[Tensor], wanted: Tensor) -> Iterator[Tensor]:
+    """Of chunks of frames `t h w c` those whose numbers `wanted` lists, in order, each as often as it is listed."""
+    start = 0
+    for chunk in chunks:
+        here = wanted[(wanted >= start) & (wanted < start + len(chunk))] - start
+        start += len(chunk)
+        if torch.equal(here, torch.arange(len(chunk))):
+            yield chunk  # a whole video is not copied for nothing
+        else:
+            yield from (chunk[part] for part in here.split(16) if len(part))
+        if start > wanted[-1]:
+            return
 
-    Where that is every frame once, they are the same tensor.
-    """
-    shown = shown_at(frames.shape[2], rate, fps)
-    return frames if torch.equal(shown, torch.arange(frames.shape[2])) else frames[:, :, shown]
+
+def everything(count: int, rate: float) -> slice:
+    """All of `count` frames."""
+    return slice(None)
+
+
+def _opened(movie: Any) -> tuple[Iterator[Tensor], float | None, int]:
+    """What `frames_of` gives, in a single chunk and without a rate for an IMAGE. Raises ValueError without frames."""
+    chunks, rate, total = frames_of(movie, max(1, len(movie)) if isinstance(movie, Tensor) else 16)
+    if not total:
+        raise ValueError("there are no frames; connect an image or a video of at least one")
+    return chunks, None if isinstance(movie, Tensor) else rate, total
+
+
+def _taken(
+    opened: tuple[Iterator[Tensor], float | None, int], rate: float, part: Callable[[int, float], slice]
+) -> tuple[Tensor, int]:
+    """A part of the frames of a movie at a rate, `1 3 t h w` in [0, 1], and how many they all are."""
+    chunks, own, total = opened
+    shown = shown_at(total, own or rate, rate)
+    kept = list(selected(interruptible(chunks, total), shown[part(len(shown), rate)]))
+    # Floats take four times the memory of bytes.
+    return to_floats(kept[0] if len(kept) == 1 else torch.cat(kept)).movedim(-1, 0)[None], len(shown)
 
 
 def to_frames(movie: Any, fps: float) -> tuple[Tensor, float]:
     """Frames `1 3 t h w` in [0, 1] of an IMAGE or a VIDEO and their rate: `fps`, which a VIDEO is converted to.
 
-    With `fps` 0 it is the VIDEO's own rate, or 8 for images.
+    With `fps` 0 it is the VIDEO's own rate, or 8 for images. Raises ValueError when there are none.
     """
-    frames, own = all_frames(movie)
-    if own is None or not fps:
-        return frames, fps or own or IMAGE_FPS
-    return at_rate(frames, own, fps), fps
+    return part_of_frames(movie, fps, everything)[:2]
 
 
 def part_of_frames(movie: Any, fps: float, part: Callable[[int, float], slice]) -> tuple[Tensor, float, int]:
     """What `to_frames` gives, but only a part of the frames, which alone is held in memory, and the number of all.
 
-    `part` is asked for it with that number and the rate. Raises ValueError when there are none.
+    `part` is asked for it with that number and the rate.
     """
-    if isinstance(movie, Tensor):
-        frames, rate = to_frames(movie, fps)
-        return frames[:, :, part(frames.shape[2], rate)], rate, frames.shape[2]
-    chunks, own, total = frames_of(movie, 16)
-    if not total:
-        raise ValueError(NO_FRAMES)
-    rate = fps or own
-    shown = shown_at(total, own, rate)
-    wanted, start, kept = shown[part(len(shown), rate)], 0, []
-    for chunk in interruptible(chunks, total):
-        here = wanted[(wanted >= start) & (wanted < start + len(chunk))] - start
-        start += len(chunk)
-        if len(here):
-            kept.append(chunk[here])
-    return to_floats(torch.cat(kept)).movedim(-1, 0)[None], rate, len(shown)
+    opened = _opened(movie)
+    rate = fps or opened[1] or IMAGE_FPS
+    frames, count = _taken(opened, rate, part)
+    return frames, rate, count
 
 
-def pair_of_frames(first: Any, second: Any, fps: float) -> tuple[Tensor, Tensor, float]:
-    """Frames of two movies and the rate that both have: `fps`, or that of what knows one.
+def pair_of_frames(
+    first: Any, second: Any, fps: float,
+    parts: tuple[Callable[[int, float], slice], Callable[[int, float], slice]] = (everything, everything),
+) -> tuple[Tensor, Tensor, float]:  # fmt: skip
+    """Frames of two movies and the rate that both have: `fps`, or that of what knows one. `parts` as above.
 
-    Raises ValueError when `fps` is 0 and two VIDEOs have different rates.
+    Raises ValueError when `fps` is 0 and two VIDEOs have different rates, or one has no frames.
     """
-    both = [all_frames(movie) for movie in (first, second)]
-    known = [rate for _, rate in both if rate is not None]
+    both = [_opened(movie) for movie in (first, second)]
+    known = [rate for _, rate, _ in both if rate is not None]
     if not fps and len(known) == 2 and abs(known[0] - known[1]) > 0.01 * max(known):
         raise ValueError(
             f"the videos run at {known[0]:g} and {known[1]:g} fps; set fps to the rate that both shall be converted to"
         )
     fps = fps or (known[0] if known else IMAGE_FPS)
-    a, b = (frames if rate is None else at_rate(frames, rate, fps) for frames, rate in both)
+    a, b = (_taken(opened, fps, part)[0] for opened, part in zip(both, parts, strict=True))
     return a, b, fps
 
 
@@ -222,10 +237,21 @@ def played(path: Path) -> dict[str, Any]:
     return {"sora_video": [{"filename": path.name, "subfolder": "", "type": "temp"}]}
 
 
-def to_video(images: Tensor, fps: float, repeats: int = 1) -> Any:
-    """An IMAGE batch, shown so many times, as a VIDEO on file: of any size, odd ones too."""
-    path = temporary_file()
-    write(path, (part for _ in range(repeats) for part in images.split(16)), fps, repeats * len(images))
+def to_video(images: Tensor, fps: float, repeats: int = 1, sound: Tensor | None = None) -> Any:
+    """An IMAGE batch, shown so many times, as a VIDEO on file: of any size, odd ones too.
+
+    `sound` are samples as `heard` gives them.
+    """
+    path, chunks = temporary_file(), (part for _ in range(repeats) for part in images.split(16))
+    if sound is None:
+        write(path, chunks, fps, repeats * len(images))
+    else:
+        track = path.with_suffix(".m4a")
+        try:
+            write_sound(track, sound)
+            write(path, chunks, fps, repeats * len(images), str(track))
+        finally:
+            track.unlink(missing_ok=True)
     return InputImpl.VideoFromFile(str(path))
 
 

@@ -24,7 +24,7 @@ from .editing_media import movie_input
 from .folders import model_path, model_state, new_model_path
 from .load import checkpoint_input
 from .long import fingerprint_of
-from .movie import frames_of, interruptible, shown_at
+from .movie import frames_of, interruptible, selected, shown_at
 from .prompt import panel_text
 from .sampling_inputs import seed_input
 from .schema import advanced, schema
@@ -65,13 +65,8 @@ def frames_in(clip: Any, fps: float, side: int, step: int) -> Tensor:
     chunks, rate, total = frames_of(clip, 16, fps)
     if not total:
         raise ValueError("it holds no frames")
-    shown, start, kept = shown_at(total, rate, fps), 0, []
-    for chunk in interruptible(chunks, total):
-        here = shown[(shown >= start) & (shown < start + len(chunk))] - start
-        start += len(chunk)
-        if len(here):
-            kept.append(resized(chunk[here], *size_for(*chunk.shape[1:3], side, step)))
-    return torch.cat(kept)
+    shown = selected(interruptible(chunks, total), shown_at(total, rate, fps))
+    return torch.cat([resized(part, *size_for(*part.shape[1:3], side, step)) for part in shown])
 
 
 def pieces_in(

@@ -1,7 +1,8 @@
-"""The sound of a video that frames were made from, copied beside the new frames as far as they reach."""
+"""The sound of a video that frames were made from: copied beside the new frames as far as they reach, or as samples."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from io import BytesIO
@@ -9,22 +10,30 @@ from pathlib import Path
 
 import av
 import av.container
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from .video_reader import open_local
 
 LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
 """What is meant where a file, such as AVI with PCM, only counts channels; MP4 wants to know which they are."""
+RATE = 48_000
+"""Samples per second of sound that is taken apart."""
 
 
 class Sound:
     """Copies the first sound track of `source` into a container, bit for bit; `note` says why there is none.
 
-    The frames are those of its video from `start` seconds on. Packets are written as the frames arrive: a muxer that
-    had to wait for them would hold all frames in memory.
+    The first frame is that of its video at `start` seconds; below 0 it comes before the video, and sound begins later.
+    Nothing is heard from `end` seconds after that frame on. Packets are written as the frames arrive: a muxer that had
+    to wait for them would hold all frames in memory.
     Raises ValueError when the file cannot be opened.
     """
 
-    def __init__(self, source: Path, target: av.container.OutputContainer, start: float = 0.0):
+    def __init__(
+        self, source: Path, target: av.container.OutputContainer, start: float = 0.0, end: float = math.inf
+    ):  # fmt: skip
         self.note, self._stream, self._target = "", None, target
         self._name = source.name
         try:
@@ -40,17 +49,18 @@ class Sound:
             self.note = f"the sound of {source.name} ({name}) does not go into this kind of file and is left out"
             return
         self._stream = _track_like(tracks[0], target)
-        begins = [(x.start_time or 0) * (x.time_base or Fraction(1)) for x in self._file.streams.video[:1]]
-        self._packets = self._from(sum(begins, Fraction(start)))
+        self._packets = self._between(_beginning(self._file) + Fraction(start), end)
         self._next = next(self._packets, None)
 
-    def _from(self, begin: Fraction) -> Iterator[av.Packet]:
-        """Packets of the track by the time of the video, whose first frame is at `begin` seconds in its file."""
+    def _between(self, begin: Fraction, end: float) -> Iterator[av.Packet]:
+        """Packets of the track by the time of the frames, the first of which is at `begin` seconds in the file."""
         for packet in self._file.demux(self._file.streams.audio[0]):
             if packet.dts is None or packet.pts is None:
                 continue
             shift = round(begin / packet.time_base)
             packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+            if packet.pts * packet.time_base >= end:
+                return
             if shift == 0 or packet.pts + (packet.duration or 0) > 0:
                 yield packet
 
@@ -69,6 +79,73 @@ class Sound:
     def close(self) -> None:
         """Close the file that the sound comes from."""
         self._file.close()
+
+
+def _beginning(file: av.container.InputContainer) -> Fraction:
+    """The second of a file at which its video begins."""
+    begins = [(x.start_time or 0) * (x.time_base or Fraction(1)) for x in file.streams.video[:1]]
+    return sum(begins, Fraction(0))
+
+
+def read_sound(source: Path, start: float = 0.0, seconds: float = math.inf) -> Tensor | None:
+    """The first sound track of a file from `start` seconds of its video on, as samples `2 n` at `RATE` in [-1, 1].
+
+    None if it has none. Raises ValueError when it cannot be read.
+    """
+    try:
+        with open_local(source) as file:
+            if not file.streams.audio:
+                return None
+            begin, parts, late = float(_beginning(file)) + start, [torch.zeros(2, 0)], None
+            resampler = _resampler(file.streams.audio[0].channels)
+            for frame in file.decode(audio=0):
+                if frame.time is None or frame.time + frame.samples / frame.sample_rate <= begin:
+                    continue
+                if frame.time >= begin + seconds:
+                    break
+                late = frame.time - begin if late is None else late
+                parts += _samples(resampler, frame)
+            parts += _samples(resampler, None)
+    except (av.FFmpegError, OSError) as error:
+        raise ValueError(f"the sound of {source.name} cannot be read: {error.strerror or error}") from None
+    return _cut(F.pad(torch.cat(parts, dim=1), (round((late or 0.0) * RATE), 0)), seconds)
+
+
+def resampled(samples: Tensor, rate: int, seconds: float = math.inf) -> Tensor:
+    """Samples `channels n` of one channel or more, of which two are kept, as `read_sound` gives them."""
+    samples = samples[:2].float().cpu().contiguous()
+    frame = av.AudioFrame.from_ndarray(samples.numpy(), format="fltp", layout=_layout(len(samples)))
+    frame.sample_rate, resampler = rate, _resampler(len(samples))
+    return _cut(torch.cat([torch.zeros(2, 0), *_samples(resampler, frame), *_samples(resampler, None)], dim=1), seconds)
+
+
+def write_sound(path: Path, samples: Tensor) -> None:
+    """Write samples `2 n` at `RATE` to a file (AAC)."""
+    frame = av.AudioFrame.from_ndarray(samples.contiguous().numpy(), format="fltp", layout="stereo")
+    # With a time, the 1,024 samples that the encoder begins with go before the first of these, not in their place.
+    frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), 0
+    with av.open(str(path), "w") as file:
+        track = file.add_stream("aac", rate=RATE, layout="stereo")
+        track.bit_rate = 192_000
+        file.mux(track.encode(frame))
+        file.mux(track.encode(None))
+
+
+def _layout(channels: int) -> str:
+    return "mono" if channels == 1 else "stereo"
+
+
+def _resampler(channels: int) -> av.AudioResampler:
+    return av.AudioResampler(format="fltp", layout=_layout(channels), rate=RATE)
+
+
+def _samples(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[Tensor]:
+    # FFmpeg would make one channel softer in two.
+    return [torch.from_numpy(part.to_ndarray()).expand(2, -1) for part in resampler.resample(frame)]
+
+
+def _cut(samples: Tensor, seconds: float) -> Tensor:
+    return samples if math.isinf(seconds) else samples[:, : round(seconds * RATE)]
 
 
 def _track_like(track: av.AudioStream, target: av.container.OutputContainer) -> av.AudioStream:

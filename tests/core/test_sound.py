@@ -6,6 +6,7 @@ import av
 import pytest
 import torch
 
+from sora_core.sound import RATE, read_sound, resampled, write_sound
 from sora_core.video import VideoReader, VideoWriter
 
 
@@ -73,6 +74,46 @@ def test_sound_of_a_part_begins_where_the_part_does(with_sound, tmp_path):
     assert after == before[first : first + len(after)]
     assert first * 1024 / 48000 == pytest.approx(1.0, abs=0.05)
     assert len(after) * 1024 / 48000 == pytest.approx(0.5, abs=0.05)
+
+
+def test_sound_begins_later_and_ends_earlier_than_the_frames(with_sound, tmp_path):
+    source = with_sound("tone.mp4", "aac")
+    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source, sound_start=-0.5, sound_end=1.2) as writer:
+        writer.write(torch.zeros(20, 32, 32, 3))
+    heard = read_sound(tmp_path / "new.mp4")
+    assert VideoReader(tmp_path / "new.mp4").num_frames == 20
+    assert heard[:, : int(0.45 * RATE)].abs().max() < 1e-3
+    assert heard[:, int(0.55 * RATE) : int(1.15 * RATE)].abs().max() > 0.1
+    assert heard.shape[1] / RATE == pytest.approx(1.2, abs=0.05)
+
+
+def test_a_part_of_a_track_is_read_as_samples(with_sound):
+    source = with_sound("tone.mov", "pcm_s16le")
+    tone = torch.sin(torch.arange(4 * RATE) * 0.05) * 9000 / 32768
+    heard = read_sound(source, 1.0, 0.5)
+    assert heard.shape == (2, RATE // 2)
+    torch.testing.assert_close(heard[0], tone[RATE : RATE + RATE // 2], atol=1e-3, rtol=0)
+    assert torch.equal(heard[0], heard[1])
+
+
+def test_a_file_without_sound_has_no_samples(silent):
+    assert read_sound(silent) is None
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_samples_of_another_rate_are_those_of_two_channels(channels):
+    tone = torch.sin(torch.arange(2 * 16000) * 0.05)
+    found = resampled(tone.expand(channels, -1), 16000, 1.0)
+    assert found.shape == (2, RATE)
+    expected = torch.sin(torch.arange(RATE) * 0.05 / 3)
+    torch.testing.assert_close(found[0, 500:-500], expected[500:-500], atol=0.02, rtol=0)
+
+
+def test_samples_are_written_as_they_are_read(tmp_path):
+    tone = torch.sin(torch.arange(RATE) * 0.05).expand(2, -1) * 0.5
+    write_sound(tmp_path / "tone.m4a", tone)
+    found = read_sound(tmp_path / "tone.m4a", 0.0, 1.0)
+    torch.testing.assert_close(found[:, 4000:40000], tone[:, 4000:40000], atol=0.05, rtol=0)
 
 
 def test_sound_that_does_not_fit_the_file_is_left_out_with_a_note(with_sound, tmp_path):

@@ -219,9 +219,7 @@ def test_one_video_of_a_batch_is_edited_as_in_the_batch(run, nano, prompts, samp
 )
 def test_frames_of_another_rate_are_shown_evenly(pack, rate, fps, shown):
     """What a player shows at each moment; the nearest frames would be held 1, 3, 1 and 3 times."""
-    frames = torch.arange(6.0)[None, None, :, None, None]
-    found = sys.modules[f"{pack.__name__}.nodes.movie"].at_rate(frames, rate, fps)
-    assert found[0, 0, : len(shown), 0, 0].tolist() == shown
+    assert sys.modules[f"{pack.__name__}.nodes.movie"].shown_at(6, rate, fps)[: len(shown)].tolist() == shown
 
 
 @pytest.mark.parametrize("rate", [24000 / 1001, 23.976, 30000 / 1001, 29.97, 60000 / 1001, 10.1, 7.2])
@@ -230,8 +228,16 @@ def test_every_frame_is_shown_once_at_its_own_rate(pack, rate, off):
     """Also where the other rate is the same one written with fewer digits."""
     movie = sys.modules[f"{pack.__name__}.nodes.movie"]
     assert torch.equal(movie.shown_at(1800, rate, rate * off), torch.arange(1800))
-    frames = torch.zeros(1, 3, 1800, 1, 1)
-    assert movie.at_rate(frames, rate, rate * off) is frames, "a whole video is not copied for nothing"
+
+
+@pytest.mark.parametrize("size", [1, 4, 7])
+def test_frames_are_selected_from_chunks(pack, size):
+    movie = sys.modules[f"{pack.__name__}.nodes.movie"]
+    frames = torch.arange(7.0).view(7, 1, 1, 1)
+    wanted = torch.tensor([1, 1, 1, 2, 5])
+    assert torch.cat(list(movie.selected(frames.split(size), wanted))).flatten().tolist() == wanted.tolist()
+    (whole,) = movie.selected([frames], torch.arange(7))
+    assert whole is frames, "a whole video is not copied for nothing"
 
 
 def test_a_prompt_for_a_part_of_the_picture_keeps_to_it_in_a_transition(run, nano, prompts, video):

@@ -1,8 +1,11 @@
 """What the editing blocks take on Sora nano: videos, images, masks and latents, at their own size and rate."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from sora_core.sound import RATE, read_sound
 from sora_core.video import VideoReader
 
 
@@ -55,7 +58,7 @@ def test_of_a_video_that_goes_on_only_the_context_is_held_in_memory(run, nano, p
     assert torch.equal(latent["samples"], run("SoraExtendVideo", video=images[-8:], **given)[0]["samples"])
     latent, *_ = run("SoraExtendVideo", video=video, context=1.0, direction="backward", **given)
     alone, *_ = run("SoraExtendVideo", video=images[:8], direction="backward", **given)
-    assert held == [8, 8]
+    assert held == [8] * 4
     assert torch.equal(latent["samples"], alone["samples"])
 
 
@@ -143,3 +146,70 @@ def test_the_sound_of_an_edited_file_goes_with_its_frames(run, nano, video, tmp_
     encoded, _ = run("SoraEncodeVideo", vae=nano[2], video=film)
     _, slower, _ = run("SoraEditVideo", model=nano[0], vae=nano[2], video=encoded, fps=4.0)
     assert "sora_sound" not in slower
+
+
+def tone(seconds, loudness):
+    """Sound of one loudness, as ComfyUI hands it on."""
+    wave = torch.sin(torch.arange(round(seconds * 16000)) * 2 * torch.pi * 200 / 16000) * loudness
+    return {"waveform": wave[None, None], "sample_rate": 16000}
+
+
+def loudness(video, *times):
+    """How loud a VIDEO is around some seconds of it."""
+    sound = torch.nn.functional.pad(read_sound(Path(video.get_stream_source())), (0, 4 * RATE))
+    return [float(sound[:, round(t * RATE) :][:, : RATE // 20].abs().max()) for t in times]
+
+
+@pytest.mark.parametrize("shared", ["cross-fade", "from the first", "from the second"])
+def test_sound_of_joined_videos_goes_along(run, shared):
+    images = torch.rand(16, 16, 16, 3, generator=torch.Generator().manual_seed(0))
+    first, second = (run("CreateVideo", images=images, fps=8.0, audio=tone(2, height))[0] for height in (0.2, 0.8))
+    joined, frames = run("SoraJoinVideos", first=first, second=second, overlap=1.0, shared=shared)
+    middle = {"cross-fade": 0.5, "from the first": 0.2, "from the second": 0.8}[shared]
+    assert len(frames) == 24
+    assert loudness(joined, 0.5, 1.5, 2.5) == pytest.approx([0.2, middle, 0.8], abs=0.06)
+    joined, _ = run("SoraJoinVideos", first=images, second=second, overlap=1.0, shared=shared)
+    assert loudness(joined, 0.5, 1.5, 2.5) == pytest.approx([0, 0.8, 0.8], abs=0.05)
+    joined, _ = run("SoraJoinVideos", first=images, second=images)
+    assert joined.get_components().audio is None
+
+
+@pytest.mark.parametrize(
+    ("direction", "given", "loud"),
+    [("forward", "file", (1, 1, 0)), ("both", "file", (0, 1, 0)), ("forward", "latent", (1, 1, 0))],
+)
+def test_given_frames_of_an_extended_video_keep_their_sound(run, nano, sample, tmp_path, direction, given, loud):
+    from comfy_api.latest import InputImpl
+
+    images = torch.rand(17, 16, 16, 3, generator=torch.Generator().manual_seed(0))
+    run("CreateVideo", images=images, fps=8.0, audio=tone(4, 0.5))[0].save_to(str(tmp_path / "film.mp4"))
+    film = InputImpl.VideoFromFile(str(tmp_path / "film.mp4"))
+    if given == "latent":
+        film, _ = run("SoraEncodeVideo", vae=nano[2], video=film)
+    latent, *_ = run("SoraExtendVideo", vae=nano[2], video=film, seconds=1.0, direction=direction)
+    made = run("SoraDecodeVideo", vae=nano[2], latent={**latent, "samples": sample(latent)})[0]
+    found = loudness(made, 0.5, 1.7, made.get_duration() - 0.6)
+    assert [level > 0.2 for level in found] == [bool(each) for each in loud]
+
+
+def test_a_video_is_encoded_at_another_rate(run, nano, video):
+    images = video.get_components().images
+    assert len(images) == 17
+    latent, fps = run("SoraEncodeVideo", vae=nano[2], video=video, fps=4.0)
+    slower = run("CreateVideo", images=images[:16:2], fps=4.0)[0]
+    expected, _ = run("SoraEncodeVideo", vae=nano[2], video=slower)
+    assert fps == 4.0
+    assert latent["sora_size"] == expected["sora_size"]
+    assert torch.equal(latent["samples"], expected["samples"])
+
+
+@pytest.mark.parametrize("mode", ["blend", "bridge"])
+def test_of_connected_videos_only_what_is_shown_is_held_in_memory(run, nano, pack, prompts, monkeypatch, mode):
+    images = torch.rand(60, 16, 16, 3, generator=torch.Generator().manual_seed(0))
+    ends = {"positive_first": prompts[0], "positive_second": prompts[1], "mode": mode, "seconds": 1.0, "context": 1.0}
+    held, floats = [], pack.nodes.movie.to_floats
+    monkeypatch.setattr(pack.nodes.movie, "to_floats", lambda pixels: held.append(len(pixels)) or floats(pixels))
+    whole, *_ = run("SoraConnectVideos", vae=nano[2], first=images, second=images, **ends)
+    part, *_ = run("SoraConnectVideos", vae=nano[2], first=images[30:], second=images[:30], **ends)
+    assert max(held) < 30
+    assert torch.equal(whole["samples"], part["samples"])

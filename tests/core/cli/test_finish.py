@@ -1,5 +1,6 @@
 """`sora finish`: a large video from a small one, and nothing of it lost when the run ends early."""
 
+import av
 import pytest
 import torch
 
@@ -60,11 +61,19 @@ def test_the_preview_is_not_written_over(nano_file, preview, tmp_path, capsys, m
 
 
 def test_the_file_is_written_as_asked_for(nano_file, preview, tmp_path):
-    assert finish(nano_file, preview, tmp_path / "a.mkv", "--codec", "vp9", "--crf", 50) == DONE
-    assert VideoReader(tmp_path / "a.mkv").num_frames == 17
+    sizes = []
+    for crf in (10, 60):
+        path = tmp_path / f"{crf}.mkv"
+        assert finish(nano_file, preview, path, "--codec", "vp9", "--crf", crf) == DONE
+        assert VideoReader(path).num_frames == 17
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].codec_context.name.removeprefix("lib") == "vp9"
+        sizes.append(path.stat().st_size)
+    assert sizes[1] < sizes[0]
 
 
 def test_a_short_window_hands_over_less(nano_file, tmp_path):
     with VideoWriter(tmp_path / "fast.mp4", 48, 32, 24) as writer:
         writer.write(torch.zeros(17, 32, 48, 3))
     assert finish(nano_file, tmp_path / "fast.mp4", tmp_path / "out.mp4", "--window", 0.3) == DONE
+    assert VideoReader(tmp_path / "out.mp4").num_frames == 17

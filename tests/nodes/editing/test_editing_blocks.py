@@ -27,6 +27,7 @@ def test_placing_changes_no_input(run, nano, even_grid):
     run("SoraPlaceFrames", vae=nano[2], latent=even_grid, frames=torch.rand(1, 32, 32, 3))
     assert set(even_grid) == set(before)
     assert torch.equal(even_grid["samples"], before["samples"])
+    assert even_grid["sora_size"] == before["sora_size"]
 
 
 def test_frames_at_less_strength_are_a_start_and_not_a_ghost(run, nano, prompts, even_grid):

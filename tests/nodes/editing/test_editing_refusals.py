@@ -75,14 +75,18 @@ REFUSED = {
 }  # fmt: skip
 
 
+def copied(part):
+    if isinstance(part, torch.Tensor):
+        return part.clone()
+    return dict(part) if isinstance(part, dict) else part
+
+
 def frozen(inputs):
     """A copy of everything in a call that an edit could change: latents, frames, and what is set on a model."""
     copies = {}
     for name, value in inputs.items():
         if isinstance(value, dict):
-            copies[name] = {
-                key: part.clone() if isinstance(part, torch.Tensor) else part for key, part in value.items()
-            }
+            copies[name] = {key: copied(part) for key, part in value.items()}
         elif isinstance(value, torch.Tensor):
             copies[name] = value.clone()
         elif hasattr(value, "model_options"):

@@ -147,18 +147,18 @@ def test_samplers_that_add_noise_release_each_cell_at_its_level(run, nano, even_
 
 
 def test_loops_and_edits_compose_with_what_is_on_the_model(run, nano, even_grid, sample):
-    """A wrapper that was there is called inside, once per evaluation, with the rolled input."""
+    """A wrapper that was there is called inside, once per evaluation, and passes on that time runs in a circle."""
     calls = []
 
     def count(apply, call):
-        calls.append(call["input"].clone())
+        calls.append(call["c"]["transformer_options"].get("sora_circular"))
         return apply(call["input"], call["timestep"], **call["c"])
 
     model = nano[0].clone()
     model.set_model_unet_function_wrapper(count)
     looped, _ = run("SoraSeamlessLoop", model=model, latent=even_grid)
     sample(even_grid, model=looped)
-    assert len(calls) == 4
+    assert calls == [True] * 4
     assert nano[0].model_options.get("model_function_wrapper") is None
 
 

@@ -61,6 +61,11 @@ def test_nothing_promised_was_removed_or_reordered(described, promised):
             assert after.get("default") == before.get("default"), f"{name}.{before['id']} has another default"
             assert set(before.get("options", ())) <= set(after.get("options", ()))
             assert before["optional"] <= after["optional"]
+            for end, widest in (("min", min), ("max", max)):
+                if end in after:
+                    kept = before.get(end)
+                    assert kept is not None, f"{name}.{before['id']} has a {end} that it had not"
+                    assert widest(kept, after[end]) == after[end], f"{name}.{before['id']} takes less than before"
 
 
 def test_additions_are_recorded(described, promised):

@@ -73,6 +73,8 @@ def test_later_frames_win_where_both_are_given():
     both = merge(first, second)
     assert both.clean[0, 0, :, 0, 0].tolist() == [0, 1, 0]
     assert both.mask[0, 0, :, 0, 0].tolist() == [0, 0.5, 0]
+    with pytest.raises(ValueError, match="given together must have one size and duration"):
+        merge(first, Known(torch.ones(1, 2, 1, 2, 2), torch.ones(1, 1, 1, 2, 2)))
 
 
 def test_a_continued_latent_is_handed_over_bit_for_bit(sora, few, make_clip):
@@ -131,6 +133,8 @@ def test_what_cannot_be_extended_gets_one_sentence(sora, geometry, make_clip):
         extend(geometry, sora.vae.encode, video, after=4, context=12)
     with pytest.raises(ValueError, match="add at least 1"):
         extend(geometry, sora.vae.encode, video)
+    with pytest.raises(ValueError, match="continued on both sides is all context; set the context to 0"):
+        extend(geometry, sora.vae.encode, video, before=4, after=4, context=5)
     with pytest.raises(ValueError, match="use the VAE that belongs"):
         extend_latent(geometry, torch.zeros(1, 4, 3, 4, 4), 4)
     with pytest.raises(ValueError, match="the latent holds 9 frames but its video has 13"):

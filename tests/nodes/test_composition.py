@@ -50,10 +50,10 @@ def test_compiled_model_predicts_the_same(run, call_model, nano, noisy, clean):
 def test_lora_acts_on_a_compiled_model(run, call_model, nano, noisy, clean):
     import comfy.sd
 
-    weight = nano[0].model.diffusion_model.blocks[1].down.weight
+    weight, draws = nano[0].model.diffusion_model.blocks[1].down.weight, torch.Generator().manual_seed(0)
     lora = {
-        "diffusion_model.blocks.1.down.lora_A.weight": torch.randn(2, weight.shape[1]),
-        "diffusion_model.blocks.1.down.lora_B.weight": torch.randn(weight.shape[0], 2),
+        "diffusion_model.blocks.1.down.lora_A.weight": torch.randn(2, weight.shape[1], generator=draws),
+        "diffusion_model.blocks.1.down.lora_B.weight": torch.randn(weight.shape[0], 2, generator=draws),
     }
     with torch.inference_mode():
         changed, _ = comfy.sd.load_lora_for_models(nano[0], None, lora, 1.0, 0.0)

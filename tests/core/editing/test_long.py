@@ -162,8 +162,8 @@ def test_what_is_given_for_another_video_gets_one_sentence(make):
         make(given=Known(torch.zeros(1, 16, 9, 2, 2), torch.ones(1, 1, 9, 2, 2)))
 
 
-def test_known_cells_anywhere_in_the_video_are_kept(make, sora):
-    clean, mask = torch.randn(1, 16, 11, 2, 2), torch.ones(1, 1, 11, 2, 2)
+def test_known_cells_anywhere_in_the_video_are_kept(make, draws):
+    clean, mask = torch.randn(1, 16, 11, 2, 2, generator=draws), torch.ones(1, 1, 11, 2, 2)
     mask[:, :, [0, 7]] = 0
     latent = make(given=Known(clean, mask), correction=1.0)
     assert torch.equal(latent[:, :, [0, 7]], clean[:, :, [0, 7]])
@@ -304,8 +304,8 @@ def test_history_is_the_share_of_noise_that_a_window_sees(make, monkeypatch):
     assert seen[1] == pytest.approx([0.1, 1])
 
 
-def test_parts_from_the_middle_are_no_stills(sora):
-    x, sigma = torch.randn(1, 16, 3, 2, 2), torch.ones(1)
+def test_parts_from_the_middle_are_no_stills(sora, draws):
+    x, sigma = torch.randn(1, 16, 3, 2, 2, generator=draws), torch.ones(1)
     with torch.inference_mode():
         begun, middle, later = (
             sora.denoiser([""], fps=8, start=start, continued=continued)(x, sigma)

@@ -141,16 +141,15 @@ def spliced(a: Tensor, b: Tensor, overlap: int, mode: str, dim: int) -> Tensor:
     return torch.cat([a.narrow(dim, 0, rest), shared, b.narrow(dim, overlap, b.shape[dim] - overlap)], dim=dim)
 
 
-def spliced_sound(movies: tuple[Any, Any], seconds: tuple[float, float], overlap: float, mode: str) -> Tensor | None:
-    """The sound of two movies of so many seconds as one; where both have frames and one no sound, the other's is heard.
+def spliced_sound(movies: tuple[Any, Any], seconds: tuple[float, float], overlap: float) -> Tensor | None:
+    """The sound of two movies of so many seconds as one, which fades from one to the other where both are shown.
 
-    None where neither has sound.
+    Of one without sound the other's is heard there. None where neither has sound.
     """
     tracks = [heard(movie, long) for movie, long in zip(movies, seconds, strict=True)]
     if tracks[0] is None and tracks[1] is None:
         return None
-    if tracks[0] is None or tracks[1] is None:
-        mode = OVERLAPS[2] if tracks[0] is None else OVERLAPS[1]
+    mode = OVERLAPS[2] if tracks[0] is None else OVERLAPS[1] if tracks[1] is None else OVERLAPS[0]
     counts = [round(long * RATE) for long in seconds]
     a, b = (
         torch.zeros(2, count) if track is None else F.pad(track, (0, count - track.shape[1]))
@@ -201,6 +200,6 @@ class SoraJoinVideos(io.ComfyNode):
         check_pair(a, b)
         lengths = a.shape[2], b.shape[2]
         count = frames_within("overlap", overlap, rate, min(lengths))
-        sound = spliced_sound((first, second), (lengths[0] / rate, lengths[1] / rate), count / rate, shared)
+        sound = spliced_sound((first, second), (lengths[0] / rate, lengths[1] / rate), count / rate)
         images = to_image(spliced(a, b.to(a), count, shared, dim=2))
         return io.NodeOutput(to_video(images, rate, sound=sound), images)

@@ -33,7 +33,7 @@ FRAMES = {
     "extend_forward_backward": [17, 17, 17, 17, 17],
     "first_last_keyframes": [16],
     "flow_edit": [16, 16],
-    "hunyuan_connect": [45],
+    "hunyuan_connect": [72],
     "image_animation": [16],
     "long_video": [480],
     "ltx_extend": [120],

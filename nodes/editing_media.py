@@ -21,7 +21,7 @@ from sora_core.shapes import VideoShape
 from sora_core.vae.chunks import whole_cells
 
 from .comfy_model.vae import SoraVAE
-from .movie import SOUND, SOUND_END, SOUND_START, sound_in
+from .movie import SOUND, SOUND_BEGIN, SOUND_END, SOUND_START, sound_in
 from .native import PATCH, Latent, compression, fitting_size, noise_mask_of, samples_of, size_of, with_size
 
 OWN_RATE = (
@@ -143,7 +143,7 @@ def sound_of(video: Any, fps: float) -> Latent:
     if isinstance(video, dict):
         size = size_of(video)
         kept = size is not None and size.fps == fps
-        return {key: video[key] for key in (SOUND, SOUND_START, SOUND_END) if kept and key in video}
+        return {key: video[key] for key in (SOUND, SOUND_START, SOUND_BEGIN, SOUND_END) if kept and key in video}
     return {} if isinstance(video, Tensor) else sound_in(video)
 
 
@@ -152,8 +152,13 @@ def sound_beside(video: Any, fps: float, begins: int, count: int) -> Latent:
     about = sound_of(video, fps)
     if not about:
         return {}
-    end = min(about.get(SOUND_END, math.inf), count / fps) + begins / fps
-    return {**about, SOUND_START: about.get(SOUND_START, 0.0) - begins / fps, SOUND_END: end}
+    later = begins / fps
+    return {
+        **about,
+        SOUND_START: about.get(SOUND_START, 0.0) - later,
+        SOUND_BEGIN: max(0.0, about.get(SOUND_BEGIN, 0.0) + later),
+        SOUND_END: min(about.get(SOUND_END, math.inf), count / fps) + later,
+    }
 
 
 def region_of(

@@ -26,13 +26,14 @@ class Sound:
     """Copies the first sound track of `source` into a container, bit for bit; `note` says why there is none.
 
     The first frame is that of its video at `start` seconds; below 0 it comes before the video, and sound begins later.
-    Nothing is heard from `end` seconds after that frame on. Packets are written as the frames arrive: a muxer that had
-    to wait for them would hold all frames in memory.
+    It is heard from `begin` to `end` seconds after that frame. Packets are written as the frames arrive: a muxer that
+    had to wait for them would hold all frames in memory.
     Raises ValueError when the file cannot be opened.
     """
 
     def __init__(
-        self, source: Path, target: av.container.OutputContainer, start: float = 0.0, end: float = math.inf
+        self, source: Path, target: av.container.OutputContainer, start: float = 0.0, begin: float = 0.0,
+        end: float = math.inf,
     ):  # fmt: skip
         self.note, self._stream, self._target = "", None, target
         self._name = source.name
@@ -49,19 +50,20 @@ class Sound:
             self.note = f"the sound of {source.name} ({name}) does not go into this kind of file and is left out"
             return
         self._stream = _track_like(tracks[0], target)
-        self._packets = self._between(_beginning(self._file) + Fraction(start), end)
+        self._packets = self._between(_beginning(self._file) + Fraction(start), begin, end)
         self._next = next(self._packets, None)
 
-    def _between(self, begin: Fraction, end: float) -> Iterator[av.Packet]:
-        """Packets of the track by the time of the frames, the first of which is at `begin` seconds in the file."""
+    def _between(self, first: Fraction, begin: float, end: float) -> Iterator[av.Packet]:
+        """Packets of the track by the time of the frames, the first of which is at `first` seconds in the file."""
         for packet in self._file.demux(self._file.streams.audio[0]):
             if packet.dts is None or packet.pts is None:
                 continue
-            shift = round(begin / packet.time_base)
+            shift = round(first / packet.time_base)
             packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
             if packet.pts * packet.time_base >= end:
                 return
-            if shift == 0 or packet.pts + (packet.duration or 0) > 0:
+            whole = shift == 0 and not begin  # with what its decoder begins with
+            if whole or (packet.pts + (packet.duration or 0)) * packet.time_base > begin:
                 yield packet
 
     def up_to(self, seconds: float) -> None:

@@ -77,7 +77,7 @@ class VideoWriter:
     `crf` is the quality, lower is better. Colours are BT.709 and tagged so. Halved colour (yuv420p) is for even sizes:
     other sizes are written in yuv444p, exactly as large as asked for, and `note` says so. `sound` is a file whose sound
     is copied as far as the frames reach: the first of them is at its `sound_start` seconds, which may be below 0, and
-    nothing is heard from `sound_end` seconds after that frame on.
+    it is heard from `sound_begin` to `sound_end` seconds after that frame.
     Raises ValueError for sizes, rates, codecs, qualities, pixel formats and extensions that cannot be written or do not
     go together, and when the disk refuses.
     """
@@ -85,7 +85,7 @@ class VideoWriter:
     def __init__(
         self, path: str | Path, width: int, height: int, fps: float, codec: str | None = None, crf: int = 16,
         pixel_format: str = "yuv420p", sound: Path | None = None, sound_start: float = 0.0,
-        sound_end: float = math.inf,
+        sound_begin: float = 0.0, sound_end: float = math.inf,
     ):  # fmt: skip
         self.path, self.width, self.height = Path(path), width, height
         suffix = self.path.suffix.lower()
@@ -107,7 +107,7 @@ class VideoWriter:
         if not (math.isfinite(fps) and 0.01 <= fps <= 1000):
             raise ValueError(f"fps is {fps}; it must be between 0.01 and 1000, for instance 24")
         self.fps, self.crf, self.num_frames, self.note = fps, crf, 0, ""
-        self.pixel_format, self._source, self._heard = pixel_format, sound, (sound_start, sound_end)
+        self.pixel_format, self._source, self._heard = pixel_format, sound, (sound_start, sound_begin, sound_end)
         self._sound: Sound | None = None
         if pixel_format != "yuv444p" and (width % 2 or height % 2):
             if pixel_format != "yuv420p":

@@ -87,6 +87,16 @@ def test_sound_begins_later_and_ends_earlier_than_the_frames(with_sound, tmp_pat
     assert heard.shape[1] / RATE == pytest.approx(1.2, abs=0.05)
 
 
+@pytest.mark.parametrize("start", [0.0, 1.0])
+def test_sound_that_the_file_has_before_its_part_is_not_heard(with_sound, tmp_path, start):
+    how = {"sound": with_sound("tone.mp4", "aac"), "sound_start": start, "sound_begin": 1.0}
+    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, **how) as writer:
+        writer.write(torch.zeros(20, 32, 32, 3))
+    heard = read_sound(tmp_path / "new.mp4")
+    assert heard[:, : int(0.95 * RATE)].abs().max() < 1e-3
+    assert heard[:, int(1.05 * RATE) : int(1.9 * RATE)].abs().max() > 0.1
+
+
 def test_a_part_of_a_track_is_read_as_samples(with_sound):
     source = with_sound("tone.mov", "pcm_s16le")
     tone = torch.sin(torch.arange(4 * RATE) * 0.05) * 9000 / 32768

@@ -191,6 +191,16 @@ def test_given_frames_of_an_extended_video_keep_their_sound(run, nano, sample, t
     assert [level > 0.2 for level in found] == [bool(each) for each in loud]
 
 
+def test_what_a_trimmed_file_has_before_its_part_is_not_heard_beside_new_frames(run, nano, pack, video, monkeypatch):
+    part = {"sora_sound": "film.mp4", "sora_sound_start": 5.0}
+    monkeypatch.setattr(pack.nodes.editing_media, "sound_in", lambda _: part)
+    latent, *_ = run("SoraExtendVideo", vae=nano[2], video=video, seconds=1.0, direction="backward")
+    new = latent["sora_size"]["num_frames"] / 8 - 17 / 8
+    assert (latent["sora_sound_start"], latent["sora_sound_begin"]) == (5 - new, new)
+    again, *_ = run("SoraExtendVideo", vae=nano[2], video=latent, seconds=1.0)
+    assert again["sora_sound_begin"] == new
+
+
 def test_a_video_is_encoded_at_another_rate(run, nano, video):
     images = video.get_components().images
     assert len(images) == 17

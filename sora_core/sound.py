@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 import av
 import av.container
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .video_reader import open_local
@@ -20,6 +20,8 @@ LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
 """What is meant where a file, such as AVI with PCM, only counts channels; MP4 wants to know which they are."""
 RATE = 48_000
 """Samples per second of sound that is taken apart."""
+GAP = 0.05
+"""Seconds by which the time of sound may differ from where its samples have come, by rounding or a clock's drift."""
 
 
 class Sound:
@@ -92,25 +94,48 @@ def _beginning(file: av.container.InputContainer) -> Fraction:
 def read_sound(source: Path, start: float = 0.0, seconds: float = math.inf) -> Tensor | None:
     """The first sound track of a file from `start` seconds of its video on, as samples `2 n` at `RATE` in [-1, 1].
 
-    None if it has none. Raises ValueError when it cannot be read.
+    It is silent where the track has a gap or is damaged. None if there is none, or nothing can decode it.
+    Raises ValueError when the file cannot be read.
     """
     try:
         with open_local(source) as file:
-            if not file.streams.audio:
+            if not file.streams.audio or file.streams.audio[0].codec_context is None:
                 return None
-            begin, parts, late = float(_beginning(file)) + start, [torch.zeros(2, 0)], None
-            resampler = _resampler(file.streams.audio[0].channels)
-            for frame in file.decode(audio=0):
-                if frame.time is None or frame.time + frame.samples / frame.sample_rate <= begin:
-                    continue
-                if frame.time >= begin + seconds:
-                    break
-                late = frame.time - begin if late is None else late
-                parts += _samples(resampler, frame)
-            parts += _samples(resampler, None)
+            begin = float(_beginning(file)) + start
+            runs = list(_runs(_decoded(file), begin, begin + seconds))
     except (av.FFmpegError, OSError) as error:
         raise ValueError(f"the sound of {source.name} cannot be read: {error.strerror or error}") from None
-    return _cut(F.pad(torch.cat(parts, dim=1), (round((late or 0.0) * RATE), 0)), seconds)
+    ends = [max(0, place + part.shape[1]) for place, part in runs]
+    sound = torch.zeros(2, max(ends))
+    for (place, part), end in zip(runs, ends, strict=True):
+        sound[:, max(0, place) : end] = part[:, max(0, -place) :]
+    return _cut(sound, seconds)
+
+
+def _decoded(file: av.container.InputContainer) -> Iterator[av.AudioFrame]:
+    """Frames of the first sound track without those that are damaged, as players pass over them."""
+    for packet in file.demux(file.streams.audio[0]):
+        with suppress(av.FFmpegError):
+            yield from packet.decode()
+
+
+def _runs(frames: Iterable[av.AudioFrame], begin: float, end: float) -> Iterator[tuple[int, Tensor]]:
+    """What is heard from `begin` to `end` seconds in parts of one kind without gaps: where each is, and its samples."""
+    kind: tuple[str, str, int] | None = None
+    place, parts, due, resampler = 0, [torch.zeros(2, 0)], -math.inf, _resampler(2)
+    for frame in frames:
+        if frame.time is None or frame.time + frame.samples / frame.sample_rate <= begin:
+            continue
+        if frame.time >= end:
+            break
+        found = frame.format.name, frame.layout.name, frame.sample_rate
+        if found != kind or abs(frame.time - due) > GAP:
+            yield place, torch.cat([*parts, *_samples(resampler, None)], dim=1)
+            place, parts, due = round((frame.time - begin) * RATE), [torch.zeros(2, 0)], frame.time
+            kind, resampler = found, _resampler(frame.layout.nb_channels)
+        parts += _samples(resampler, frame)
+        due += frame.samples / frame.sample_rate
+    yield place, torch.cat([*parts, *_samples(resampler, None)], dim=1)
 
 
 def resampled(samples: Tensor, rate: int, seconds: float = math.inf) -> Tensor:

@@ -106,6 +106,27 @@ def test_a_part_of_a_track_is_read_as_samples(with_sound):
     assert torch.equal(heard[0], heard[1])
 
 
+def test_a_damaged_or_missing_part_of_a_track_is_silent(with_sound, tmp_path):
+    """Packets that no decoder takes, as in many recordings, are no reason to refuse all others."""
+    source, path = with_sound("tone.mp4", "aac"), tmp_path / "damaged.mkv"
+    with av.open(str(source)) as given, av.open(str(path), "w") as container:
+        tracks = {s.index: container.add_stream_from_template(s) for s in given.streams}
+        for packet in given.demux():
+            if packet.dts is None:
+                continue
+            when, heard = float(packet.pts * packet.time_base), packet.stream.type == "audio"
+            if heard and 2.0 <= when < 2.5:
+                continue
+            if heard and 1.0 <= when < 1.5:
+                packet.update(b"\xff" * packet.size)
+            packet.stream = tracks[packet.stream.index]
+            container.mux(packet)
+    found = read_sound(path)
+    assert found.shape[1] / RATE == pytest.approx(4.0, abs=0.1)
+    loud = [bool(found[:, round(t * RATE) :][:, :4800].abs().max() > 0.1) for t in (0.5, 1.2, 1.7, 2.2, 2.7, 3.7)]
+    assert loud == [True, False, True, False, True, True]
+
+
 def test_a_file_without_sound_has_no_samples(silent):
     assert read_sound(silent) is None
 

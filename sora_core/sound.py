@@ -139,9 +139,10 @@ def _runs(frames: Iterable[av.AudioFrame], begin: float, end: float) -> Iterator
 
 
 def resampled(samples: Tensor, rate: int, seconds: float = math.inf) -> Tensor:
-    """Samples `channels n` of one channel or more, of which two are kept, as `read_sound` gives them."""
-    samples = samples[:2].float().cpu().contiguous()
-    frame = av.AudioFrame.from_ndarray(samples.numpy(), format="fltp", layout=_layout(len(samples)))
+    """Samples `channels n` as `read_sound` gives them; of more than two channels, six are taken for 5.1."""
+    samples = samples[: 6 if len(samples) >= 6 else 2].float().cpu().contiguous()
+    layout = "5.1" if len(samples) == 6 else _layout(len(samples))
+    frame = av.AudioFrame.from_ndarray(samples.numpy(), format="fltp", layout=layout)
     frame.sample_rate, resampler = rate, _resampler(len(samples))
     return _cut(torch.cat([torch.zeros(2, 0), *_samples(resampler, frame), *_samples(resampler, None)], dim=1), seconds)
 

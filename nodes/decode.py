@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,7 +18,7 @@ from sora_core.video import CODECS, PIXEL_FORMATS, VideoWriter
 
 from .comfy_model.vae import SoraVAE
 from .editing_media import known_of
-from .movie import SOUND, SOUND_BEGIN, SOUND_END, SOUND_START, played, temporary_file, write
+from .movie import SOUND, played, temporary_file, write
 from .native import Latent, compression, fitting_size, samples_of, size_of
 from .native_decode import OVERLAP, decode_native
 from .schema import advanced, schema
@@ -221,12 +220,7 @@ class SoraDecodeVideo(io.ComfyNode):
             try:
                 given = given_frames(latent, batch_index) if isinstance(vae, SoraVAE) else ()
                 frames = stream_frames(vae, video, size, chunk, given)
-                heard = {
-                    "sound_start": latent.get(SOUND_START, 0.0),
-                    "sound_begin": latent.get(SOUND_BEGIN, 0.0),
-                    "sound_end": latent.get(SOUND_END, math.inf),
-                }
-                write(path, frames, rate, total, sound, **heard, **options)
+                write(path, frames, rate, total, sound, **options)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise

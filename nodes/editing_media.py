@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from sora_core.shapes import VideoShape
 from sora_core.vae.chunks import whole_cells
 
 from .comfy_model.vae import SoraVAE
-from .movie import SOUND, SOUND_BEGIN, SOUND_END, SOUND_START, sound_in
+from .movie import SOUND, sound_in
 from .native import PATCH, Latent, compression, fitting_size, noise_mask_of, samples_of, size_of, with_size
 
 OWN_RATE = (
@@ -142,23 +141,13 @@ def sound_of(video: Any, fps: float) -> Latent:
     """Where the sound of a video is, for a latent of its frames; that of a LATENT goes with its own rate alone."""
     if isinstance(video, dict):
         size = size_of(video)
-        kept = size is not None and size.fps == fps
-        return {key: video[key] for key in (SOUND, SOUND_START, SOUND_BEGIN, SOUND_END) if kept and key in video}
+        return {SOUND: video[SOUND]} if SOUND in video and size is not None and size.fps == fps else {}
     return {} if isinstance(video, Tensor) else sound_in(video)
 
 
 def sound_beside(video: Any, fps: float, begins: int, count: int) -> Latent:
     """`sound_of` a video whose `count` frames begin so many frames after the latent, or, below 0, before it."""
-    about = sound_of(video, fps)
-    if not about:
-        return {}
-    later = begins / fps
-    return {
-        **about,
-        SOUND_START: about.get(SOUND_START, 0.0) - later,
-        SOUND_BEGIN: max(0.0, about.get(SOUND_BEGIN, 0.0) + later),
-        SOUND_END: min(about.get(SOUND_END, math.inf), count / fps) + later,
-    }
+    return {SOUND: track.later(begins / fps, count / fps) for track in sound_of(video, fps).values()}
 
 
 def region_of(

@@ -18,19 +18,13 @@ from comfy_api.latest import InputImpl
 from torch import Tensor
 
 from sora_core.pixels import to_floats
-from sora_core.sound import read_sound, resampled, write_sound
+from sora_core.sound import Soundtrack, read_sound, resampled, write_sound
 from sora_core.video import VideoReader, VideoWriter
 
 from .compat import is_edited, trimmed_part
 
 SOUND = "sora_sound"
-"""Key of a LATENT under which the file travels whose sound the decoder copies beside the frames made from it."""
-SOUND_START = "sora_sound_start"
-"""Key of a LATENT for the second of that file at which the frames begin, below 0 before it does; without it, 0."""
-SOUND_BEGIN = "sora_sound_begin"
-"""Key of a LATENT for the second of its own frames before which that sound is not heard; without it, 0."""
-SOUND_END = "sora_sound_end"
-"""Key of a LATENT for the second of its own frames at which that sound ends, if it does before them."""
+"""Key of a LATENT under which the `Soundtrack` travels that the decoder copies beside the frames made from it."""
 HELD = "sora_held"
 """Key of a LATENT whose last latent frame shows the video's last frame standing still for as long as it was missing."""
 IMAGE_FPS = 8.0
@@ -71,7 +65,7 @@ def sound_in(video: Any) -> dict[str, Any]:
     if part is None:
         return {}
     source, start, _ = part
-    return {SOUND: source} | ({SOUND_START: start} if start else {})
+    return {SOUND: Soundtrack(Path(source), start)}
 
 
 def heard(video: Any, seconds: float) -> Tensor | None:
@@ -251,14 +245,14 @@ def to_video(images: Tensor, fps: float, repeats: int = 1, sound: Tensor | None 
         track = path.with_suffix(".m4a")
         try:
             write_sound(track, sound)
-            write(path, chunks, fps, repeats * len(images), str(track))
+            write(path, chunks, fps, repeats * len(images), Soundtrack(track))
         finally:
             track.unlink(missing_ok=True)
     return InputImpl.VideoFromFile(str(path))
 
 
 def write(
-    path: Path, chunks: Iterable[Tensor], fps: float, total: int, sound: str | None = None, **options: Any
+    path: Path, chunks: Iterable[Tensor], fps: float, total: int, sound: Soundtrack | None = None, **options: Any
 ) -> None:
     """Write chunks of `total` frames to a video file that is whole or absent, and report progress.
 
@@ -267,8 +261,8 @@ def write(
     progress = comfy.utils.ProgressBar(total)
     rest = iter(chunks)
     first = next(rest)
-    source = Path(sound) if sound and Path(sound).is_file() else None
-    with VideoWriter(path, first.shape[2], first.shape[1], fps, sound=source, **options) as writer:
+    track = sound if sound and sound.source.is_file() else None
+    with VideoWriter(path, first.shape[2], first.shape[1], fps, sound=track, **options) as writer:
         if writer.note:
             logging.info("Sora: %s", writer.note)
         for frames in chain([first], rest):

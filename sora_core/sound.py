@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -24,21 +25,34 @@ GAP = 0.05
 """Seconds by which the time of sound may differ from where its samples have come, by rounding or a clock's drift."""
 
 
-class Sound:
-    """Copies the first sound track of `source` into a container, bit for bit; `note` says why there is none.
+@dataclass(frozen=True)
+class Soundtrack:
+    """The sound of the video in `source`, for frames the first of which shows the video at `start` seconds.
 
-    The first frame is that of its video at `start` seconds; below 0 it comes before the video, and sound begins later.
-    It is heard from `begin` to `end` seconds after that frame. Packets are written as the frames arrive: a muxer that
-    had to wait for them would hold all frames in memory.
+    Below 0 it comes before the video. Sound is heard from `begin` to `end` seconds after that frame.
+    """
+
+    source: Path
+    start: float = 0.0
+    begin: float = 0.0
+    end: float = math.inf
+
+    def later(self, seconds: float, lasting: float) -> Soundtrack:
+        """The same for frames that begin so many seconds before these (below 0: after), of which `lasting` are kept."""
+        end = min(self.end, lasting) + seconds
+        return Soundtrack(self.source, self.start - seconds, max(0.0, self.begin + seconds), end)
+
+
+class Sound:
+    """Copies a soundtrack into a container, bit for bit; `note` says why there is none.
+
+    Packets are written as the frames arrive: a muxer that had to wait for them would hold all frames in memory.
     Raises ValueError when the file cannot be opened.
     """
 
-    def __init__(
-        self, source: Path, target: av.container.OutputContainer, start: float = 0.0, begin: float = 0.0,
-        end: float = math.inf,
-    ):  # fmt: skip
+    def __init__(self, track: Soundtrack, target: av.container.OutputContainer):
         self.note, self._stream, self._target = "", None, target
-        self._name = source.name
+        source, self._name = track.source, track.source.name
         try:
             self._file = open_local(source)
         except (av.FFmpegError, OSError) as error:
@@ -52,7 +66,7 @@ class Sound:
             self.note = f"the sound of {source.name} ({name}) does not go into this kind of file and is left out"
             return
         self._stream = _track_like(tracks[0], target)
-        self._packets = self._between(_beginning(self._file) + Fraction(start), begin, end)
+        self._packets = self._between(_beginning(self._file) + Fraction(track.start), track.begin, track.end)
         self._next = next(self._packets, None)
 
     def _between(self, first: Fraction, begin: float, end: float) -> Iterator[av.Packet]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .files import whole_or_absent
 from .pixels import in_range, to_bytes
-from .sound import Sound
+from .sound import Sound, Soundtrack
 from .video_reader import VideoReader as VideoReader
 from .video_reader import reason
 
@@ -75,17 +75,15 @@ class VideoWriter:
 
     The container follows the extension (.mp4, .mov, .mkv or .webm), the codec by default too: h264, and vp9 in .webm.
     `crf` is the quality, lower is better. Colours are BT.709 and tagged so. Halved colour (yuv420p) is for even sizes:
-    other sizes are written in yuv444p, exactly as large as asked for, and `note` says so. `sound` is a file whose sound
-    is copied as far as the frames reach: the first of them is at its `sound_start` seconds, which may be below 0, and
-    it is heard from `sound_begin` to `sound_end` seconds after that frame.
+    other sizes are written in yuv444p, exactly as large as asked for, and `note` says so. `sound` is copied as far
+    as the frames reach.
     Raises ValueError for sizes, rates, codecs, qualities, pixel formats and extensions that cannot be written or do not
     go together, and when the disk refuses.
     """
 
     def __init__(
         self, path: str | Path, width: int, height: int, fps: float, codec: str | None = None, crf: int = 16,
-        pixel_format: str = "yuv420p", sound: Path | None = None, sound_start: float = 0.0,
-        sound_begin: float = 0.0, sound_end: float = math.inf,
+        pixel_format: str = "yuv420p", sound: Soundtrack | None = None,
     ):  # fmt: skip
         self.path, self.width, self.height = Path(path), width, height
         suffix = self.path.suffix.lower()
@@ -107,7 +105,7 @@ class VideoWriter:
         if not (math.isfinite(fps) and 0.01 <= fps <= 1000):
             raise ValueError(f"fps is {fps}; it must be between 0.01 and 1000, for instance 24")
         self.fps, self.crf, self.num_frames, self.note = fps, crf, 0, ""
-        self.pixel_format, self._source, self._heard = pixel_format, sound, (sound_start, sound_begin, sound_end)
+        self.pixel_format, self._track = pixel_format, sound
         self._sound: Sound | None = None
         if pixel_format != "yuv444p" and (width % 2 or height % 2):
             if pixel_format != "yuv420p":
@@ -128,8 +126,8 @@ class VideoWriter:
         try:
             self._container = av.open(str(temporary.resolve()), "w", format=CONTAINERS[self.path.suffix.lower()])
             self._stream = self._add_stream()
-            if self._source is not None:
-                self._sound = Sound(self._source, self._container, *self._heard)
+            if self._track is not None:
+                self._sound = Sound(self._track, self._container)
                 self.note = "; ".join(filter(None, (self.note, self._sound.note)))
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)

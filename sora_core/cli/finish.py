@@ -51,6 +51,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from ..editing.regenerate import Sampling
     from ..pipeline import Sora
     from ..shapes import VideoShape
+    from ..sound import Soundtrack
     from ..video import VideoReader, VideoWriter
     from . import say
 
@@ -64,7 +65,7 @@ def execute(arguments: argparse.Namespace) -> None:
         say(reader.note)
     shape = VideoShape(num_frames=reader.num_frames, height=height, width=width, fps=reader.fps)
     writer = VideoWriter(
-        arguments.out, width, height, reader.fps, sound=arguments.preview, **file_options(arguments)
+        arguments.out, width, height, reader.fps, sound=Soundtrack(arguments.preview), **file_options(arguments)
     )  # fmt: skip
     writable(arguments.out)
     sora = Sora.load(arguments.checkpoint, device=device)

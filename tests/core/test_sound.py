@@ -6,7 +6,7 @@ import av
 import pytest
 import torch
 
-from sora_core.sound import RATE, read_sound, resampled, write_sound
+from sora_core.sound import RATE, Soundtrack, read_sound, resampled, write_sound
 from sora_core.video import VideoReader, VideoWriter
 
 
@@ -54,7 +54,7 @@ def with_sound(silent):
 
 def test_sound_is_copied_as_far_as_the_frames_reach(with_sound, tmp_path):
     source = with_sound("tone.mp4", "aac")
-    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source) as writer:
+    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=Soundtrack(source)) as writer:
         for _ in range(15):
             writer.write(torch.zeros(1, 32, 32, 3))
     with av.open(str(source)) as given, av.open(str(tmp_path / "new.mp4")) as made:
@@ -66,7 +66,7 @@ def test_sound_is_copied_as_far_as_the_frames_reach(with_sound, tmp_path):
 
 def test_sound_of_a_part_begins_where_the_part_does(with_sound, tmp_path):
     source = with_sound("tone.mp4", "aac")
-    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source, sound_start=1.0) as writer:
+    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=Soundtrack(source, 1.0)) as writer:
         writer.write(torch.zeros(5, 32, 32, 3))
     with av.open(str(source)) as given, av.open(str(tmp_path / "new.mp4")) as made:
         before, after = ([bytes(p) for p in file.demux(audio=0) if p.size] for file in (given, made))
@@ -78,7 +78,7 @@ def test_sound_of_a_part_begins_where_the_part_does(with_sound, tmp_path):
 
 def test_sound_begins_later_and_ends_earlier_than_the_frames(with_sound, tmp_path):
     source = with_sound("tone.mp4", "aac")
-    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source, sound_start=-0.5, sound_end=1.2) as writer:
+    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=Soundtrack(source, -0.5, end=1.2)) as writer:
         writer.write(torch.zeros(20, 32, 32, 3))
     heard = read_sound(tmp_path / "new.mp4")
     assert VideoReader(tmp_path / "new.mp4").num_frames == 20
@@ -155,7 +155,7 @@ def test_samples_are_written_as_they_are_read(tmp_path):
 
 def test_sound_that_does_not_fit_the_file_is_left_out_with_a_note(with_sound, tmp_path):
     source = with_sound("tone.mp4", "aac")
-    with VideoWriter(tmp_path / "new.webm", 32, 32, 10, sound=source) as writer:
+    with VideoWriter(tmp_path / "new.webm", 32, 32, 10, sound=Soundtrack(source)) as writer:
         writer.write(torch.zeros(3, 32, 32, 3))
     assert "the sound of tone.mp4 (aac) does not go into this kind of file and is left out" in writer.note
     assert VideoReader(tmp_path / "new.webm").num_frames == 3
@@ -163,7 +163,7 @@ def test_sound_that_does_not_fit_the_file_is_left_out_with_a_note(with_sound, tm
 
 def test_sound_of_a_file_that_only_counts_its_channels_is_copied(with_sound, tmp_path):
     source = with_sound("camera.mkv", "pcm_s16le", "stereo")
-    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source) as writer:
+    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=Soundtrack(source)) as writer:
         writer.write(torch.zeros(15, 32, 32, 3))
     assert writer.note == ""
     with av.open(str(source)) as given, av.open(str(tmp_path / "new.mp4")) as made:
@@ -174,7 +174,7 @@ def test_sound_of_a_file_that_only_counts_its_channels_is_copied(with_sound, tmp
 
 def test_sound_that_the_muxer_refuses_is_left_out_with_a_note(with_sound, tmp_path):
     source = with_sound("tone.mkv", "libopus")
-    with VideoWriter(tmp_path / "new.mov", 32, 32, 10, sound=source) as writer:
+    with VideoWriter(tmp_path / "new.mov", 32, 32, 10, sound=Soundtrack(source)) as writer:
         writer.write(torch.zeros(3, 32, 32, 3))
     assert "the sound of tone.mkv (opus) does not go into this kind of file and is left out" in writer.note
     assert VideoReader(tmp_path / "new.mov").num_frames == 3
@@ -218,7 +218,10 @@ def test_a_start_after_the_last_picture_is_refused_where_the_sound_goes_on(with_
 
 def test_sound_begins_with_the_first_frame_wherever_the_times_of_the_file_begin(with_sound, tmp_path):
     source = moved(with_sound("tone.mp4", "aac"), tmp_path / "later.ts", 30)
-    with VideoReader(source) as reader, VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=source) as writer:
+    with (
+        VideoReader(source) as reader,
+        VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=Soundtrack(source)) as writer,
+    ):
         assert reader.num_frames == sum(len(chunk) for chunk in reader) == 20
         for _ in range(15):
             writer.write(torch.zeros(1, 32, 32, 3))

@@ -6,6 +6,7 @@ import av
 import pytest
 import torch
 
+from sora_core.sound import Soundtrack
 from sora_core.video import VideoReader, VideoWriter
 
 GREYS = torch.arange(0, 250, 8)
@@ -306,5 +307,5 @@ def test_titles_in_another_encoding_are_no_damage(tmp_path):
     plain = make(tmp_path / "plain.mp4", [grey(value) for value in GREYS[:5]])
     titled = titled_in_gbk(plain, tmp_path / "titled.mp4")
     assert brightness(VideoReader(titled)) == brightness(VideoReader(plain))
-    with VideoWriter(tmp_path / "copy.mp4", 32, 32, 10, sound=titled) as writer:
+    with VideoWriter(tmp_path / "copy.mp4", 32, 32, 10, sound=Soundtrack(titled)) as writer:
         writer.write(torch.zeros(1, 32, 32, 3))

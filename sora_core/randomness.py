@@ -11,5 +11,6 @@ import torch
 def generator(seed: int, *keys: int | str) -> torch.Generator:
     """A CPU generator that depends only on `seed` and `keys`: the same stream on every machine and in every order."""
     # Numbers of other libraries are written differently, and would name other streams.
-    digest = hashlib.blake2b(repr((operator.index(seed), *keys)).encode(), digest_size=8).digest()
+    path = operator.index(seed), *(key if isinstance(key, str) else operator.index(key) for key in keys)
+    digest = hashlib.blake2b(repr(path).encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)

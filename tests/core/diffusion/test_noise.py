@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import torch
 
 from sora_core.diffusion.noise import draw_noise
@@ -46,6 +47,13 @@ def test_keys_name_independent_streams():
     draws = {tuple(torch.rand(3, generator=generator(*key)).tolist()) for key in ((1,), (1, "a"), (1, "b"), (2, "a"))}
     assert len(draws) == 4
     assert torch.equal(torch.rand(3, generator=generator(1, "a")), torch.rand(3, generator=generator(1, "a")))
+
+
+def test_latent_frames_may_be_numbered_by_any_library():
+    part = LatentShape(channels=3, frames=2, height=5, width=6)
+    expected = draw_noise(SHAPE, [7])[:, :, 2:]
+    for cells in (range(2, 4), torch.arange(2, 4), np.arange(2, 4)):
+        assert torch.equal(draw_noise(part, [7], cells), expected)
 
 
 def test_noise_is_the_same_in_a_process_with_other_threads():

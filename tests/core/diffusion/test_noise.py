@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import torch
 
 from sora_core.diffusion.noise import draw_noise
@@ -54,6 +55,12 @@ def test_latent_frames_may_be_numbered_by_any_library():
     expected = draw_noise(SHAPE, [7])[:, :, 2:]
     for cells in (range(2, 4), torch.arange(2, 4), np.arange(2, 4)):
         assert torch.equal(draw_noise(part, [7], cells), expected)
+
+
+@pytest.mark.parametrize("cells", [[2], range(5)])
+def test_every_latent_frame_needs_its_number(cells):
+    with pytest.raises(ValueError, match=f"{len(cells)} cells are numbered for 4 latent frames"):
+        draw_noise(SHAPE, [1], cells)
 
 
 def test_noise_is_the_same_in_a_process_with_other_threads():

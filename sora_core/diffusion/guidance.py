@@ -22,12 +22,15 @@ def guide(
 
     Outside `interval` (noise levels, inclusive) it is the conditional one alone and costs half (Kynkaanniemi et al.,
     2024). `rescale` in [0, 1] restores that share of the conditional's standard deviation (Lin et al., 2023).
-    Raises ValueError for another `rescale`, and for a `scale` that is no finite number.
+    Raises ValueError for another `rescale`, a `scale` that is no finite number, and an `interval` that ends below its
+    beginning.
     """
     if not math.isfinite(scale):
         raise ValueError(f"guidance is {scale}; it must be a finite number, for instance 3")
     if not 0 <= rescale <= 1:
         raise ValueError(f"rescale is {rescale}; it must be between 0 (none) and 1 (full)")
+    if not interval[0] <= interval[1]:
+        raise ValueError(f"interval is {interval}; the lower noise level comes first, for instance (0.3, 0.8)")
 
     def guided(x: Tensor, sigma: Tensor) -> Tensor:
         positive = conditional(x, sigma)

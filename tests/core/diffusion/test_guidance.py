@@ -47,6 +47,12 @@ def test_outside_its_interval_guidance_is_off(pair, sigma, guided):
     assert no.calls == int(guided)
 
 
+@pytest.mark.parametrize("interval", [(0.8, 0.3), (float("nan"), 1.0)])
+def test_an_interval_that_holds_no_level_is_refused(pair, interval):
+    with pytest.raises(ValueError, match=r"interval is \(.*\); the lower noise level comes first"):
+        guide(*pair, 3.0, interval=interval)
+
+
 def test_rescaling_restores_the_spread_of_each_sample(pair):
     yes, no = pair
     none, half, full = (guide(yes, no, 6.0, rescale=share)(*at(0.5)) for share in (0.0, 0.5, 1.0))

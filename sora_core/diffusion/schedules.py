@@ -14,12 +14,14 @@ def schedule(
     """`steps + 1` falling noise levels ending in 0, for a grid of `tokens` patches (`shift_factor` overrides it).
 
     With `start` < 1, for editing, the levels begin there; the last but one is `lowest`, or half of the start if that is
-    lower. Raises ValueError for no steps or a start outside (0, 1].
+    lower. Raises ValueError for no steps, a start outside (0, 1], a lowest outside (0, 1), or a shift of 0 or less.
     """
     if steps < 1:
         raise ValueError(f"steps is {steps}; sampling needs at least 1")
     if not 0 < start <= 1:
         raise ValueError(f"start is {start}; it must be above 0 and at most 1")
+    if not 0 < lowest < 1:
+        raise ValueError(f"lowest is {lowest}; it must be above 0 and below 1")
     factor = shift_for_tokens(tokens) if shift_factor is None else shift_factor
     if not factor > 0:
         raise ValueError(f"shift is {factor}; it must be above 0, 1 for no shift")

@@ -57,6 +57,7 @@ def test_larger_grids_spend_more_steps_at_high_noise():
         ({"start": 0.0}, "start is 0.0; it must be above 0 and at most 1"),
         ({"start": float("nan")}, "start is nan"),
         ({"start": 1.5}, "start is 1.5"),
+        ({"lowest": 0.0}, "lowest is 0.0; it must be above 0 and below 1"),
         ({"shift_factor": 0.0}, "shift is 0.0; it must be above 0"),
         ({"shift_factor": float("nan")}, "shift is nan"),
     ],

@@ -132,8 +132,10 @@ def blend(
 
     Pixels cross over along the curve; the noise rises from 0 at A's end to `peak` in the middle and falls to 0 at B's,
     so that the middle is invented and its borders are the videos themselves. Raises what `bridge` raises, and
-    ValueError when a video is shorter than context and overlap together.
+    ValueError when a video is shorter than context and overlap together, or for a `peak` outside 0 to 1.
     """
+    if not 0 <= peak <= 1:
+        raise ValueError(f"peak is {peak}; it must be between 0 (a cross-fade) and 1 (the middle is made anew)")
     kept_a, kept_b = _ends(geometry, a, b, context)
     start = geometry.boundary(kept_a + max(1, frames))
     overlap = start - kept_a

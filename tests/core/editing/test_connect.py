@@ -85,6 +85,9 @@ def test_unfit_pairs_get_one_sentence(sora, geometry, videos, make_clip):
         bridge(geometry, sora.vae.encode, a, b, 4, 20)
     with pytest.raises(ValueError, match="the first video has 17 frames but 9 of context and 12 of overlap"):
         blend(geometry, sora.vae.encode, a, b, 12, 9)
+    for peak in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match=f"peak is {peak}; it must be between 0"):
+            blend(geometry, sora.vae.encode, a, b, 4, 5, peak=peak)
     with pytest.raises(ValueError, match="no way 'fade' to connect"):
         recipes.connect(sora, a, b, ("", ""), 8, 0, mode="fade")
     with pytest.raises(ValueError, match="no curve 'cubic'"):

@@ -6,13 +6,13 @@ from torch import Tensor
 
 
 def ramp(mask: Tensor, frames: int = 2) -> Tensor:
-    """Let the last `frames` given latent frames before new ones change by degrees: mask `b 1 t h w` -> the same.
+    """Let the last `frames` given latent frames before new ones change by degrees: mask `b 1 t h w` -> one of floats.
 
     Used with `released`, a model that sees given frames only through noise then leaves half the jump at the border
     that a hard mask leaves. Runs of given frames that would lose more than half of themselves stay hard.
     """
-    soft = mask.clone()
-    for start, stop in _runs(mask.amax((0, 1, 3, 4)).eq(0).tolist()):
+    soft = mask.clone() if mask.is_floating_point() else mask.float()
+    for start, stop in _runs(soft.amax((0, 1, 3, 4)).eq(0).tolist()):
         left, right = start > 0, stop < mask.shape[2]
         if stop - start < 2 * frames * (left + right):
             continue

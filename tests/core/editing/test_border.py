@@ -14,6 +14,11 @@ def test_a_border_rises_towards_new_frames_only():
     assert torch.allclose(soft, torch.tensor([0, 0, 0, 1 / 3, 2 / 3, 1, 1]))
 
 
+def test_a_mask_of_booleans_gets_the_same_border():
+    mask = along_time([0, 0, 0, 0, 0, 1, 1])
+    assert torch.equal(ramp(mask.bool()), ramp(mask))
+
+
 def test_short_runs_stay_exactly_given():
     mask = along_time([0, 1, 1, 0, 0, 0, 1])
     assert torch.equal(ramp(mask), mask)

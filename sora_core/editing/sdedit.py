@@ -64,7 +64,7 @@ def _cells(geometry: Geometry, region: Tensor, latent: Tensor) -> Tensor:
     )
 
 
-def released(mask: Tensor, sigma: float | Tensor) -> Tensor:
+def released(mask: Tensor, sigma: float) -> Tensor:
     """Which cells may change at a noise level: those whose own level in `mask` has been reached, as 0 and 1.
 
     For models with one noise level for everything: a cell follows the noised original until the level falls to its

@@ -12,7 +12,8 @@ from .process import to_velocity
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """`model(x, sigma)` with x `b c t h w` and sigma `b` gives the clean latent `b c t h w`."""
 Callback = Callable[[dict[str, Any]], None]
-"""Called after each step with step, steps, sigma, x and denoised; raising from it stops the sampling."""
+"""Called once in each step with step, steps, sigma, x, which is the latent at sigma, and the denoised that it gave;
+raising from it stops the sampling."""
 
 
 def _levels(sigma: Tensor, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def flowedit(
     At each level the source is noised anew (`noise(draw)`), the edit gets the same noise, and only the difference of
     the two velocities is followed, so what both prompts agree on stays. `sigmas` begins at the strength of the edit
     and ends in 0; below `until` the target alone is followed, for new detail. `averages` draws per level.
-    Raises ValueError for less than one draw.
+    `callback` gets as x the latent that the next step goes on from. Raises ValueError for less than one draw.
     """
     if averages < 1:
         raise ValueError(f"averages is {averages}; it must be at least 1")

@@ -22,14 +22,14 @@ def resample(
     for i in range(len(sigmas) - 1):
         high, low = sigmas[i].to(x), sigmas[i + 1].to(x)
         for repeat in range(repeats):
-            denoised = model(x, high.expand(x.shape[0]))
-            x = denoised + (x - denoised) * (low / high)
+            here, denoised = x, model(x, high.expand(x.shape[0]))
+            x = denoised + (here - denoised) * (low / high)
             if repeat < repeats - 1 and low > 0 and high < 1:
                 x = renoise(x, low, high, generator)
             else:
                 break
         if callback is not None:
-            callback({"step": i, "steps": len(sigmas) - 1, "sigma": float(high), "x": x, "denoised": denoised})
+            callback({"step": i, "steps": len(sigmas) - 1, "sigma": float(high), "x": here, "denoised": denoised})
     return x
 
 

@@ -88,6 +88,7 @@ def test_the_callback_sees_every_step_and_can_stop(sampler, draws):
     assert [event["step"] for event in seen] == [0, 1, 2, 3, 4]
     assert [event["sigma"] for event in seen] == pytest.approx(sigmas[:-1].tolist())
     assert all(event["steps"] == 5 and event["denoised"].shape == noise.shape for event in seen)
+    assert torch.equal(seen[0]["x"], noise.double())
 
     def stop(event):
         if event["step"] == 2:

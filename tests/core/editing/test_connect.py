@@ -134,5 +134,10 @@ def test_resampling_ends_at_the_prediction_and_counts_its_evaluations():
     x = resample(model, torch.zeros(1, 1, 1, 2, 2), sigmas, torch.Generator().manual_seed(0), repeats=3)
     assert torch.equal(x, torch.full_like(x, 3.0))
     assert len(calls) == 4  # nothing is repeated when the next level is 0
+    seen = []
+    start = torch.zeros(1, 1, 1, 2, 2)
+    resample(model, start, sigmas, torch.Generator().manual_seed(0), repeats=1, callback=seen.append)
+    assert torch.equal(seen[0]["x"], start)
+    assert torch.allclose(seen[1]["x"], torch.full_like(start, 3 - 3 * 0.5 / 0.9))
     with pytest.raises(ValueError, match="repeats is 0"):
         resample(model, x, sigmas, torch.Generator(), repeats=0)

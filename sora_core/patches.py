@@ -40,7 +40,7 @@ def positions(
 ) -> Tensor:
     """Where each patch of a latent of `t h w` cells is: `n 3` = (seconds, rows from the centre, columns from it).
 
-    Time is the centre of the frames that a token stands for, in seconds after `start`. The first cell of a clip is
+    Time is the centre of the frames that a token stands for, in seconds; the clip begins at `start`. Its first cell is
     one frame; in a `circular` clip every cell is a whole one. Rows and columns are counted in latent cells.
     """
     t, h, w = latent

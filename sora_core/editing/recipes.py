@@ -134,6 +134,7 @@ def flow_edit(
 ) -> Tensor:  # fmt: skip
     """Change what `source_prompt` says of a video into what `prompt` says, without inverting it into noise.
 
+    See `flowedit` for `until` and `averages`; its steps are Euler's, whatever the sampler of `sampling`.
     Raises ValueError for a strength outside (0, 1], wrong channels, and what `guide` and `flowedit` raise.
     """
     check_channels(geometry_of(sora), latent)

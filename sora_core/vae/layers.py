@@ -16,12 +16,6 @@ class StreamState:
         self.past: dict[nn.Module, Tensor] = {}
         self.started = False
 
-    def copy(self) -> StreamState:
-        """The same memory, which stays as it is when this one goes on."""
-        other = StreamState()
-        other.past, other.started = dict(self.past), self.started
-        return other
-
 
 class CausalConv3d(nn.Module):
     """A 3-D convolution whose output at frame i depends on frames <= i; frames before the first are zero."""

@@ -147,7 +147,8 @@ def sound_of(video: Any, fps: float) -> Latent:
 
 def sound_beside(video: Any, fps: float, begins: int, count: int) -> Latent:
     """`sound_of` a video whose `count` frames begin so many frames after the latent, or, below 0, before it."""
-    return {SOUND: track.later(begins / fps, count / fps) for track in sound_of(video, fps).values()}
+    about = sound_of(video, fps)
+    return {SOUND: about[SOUND].later(begins / fps, count / fps)} if about else {}
 
 
 def region_of(

@@ -89,8 +89,8 @@ def test_sound_begins_later_and_ends_earlier_than_the_frames(with_sound, tmp_pat
 
 @pytest.mark.parametrize("start", [0.0, 1.0])
 def test_sound_that_the_file_has_before_its_part_is_not_heard(with_sound, tmp_path, start):
-    how = {"sound": with_sound("tone.mp4", "aac"), "sound_start": start, "sound_begin": 1.0}
-    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, **how) as writer:
+    track = Soundtrack(with_sound("tone.mp4", "aac"), start, begin=1.0)
+    with VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=track) as writer:
         writer.write(torch.zeros(20, 32, 32, 3))
     heard = read_sound(tmp_path / "new.mp4")
     assert heard[:, : int(0.95 * RATE)].abs().max() < 1e-3
@@ -218,10 +218,8 @@ def test_a_start_after_the_last_picture_is_refused_where_the_sound_goes_on(with_
 
 def test_sound_begins_with_the_first_frame_wherever_the_times_of_the_file_begin(with_sound, tmp_path):
     source = moved(with_sound("tone.mp4", "aac"), tmp_path / "later.ts", 30)
-    with (
-        VideoReader(source) as reader,
-        VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=Soundtrack(source)) as writer,
-    ):
+    track = Soundtrack(source)
+    with VideoReader(source) as reader, VideoWriter(tmp_path / "new.mp4", 32, 32, 10, sound=track) as writer:
         assert reader.num_frames == sum(len(chunk) for chunk in reader) == 20
         for _ in range(15):
             writer.write(torch.zeros(1, 32, 32, 3))

@@ -1,10 +1,12 @@
 """Videos on file, of which a part may have been chosen."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
 
+from sora_core.sound import Soundtrack
 from sora_core.video import VideoWriter
 
 
@@ -36,7 +38,7 @@ def test_a_trimmed_video_is_read_from_its_file_without_the_rest(pack, trimmed):
 def test_the_sound_of_a_trimmed_video_begins_where_its_frames_do(pack, trimmed):
     part, _ = trimmed
     found = pack.nodes.movie.sound_in(part)
-    assert found == {"sora_sound": part.get_stream_source(), "sora_sound_start": 1.0}
+    assert found == {"sora_sound": Soundtrack(Path(part.get_stream_source()), 1.0)}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_a_video_that_is_cropped_as_it_is_read_is_not_read_from_its_file(comfy, 
     chunks, fps, total = pack.nodes.movie.frames_of(video, 2)
     assert (fps, total) == (8.0, 5)
     assert torch.equal(torch.cat(list(chunks)), shown.images)
-    assert pack.nodes.movie.sound_in(video) == {"sora_sound": str(tmp_path / "whole.mp4")}
+    assert pack.nodes.movie.sound_in(video) == {"sora_sound": Soundtrack(tmp_path / "whole.mp4")}
 
 
 def test_a_grey_video_in_memory_has_three_colours(pack, run):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sora_core.sound import RATE, read_sound
+from sora_core.sound import RATE, Soundtrack, read_sound
 from sora_core.video import VideoReader
 
 
@@ -95,9 +95,9 @@ def test_a_mask_is_stretched_with_the_preview_that_is_finished_in_a_slightly_oth
 
 
 def test_an_edit_keeps_the_sound_of_its_video(run, nano, even_grid, sample):
-    heard = {**even_grid, "samples": sample(even_grid), "sora_sound": "film.mp4"}
+    heard = {**even_grid, "samples": sample(even_grid), "sora_sound": Soundtrack(Path("film.mp4"))}
     _, latent, _ = run("SoraEditVideo", model=nano[0], vae=nano[2], video=heard)
-    assert latent["sora_sound"] == "film.mp4"
+    assert latent["sora_sound"] == heard["sora_sound"]
 
 
 def test_a_held_last_frame_is_not_taken_for_video(run, nano, video):
@@ -142,7 +142,7 @@ def test_the_sound_of_an_edited_file_goes_with_its_frames(run, nano, video, tmp_
     video.save_to(str(tmp_path / "film.mp4"))
     film = InputImpl.VideoFromFile(str(tmp_path / "film.mp4"))
     _, latent, _ = run("SoraEditVideo", model=nano[0], vae=nano[2], video=film)
-    assert latent["sora_sound"] == str(tmp_path / "film.mp4")
+    assert latent["sora_sound"] == Soundtrack(tmp_path / "film.mp4")
     encoded, _ = run("SoraEncodeVideo", vae=nano[2], video=film)
     _, slower, _ = run("SoraEditVideo", model=nano[0], vae=nano[2], video=encoded, fps=4.0)
     assert "sora_sound" not in slower
@@ -192,13 +192,13 @@ def test_given_frames_of_an_extended_video_keep_their_sound(run, nano, sample, t
 
 
 def test_what_a_trimmed_file_has_before_its_part_is_not_heard_beside_new_frames(run, nano, pack, video, monkeypatch):
-    part = {"sora_sound": "film.mp4", "sora_sound_start": 5.0}
-    monkeypatch.setattr(pack.nodes.editing_media, "sound_in", lambda _: part)
+    part = Soundtrack(Path("film.mp4"), start=5.0)
+    monkeypatch.setattr(pack.nodes.editing_media, "sound_in", lambda _: {"sora_sound": part})
     latent, *_ = run("SoraExtendVideo", vae=nano[2], video=video, seconds=1.0, direction="backward")
     new = latent["sora_size"]["num_frames"] / 8 - 17 / 8
-    assert (latent["sora_sound_start"], latent["sora_sound_begin"]) == (5 - new, new)
+    assert latent["sora_sound"] == Soundtrack(part.source, 5 - new, new, 17 / 8 + new)
     again, *_ = run("SoraExtendVideo", vae=nano[2], video=latent, seconds=1.0)
-    assert again["sora_sound_begin"] == new
+    assert again["sora_sound"] == latent["sora_sound"]
 
 
 def test_a_video_is_encoded_at_another_rate(run, nano, video):

@@ -33,7 +33,12 @@ def register() -> None:
 
 def model_names() -> list[str]:
     """What a user can choose, the bundled model first."""
-    return [BUNDLED_NAME, *folder_paths.get_filename_list(FOLDER)]
+    try:
+        names = folder_paths.get_filename_list(FOLDER)
+    except OSError:  # ComfyUI asks when each folder of its last list was changed, also those that are gone by now
+        folder_paths.filename_list_cache.pop(FOLDER, None)
+        names = folder_paths.get_filename_list(FOLDER)
+    return [BUNDLED_NAME, *names]
 
 
 def model_path(name: str) -> Path:

@@ -60,6 +60,25 @@ def test_missing_file_lists_what_there_is(run):
         run("SoraLoadModel", checkpoint="gone.safetensors")
 
 
+def test_models_are_listed_after_one_of_their_folders_was_deleted(comfy, models, nano_file, tmp_path, monkeypatch):
+    """Users empty the output directory, with output/sora in it, while ComfyUI runs."""
+    import folder_paths
+
+    folder = tmp_path / "emptied"
+    paths, kinds = folder_paths.folder_names_and_paths["sora"]
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "sora", ([*paths, str(folder)], kinds))
+    folder.mkdir()
+    shutil.copy(nano_file, folder / "emptied.safetensors")
+
+    def listed():
+        return comfy.NODE_CLASS_MAPPINGS["SoraLoadModel"].INPUT_TYPES()["required"]["checkpoint"][1]["options"]
+
+    assert "emptied.safetensors" in listed()
+    shutil.rmtree(folder)
+    assert "nano.safetensors" in listed()
+    assert "emptied.safetensors" not in listed()
+
+
 def test_replaced_file_is_noticed(comfy, models, nano_file):
     block = comfy.NODE_CLASS_MAPPINGS["SoraLoadModel"]
     path = models / "replaced.safetensors"

@@ -164,8 +164,11 @@ class SoraLoadClips(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, folder: str | None) -> bool | str:
-        """Refuses a folder that is gone or empty before anything runs; None is one that another block will name."""
+    def validate_inputs(cls, folder: str | None = None) -> bool | str:
+        """Refuses a folder that is gone or empty before anything runs; None is one that another block will name.
+
+        ComfyUI asks for one that is missing, too, which it refuses by itself.
+        """
         try:
             return folder is None or bool(clip_files(folder))
         except ValueError as error:

@@ -184,6 +184,7 @@ def test_folders_are_listed_after_the_examples_and_those_that_are_gone_refused(b
     assert f"{folder.name}/.thumbs" not in choices
     assert block.validate_inputs(folder=f"{folder.name}/inner") is True
     assert block.validate_inputs(folder=None) is True, "named by another block, which has not run yet"
+    assert block.validate_inputs() is True, "missing, which ComfyUI says of any input that is required"
     assert block.validate_inputs(folder="gone").startswith('there is no folder "gone" in ComfyUI\'s input directory')
 
 

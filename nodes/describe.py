@@ -13,7 +13,7 @@ from .editing_media import movie_input
 from .movie import frames_of, interruptible
 from .prompt import told
 from .sampling_inputs import seed_input
-from .schema import advanced, schema
+from .schema import advanced, chosen, schema
 
 LANGUAGES = {"English": "en", "Chinese": "zh"}
 
@@ -54,10 +54,11 @@ class SoraDescribeVideo(io.ComfyNode):
     def execute(cls, video: Any, language: str, temperature: float, seed: int, fps: float = 0.0) -> io.NodeOutput:
         from sora_core.text.captioner import glimpses, tell
 
+        words = LANGUAGES[chosen("language", language, LANGUAGES)]
         chunks, rate, total = frames_of(video, 16, fps)
         look = captioner().look(glimpses(interruptible(chunks, total), rate))
         draws = generator(seed, "describe")
-        return told(tell(captioner(), look, LANGUAGES[language], temperature=temperature, draws=draws)[0])
+        return told(tell(captioner(), look, words, temperature=temperature, draws=draws)[0])
 
 
 @cache

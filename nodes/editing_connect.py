@@ -26,7 +26,9 @@ from .movie import frames_within, pair_of_frames
 from .native import Latent
 from .prompt import encoded
 from .sample import check_mask
-from .schema import advanced, schema
+from .schema import advanced, chosen, schema
+
+MODES = ("blend", "bridge")
 
 
 def timed_conditioning(parts: list[tuple[Any, Tensor]]) -> Any:
@@ -65,7 +67,7 @@ class SoraConnectVideos(io.ComfyNode):
                 io.Conditioning.Input("positive_second", tooltip="The encoded prompt of the second video."),
                 io.Combo.Input(
                     "mode",
-                    options=["blend", "bridge"],
+                    options=list(MODES),
                     default="blend",
                     tooltip="blend: the videos overlap, and the overlap is made anew, most in its middle. bridge: a new"
                     " part is made between the two.",
@@ -106,6 +108,7 @@ class SoraConnectVideos(io.ComfyNode):
         seconds: float, context: float, curve: str, peak: float, fps: float,
     ) -> io.NodeOutput:  # fmt: skip
         geometry = geometry_of(vae)
+        chosen("mode", mode, MODES)
 
         def shown(available: int, rate: float) -> int:
             """How many frames next to the transition it can need: context, overlap, and what both are rounded up by."""

@@ -28,7 +28,7 @@ from .editing_media import (
 )
 from .movie import HELD, frames_within, heard, pair_of_frames, part_of_frames, to_image, to_video
 from .native import check_made, index_of, samples_of
-from .schema import schema
+from .schema import chosen, schema
 
 DIRECTIONS = ("forward", "backward", "both")
 OVERLAPS = ("cross-fade", "from the first", "from the second")
@@ -104,6 +104,7 @@ class SoraExtendVideo(io.ComfyNode):
         cls, vae: io.Vae.Type, video: Any, seconds: float, direction: str, context: float, fps: float
     ) -> io.NodeOutput:
         geometry = geometry_of(vae)
+        chosen("direction", direction, DIRECTIONS)
         if isinstance(video, dict):
             if direction != "forward" or context:
                 raise ValueError(
@@ -196,6 +197,7 @@ class SoraJoinVideos(io.ComfyNode):
 
     @classmethod
     def execute(cls, first: Any, second: Any, overlap: float, shared: str, fps: float) -> io.NodeOutput:
+        chosen("shared", shared, OVERLAPS)
         a, b, rate = pair_of_frames(first, second, fps)
         check_pair(a, b)
         lengths = a.shape[2], b.shape[2]

@@ -21,7 +21,7 @@ from .editing_media import COURSE, encoder, geometry_of, known_of
 from .editing_wrap import knows_time_per_frame, takes_images, with_course, with_strengths
 from .native import Latent, samples_of
 from .sample import given_before
-from .schema import schema
+from .schema import chosen, schema
 
 BORDERS = ("automatic", "hard", "soft")
 HARD = "sora_hard"
@@ -142,6 +142,7 @@ class SoraFitModel(io.ComfyNode):
     def execute(
         cls, model: io.Model.Type, positive: Any, negative: Any, latent: Latent, border: str, vae: Any = None
     ) -> io.NodeOutput:
+        chosen("border", border, BORDERS)
         check_model(model, samples_of(latent))
         if latent.get("noise_mask") is None:
             return io.NodeOutput(model, positive, negative, latent)

@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from sora_core.shapes import VideoShape
 
 from .native import PATCH, Latent, compression, with_size
-from .schema import schema
+from .schema import chosen, schema
 
 FREE = "width x height"
 ASPECTS = {f"{w}:{h}": w / h for w, h in ((1, 1), (16, 9), (9, 16), (4, 3), (3, 4), (3, 2), (2, 3), (21, 9))}
@@ -112,6 +112,7 @@ class SoraNoiseGrid(io.ComfyNode):
     def execute(
         cls, vae: io.Vae.Type, width: int, height: int, aspect: str, seconds: float, fps: float, batch: int
     ) -> io.NodeOutput:
+        chosen("aspect", aspect, [FREE, *ASPECTS])
         width, height = sized(width, height, aspect, compression(vae).space * PATCH[1])
         shape = VideoShape.from_seconds(width=width, height=height, seconds=seconds, fps=fps)
         return io.NodeOutput(*noise_grid(vae, shape, batch))

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from .comfy_model.loading import DTYPES, load
 from .folders import model_names, model_path, model_state
-from .schema import advanced, schema
+from .schema import advanced, chosen, schema
 
 
 def checkpoint_input(tooltip: str) -> Any:
@@ -53,4 +53,4 @@ class SoraLoadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
-        return io.NodeOutput(*load(model_path(checkpoint), dtype))
+        return io.NodeOutput(*load(model_path(checkpoint), chosen("dtype", dtype, DTYPES)))

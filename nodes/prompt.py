@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from sora_core.randomness import generator
 
 from .sampling_inputs import seed_input
-from .schema import schema
+from .schema import chosen, schema
 
 LANGUAGES = {"automatic": None, "English": "en", "Chinese": "zh"}
 """In which language a prompt is gone on with."""
@@ -110,5 +110,5 @@ class SoraExpandPrompt(io.ComfyNode):
     def execute(cls, prompt: str, seed: int, language: str) -> io.NodeOutput:
         from sora_core.text.expander import expand  # the lexicon would make ComfyUI start a tenth of a second later
 
-        text = expand(prompt, generator(seed, "expand"), LANGUAGES[language])
-        return told(text)
+        words = LANGUAGES[chosen("language", language, LANGUAGES)]
+        return told(expand(prompt, generator(seed, "expand"), words))

@@ -7,7 +7,6 @@ import math
 from typing import Any
 
 import comfy.sample
-import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
@@ -22,7 +21,7 @@ from .compat import fitting_latent, to_intermediate
 from .editing_wrap import with_noise_left
 from .guider import IntervalGuider, guided_levels, with_rescaled_guidance
 from .native import Latent, count_tokens, noise_mask_of, samples_of, size_of
-from .sampling_inputs import guidance_input, sampler_input, seed_input, sigmas_input, steps_input
+from .sampling_inputs import guidance_input, sampler_input, sampler_of, seed_input, sigmas_input, steps_input
 from .schema import advanced, schema
 
 BEFORE = "sora_before"
@@ -258,7 +257,7 @@ class SoraSampler(io.ComfyNode):
         result = guider.sample(
             noise,
             samples,
-            comfy.samplers.sampler_object(sampler),
+            sampler_of(sampler),
             sigmas,
             denoise_mask=noise_mask_of(latent),
             callback=latent_preview.prepare_callback(model, len(sigmas) - 1),

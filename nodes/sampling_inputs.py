@@ -10,6 +10,8 @@ from comfy_api.latest import io
 
 from sora_core.pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS
 
+from .schema import chosen
+
 UNFINISHED = ("dpm_fast", "dpm_adaptive")
 """Samplers that never take the step from the last noise level to 0, and leave that much noise in the video."""
 
@@ -33,11 +35,21 @@ def guidance_input(
     return io.Float.Input("guidance", default=DEFAULT_GUIDANCE, min=0.0, max=100.0, step=0.1, tooltip=tooltip)
 
 
+def sampler_names() -> list[str]:
+    """ComfyUI's samplers that finish a video, with those that other packs have added by now."""
+    return [name for name in comfy.samplers.SAMPLER_NAMES if name not in UNFINISHED]
+
+
+def sampler_of(name: str) -> Any:
+    """The SAMPLER of a name. Raises ValueError for one that is not offered."""
+    return comfy.samplers.sampler_object(chosen("sampler", name, sampler_names()))
+
+
 def sampler_input(combo: Callable[..., Any] = io.Combo.Input) -> Any:
     """One of ComfyUI's samplers."""
     return combo(
         "sampler",
-        options=[name for name in comfy.samplers.SAMPLER_NAMES if name not in UNFINISHED],
+        options=sampler_names(),
         default="dpmpp_2m",
         tooltip="How each step is taken: dpmpp_2m is good in few steps, euler is the simplest.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from comfy_api.latest import io
@@ -20,6 +21,15 @@ def schema(**fields: Any) -> io.Schema:
     return io.Schema(
         **{"category": CATEGORY} | {name: value for name, value in fields.items() if takes(io.Schema, name)}
     )
+
+
+def chosen(what: str, value: Any, choices: Collection[str]) -> Any:
+    """The choice of an input. Raises ValueError for none of them: ComfyUI looks neither at what other blocks give, nor,
+    in older versions, at what API prompts say.
+    """
+    if value not in choices:
+        raise ValueError(f"{what} is {value!r}; choose {', '.join(choices)}")
+    return value
 
 
 def advanced(kind: Any, name: str, **fields: Any) -> Any:

@@ -6,7 +6,6 @@ from itertools import groupby
 from typing import Any
 
 import comfy.sample
-import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
@@ -22,6 +21,7 @@ from .editing_fit import with_images
 from .editing_wrap import CELLS, check_guides
 from .guider import IntervalGuider, guided_levels
 from .sample import check_levels
+from .sampling_inputs import sampler_of
 
 
 def conditions_in(conditioning: Any, window: Window, latent_frames: int) -> Any:
@@ -136,7 +136,7 @@ def window_sampler(
 
         made = guider.sample(
             comfy.sample.prepare_noise(known.clean, seed_here, index), known.clean,
-            comfy.samplers.sampler_object(sampler), sigmas,
+            sampler_of(sampler), sigmas,
             denoise_mask=None if (known.mask == 1).all() else known.mask, callback=callback,
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=seed_here,
         )  # fmt: skip

@@ -18,7 +18,7 @@ from sora_core.shapes import VideoShape
 from .describe import LANGUAGES
 from .movie import played, temporary_file, write
 from .sampling_inputs import seed_input
-from .schema import advanced, schema
+from .schema import advanced, chosen, schema
 
 if TYPE_CHECKING:
     from sora_core.text.recognise import Reading
@@ -148,10 +148,11 @@ class SoraWorldClips(io.ComfyNode):
         from sora_core.data.worlds.filming import film, scene_for
         from sora_core.text.expander import completed
 
+        kind = WORLDS[chosen("world", world, WORLDS)]
+        words = LANGUAGES[chosen("language", language, LANGUAGES)]
         known = named(world, prompt)
         shape = shape_for(width, height, seconds, fps, loop)
         size = shape.num_frames, height, width
-        kind = WORLDS[world]
         attributes = None
         if world == TOYS:
             shown = Draw(generator(seed, "world", "shown"))
@@ -170,7 +171,7 @@ class SoraWorldClips(io.ComfyNode):
         path = temporary_file()
         write(path, frames(), fps, shape.num_frames, **FILE)
         tells = generator(seed, "world", "caption")
-        caption = CATALOGUE[kind].compose(scene.attributes, tells, LANGUAGES[language], "descriptive").text
+        caption = CATALOGUE[kind].compose(scene.attributes, tells, words, "descriptive").text
         logging.info("Sora: %s", caption)
         video = InputImpl.VideoFromFile(str(path))
         return io.NodeOutput(video, caption, mask, near_to_far(nearness), ui=played(path))

@@ -102,3 +102,32 @@ def test_after_all_of_that_the_same_seed_is_the_same_video(sample, nano):
         with pytest.raises(ValueError):  # noqa: PT011
             sample(**{"latent": latent(1, 16, 1, 4, 4), "steps": 1} | changes)
     assert torch.equal(sample(steps=2), before)
+
+
+UNKNOWN_CHOICES = {
+    "SoraLoadModel": {"dtype": "bf16"},
+    "SoraNoiseGrid": {"aspect": "16/9"},
+    "SoraExtendVideo": {"direction": "backwards", "video": torch.rand(5, 16, 16, 3)},
+    "SoraJoinVideos": {"shared": "fade"},
+    "SoraConnectVideos": {"mode": "Bridge"},
+    "SoraFitModel": {"border": "smooth", "latent": latent(1, 16, 2, 4, 4)},
+    "SoraDescribeVideo": {"language": "en"},
+    "SoraExpandPrompt": {"language": None},
+    "SoraWorldClips": {"world": "sandbox"},
+}
+
+
+@pytest.mark.parametrize("block", UNKNOWN_CHOICES)
+def test_what_is_no_choice_is_refused(comfy, run, nano, block):
+    """ComfyUI 0.3.75 does not look at the choices of API prompts, and no version at those that other blocks give."""
+    networks = {"model": nano[0], "vae": nano[2]}
+    required = comfy.NODE_CLASS_MAPPINGS[block].INPUT_TYPES()["required"]
+    name, value = next(iter(UNKNOWN_CHOICES[block].items()))
+    with pytest.raises(ValueError, match=f"^{name} is {value!r}; choose "):
+        run(block, **UNKNOWN_CHOICES[block], **{key: networks[key] for key in networks if key in required})
+
+
+def test_samplers_that_are_not_offered_are_refused(sample):
+    for name in ("Euler", "dpm_adaptive"):  # the second leaves noise in the video
+        with pytest.raises(ValueError, match=f"^sampler is '{name}'; choose .*euler"):
+            sample(sampler=name, steps=1)

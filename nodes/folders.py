@@ -56,10 +56,10 @@ def model_path(name: str) -> Path:
 def model_state(name: str | None) -> str:
     """What changes when the file behind a name is replaced. Raises ValueError when it is gone.
 
-    None is a name that another block will give.
+    None is a name that another block will give: as it may be any, a change of any file counts then.
     """
     if name is None:
-        return ""
+        return "\n".join(f"{known} {model_state(known)}" for known in model_names())
     path = model_path(name)
     about = path.stat() if path.is_file() else None
     return f"{about.st_mtime_ns}-{about.st_size}" if about else "missing"

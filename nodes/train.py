@@ -213,8 +213,11 @@ class SoraTrain(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint: Sequence[str | None], **_: Any) -> str:
-        """A file that was replaced is trained again."""
-        return model_state(checkpoint[0])
+        """A file that was replaced is trained again, unless another block gives its name.
+
+        What is trained is a new file, so that a change of any would have it trained at every run.
+        """
+        return "" if checkpoint[0] is None else model_state(checkpoint[0])
 
     @classmethod
     def execute(

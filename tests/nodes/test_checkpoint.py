@@ -96,6 +96,16 @@ def test_a_file_that_another_block_names_is_not_loaded_or_trained_at_every_run(c
     assert train(checkpoint=(None,), steps=[2]) == train(checkpoint=(None,), steps=[2])
 
 
+def test_a_replaced_file_that_another_block_names_is_loaded_and_not_trained_again(comfy, models, nano_file):
+    load, train = (comfy.NODE_CLASS_MAPPINGS[name].fingerprint_inputs for name in ("SoraLoadModel", "SoraTrain"))
+    path = models / "replaced by name.safetensors"
+    shutil.copy(nano_file, path)
+    before = load(checkpoint=None, dtype="automatic"), train(checkpoint=(None,), steps=[2])
+    path.write_bytes(path.read_bytes() + b" ")
+    assert load(checkpoint=None, dtype="automatic") != before[0]
+    assert train(checkpoint=(None,), steps=[2]) == before[1]
+
+
 @pytest.fixture(scope="module")
 def saved(comfy, nano):
     """What the stock CheckpointSave writes of the nano model."""

@@ -27,6 +27,7 @@ WORKFLOWS = PACK_ROOT / "workflows"
 MEDIA = PACK_ROOT / "web" / "docs" / "media"
 WIDTH, HEIGHT = 384, 256
 TWINS = {
+    "wan_keyframes": "first_last_keyframes",
     "wan_seamless_loop": "seamless_loop",
     "ltx_extend": "extend_forward_backward",
     "hunyuan_connect": "connect_two_videos",

@@ -48,6 +48,7 @@ FRAMES = {
     "text_to_image": [1, 1, 1, 1],
     "text_to_video": [16],
     "train_model": [16],
+    "wan_keyframes": [120],
     "wan_seamless_loop": [156],
 }
 """Frames of each file that a template saves, in the order of its nodes."""
@@ -58,11 +59,13 @@ SORA_OUTPUTS = {"UNETLoader": [0], "CLIPLoader": [1], "DualCLIPLoader": [1], "VA
 
 @pytest.fixture(scope="module")
 def material(base, models):
-    """The nano model, and the videos that templates for other models load."""
+    """The nano model, and the videos and pictures that templates for other models load."""
     draws = torch.Generator().manual_seed(0)
     for name in ("video.mp4", "first.mp4", "second.mp4"):
         with VideoWriter(base / "input" / name, 32, 32, 24) as writer:
             writer.write(torch.rand(48, 32, 32, 3, generator=draws))
+    for name, colour in {"first.png": "red", "middle.png": "green", "last.png": "blue"}.items():
+        Image.new("RGB", (48, 32), colour).save(base / "input" / name)
 
 
 def graph_of(name):

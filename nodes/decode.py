@@ -224,8 +224,9 @@ class SoraDecodeVideo(io.ComfyNode):
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
+                place = f"; the latent is kept in {safe}" if safe.exists() else ""
                 raise ValueError(
-                    f"there is too little memory to decode even one latent frame of {tuple(video.shape)}; the latent is"
-                    f" kept in {safe}: close other programs, or decode it with VAE Decode (Tiled)"
+                    f"there is too little memory to decode even one latent frame of {tuple(video.shape)}{place}: close"
+                    " other programs, or decode it with VAE Decode (Tiled)"
                 ) from None
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=played(path))

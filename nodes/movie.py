@@ -262,6 +262,8 @@ def write(
     rest = iter(chunks)
     first = next(rest)
     track = sound if sound and sound.source.is_file() else None
+    if sound and track is None:
+        logging.warning("Sora: %s is gone, and with it the sound of the video that was made from it", sound.source)
     with VideoWriter(path, first.shape[2], first.shape[1], fps, sound=track, **options) as writer:
         if writer.note:
             logging.info("Sora: %s", writer.note)

@@ -120,14 +120,14 @@ def selected(chunks: Iterable[Tensor], wanted: Tensor) -> Iterator[Tensor]:
     """Of chunks of frames `t h w c` those whose numbers `wanted` lists, in order, each as often as it is listed."""
     start = 0
     for chunk in chunks:
+        if start > wanted[-1]:  # not before: what gives the chunks tells its progress when it is asked for more
+            return
         here = wanted[(wanted >= start) & (wanted < start + len(chunk))] - start
         start += len(chunk)
         if torch.equal(here, torch.arange(len(chunk))):
             yield chunk  # a whole video is not copied for nothing
         else:
             yield from (chunk[part] for part in here.split(16) if len(part))
-        if start > wanted[-1]:
-            return
 
 
 def everything(count: int, rate: float) -> slice:
@@ -243,6 +243,7 @@ def to_video(images: Tensor, fps: float, repeats: int = 1, sound: Tensor | None 
         write(path, chunks, fps, repeats * len(images))
     else:
         track = path.with_suffix(".m4a")
+        track.parent.mkdir(parents=True, exist_ok=True)
         try:
             write_sound(track, sound)
             write(path, chunks, fps, repeats * len(images), Soundtrack(track))

@@ -12,6 +12,7 @@ from comfy_api.latest import InputImpl, io
 from torch import Tensor
 
 from sora_core.editing.geometry import Geometry
+from sora_core.framing import framed
 from sora_core.out_of_memory import is_out_of_memory
 from sora_core.shapes import VideoShape
 from sora_core.video import CODECS, PIXEL_FORMATS, VideoWriter
@@ -70,7 +71,7 @@ def given_frames(latent: Latent, index: int) -> list[bool]:
 def stream_frames(
     vae: Any, video: Tensor, size: VideoShape | None, chunk: int, given: Sequence[bool] = ()
 ) -> Iterator[Tensor]:
-    """Frames of one video as chunks `t h w 3` in [0, 1], cropped to `size`; other VAEs give one if it fits.
+    """Frames of one video as chunks `t h w 3` in [0, 1], brought to `size`; other VAEs give one if it fits.
 
     Sora's VAE joins generated latent frames on to the `given` ones.
     """
@@ -83,7 +84,7 @@ def stream_frames(
     for frames in chunks:
         comfy.model_management.throw_exception_if_processing_interrupted()
         if size and left is not None:
-            frames = frames[:left, *size.area(*frames.shape[1:3])]
+            frames = framed(frames[None, :left].movedim(-1, 1), size).movedim(1, -1)[0]
             left -= len(frames)
         if len(frames):
             yield frames
@@ -139,7 +140,7 @@ class SoraDecodeVideo(io.ComfyNode):
         return schema(
             node_id="SoraDecodeVideo",
             display_name="Sora Decode Video",
-            description="Decodes a latent into a video file chunk by chunk, cropped to exactly the size that was asked"
+            description="Decodes a latent into a video file chunk by chunk, of exactly the size that was asked"
             " for. Connect Save Video. Works with any VAE; others than Sora's decode whole if memory allows, else in"
             " overlapping parts.",
             search_aliases=["vae decode", "create video"],

@@ -110,7 +110,8 @@ class SoraEditVideo(io.ComfyNode):
         latent, shape = clean_latent(vae, video, width, height, fps)
         geometry = geometry_of(vae, latent)
         enlarged = bool(width or height)
-        region = region_of(mask, shape.height, shape.width, shape.num_frames, stretched=enlarged)
+        sides = [side * geometry.space for side in latent.shape[3:]]
+        region = region_of(mask, shape, *sides, shape.num_frames, stretched=enlarged)
         known = sdedit(geometry, latent, strengths(strength_start, strength_end, latent.shape[2]), region)
         highest = max(strength_start, strength_end)
         missing = geometry.num_frames(latent.shape[2]) - shape.num_frames

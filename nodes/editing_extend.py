@@ -125,7 +125,7 @@ class SoraExtendVideo(io.ComfyNode):
             if direction == "forward":
                 edit = replace(edit, source=edit.source + total - frames.shape[2])
             repeated = len(edit.kept)
-        whole = VideoShape(num_frames=edit.num_frames, height=shape.height, width=shape.width, fps=shape.fps)
+        whole = replace(shape, num_frames=edit.num_frames)
         note = f"frames {edit.kept.start} to {edit.kept.stop - 1} of {edit.num_frames} are given, the others are new"
         if edit.source:
             note += f"; the video's first {edit.source} are not repeated, join it with the overlap"

@@ -16,6 +16,7 @@ from torch import Tensor
 from sora_core.diffusion.conditioning import Known
 from sora_core.editing.geometry import Geometry
 from sora_core.editing.place import Encode, check_channels
+from sora_core.framing import unframed
 from sora_core.shapes import VideoShape
 from sora_core.vae.chunks import whole_cells
 
@@ -152,10 +153,11 @@ def sound_beside(video: Any, fps: float, begins: int, count: int) -> Latent:
 
 
 def region_of(
-    mask: Tensor | None, height: int, width: int, num_frames: int = 1, *, stretched: bool = False
+    mask: Tensor | None, shape: VideoShape, height: int, width: int, num_frames: int = 1, *, stretched: bool = False
 ) -> Tensor | None:
-    """A MASK over the pixels of a video: `1 h w`, or `1 t h w` if there is one for each of `num_frames`.
+    """A MASK for a video of `shape` over the pixels of its latent, `height` x `width`.
 
+    It is `1 h w`, or `1 t h w` if there is one for each of `num_frames`.
     Like the frames that it is for, it is cropped in the middle where its shape is another, or `stretched`.
     The log tells of a black one, as Load Image gives it beside every image without transparency.
     Raises ValueError for another number of masks.
@@ -169,5 +171,6 @@ def region_of(
     if not mask.any():
         logging.warning("Sora: the mask is black everywhere, which chooses nothing: disconnect it to choose everything")
     crop = "disabled" if stretched else "center"
-    mask = comfy.utils.common_upscale(mask, width, height, "bilinear", crop)[:, 0].clamp(0, 1)
+    mask = comfy.utils.common_upscale(mask, shape.width, shape.height, "bilinear", crop).clamp(0, 1)
+    mask = unframed(mask.movedim(1, 0)[None], shape, height, width)[0, 0]
     return mask if len(mask) == 1 else mask[None]

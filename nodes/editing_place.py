@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
 
-from sora_core.editing.geometry import frame_at
+from sora_core.editing.geometry import Geometry, frame_at
 from sora_core.editing.place import merge, place
+from sora_core.framing import unframed
+from sora_core.shapes import VideoShape
 
 from .editing_media import (
     encoder,
@@ -75,11 +78,23 @@ class SoraPlaceFrames(io.ComfyNode):
         cls, vae: io.Vae.Type, latent: Latent, frames: Any, at: float, strength: float, fps: float, mask: Any = None
     ) -> io.NodeOutput:
         geometry = geometry_of(vae, samples_of(latent))
-        shape = shape_of(latent, geometry, fps)
+        latent, shape = unresized(latent, shape_of(latent, geometry, fps), geometry)
+        height, width = (side * geometry.space for side in samples_of(latent).shape[3:])
         clip = fitted(to_frames(frames, shape.fps)[0], shape.height, shape.width)
+        clip = unframed(clip, shape, height, width)
         first = frame_at(at, shape.num_frames, shape.fps)
-        region = region_of(mask, shape.height, shape.width)
+        region = region_of(mask, shape, height, width)
         placed = place(geometry, encoder(vae), clip, first, shape.num_frames, strength=strength, region=region)
         before = known_of(latent)
         placed = type(placed)(placed.clean.to(before.clean), placed.mask.to(before.clean))
         return io.NodeOutput({**latent, **to_latent(merge(before, expanded(placed, len(before.clean))), shape)})
+
+
+def unresized(latent: Latent, shape: VideoShape, geometry: Geometry) -> tuple[Latent, VideoShape]:
+    """A LATENT with nothing in it yet as one whose frames are not resized, so that those given lose nothing by that."""
+    samples, exact = samples_of(latent), replace(shape, resized=False)
+    if shape.padded(geometry) == exact.padded(geometry) or samples.any() or "noise_mask" in latent:
+        return latent, shape
+    size = exact.padded(geometry)
+    sides = [side // geometry.space for side in (size.height, size.width)]
+    return {**latent, "samples": samples.new_zeros(*samples.shape[:3], *sides)}, exact

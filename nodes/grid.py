@@ -52,7 +52,7 @@ def _outputs() -> list[Any]:
     return [
         io.Latent.Output(
             display_name="latent",
-            tooltip="For a sampler; it remembers the exact size, to which Sora Decode Video crops.",
+            tooltip="For a sampler; it remembers the exact size, to which Sora Decode Video brings it.",
         ),
         io.String.Output(display_name="note", tooltip="The size in frames, pixels and tokens, and what was rounded."),
     ]
@@ -81,8 +81,8 @@ class SoraNoiseGrid(io.ComfyNode):
         return schema(
             node_id="SoraNoiseGrid",
             display_name="Sora Noise Grid",
-            description="The size and duration of the video to make. Any size works: it is rounded up inside and"
-            " cropped at the end. 0 seconds is a still image. Works with any native VAE.",
+            description="The size and duration of the video to make. Any size works: whole tokens of nearly its shape"
+            " are generated and brought to it. 0 seconds is a still image. Works with any native VAE.",
             search_aliases=["empty latent video", "resolution", "duration"],
             inputs=[
                 io.Vae.Input("vae", tooltip="Any VAE: it decides how many latent cells a video has."),
@@ -114,7 +114,7 @@ class SoraNoiseGrid(io.ComfyNode):
     ) -> io.NodeOutput:
         chosen("aspect", aspect, [FREE, *ASPECTS])
         width, height = sized(width, height, aspect, compression(vae).space * PATCH[1])
-        shape = VideoShape.from_seconds(width=width, height=height, seconds=seconds, fps=fps)
+        shape = VideoShape.from_seconds(width=width, height=height, seconds=seconds, fps=fps, resized=True)
         return io.NodeOutput(*noise_grid(vae, shape, batch))
 
 
@@ -141,5 +141,5 @@ class SoraNoiseGridLike(io.ComfyNode):
     @classmethod
     def execute(cls, vae: io.Vae.Type, frames: io.Image.Type, fps: float, batch: int) -> io.NodeOutput:
         num_frames, height, width = frames.shape[:3]
-        shape = VideoShape(num_frames=num_frames, height=height, width=width, fps=fps)
+        shape = VideoShape(num_frames=num_frames, height=height, width=width, fps=fps, resized=True)
         return io.NodeOutput(*noise_grid(vae, shape, batch))

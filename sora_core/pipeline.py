@@ -19,6 +19,7 @@ from .diffusion.noise import draw_noise
 from .diffusion.samplers import SAMPLERS, Callback, Denoiser
 from .diffusion.schedules import schedule
 from .dit import DiT
+from .framing import framed
 from .pixels import check_video
 from .products import keep_pages
 from .shapes import LatentShape, VideoShape, check_fps
@@ -189,7 +190,7 @@ class Sora:
             )
         cells, (t, h, w) = self.config.vae.compression, latent.shape[2:]
         held = (cells.num_frames(t), h * cells.space, w * cells.space)
-        if any(have < want for have, want in zip(held, (shape.num_frames, shape.height, shape.width), strict=True)):
+        if held[0] < shape.num_frames or not shape.lies_in(*held[1:]):
             raise ValueError(
                 f"the latent holds {held[0]} frames of {held[2]}x{held[1]}; {shape.num_frames} of"
                 f" {shape.width}x{shape.height} are asked for: give the shape that it was made for"
@@ -197,7 +198,7 @@ class Sora:
             )
         left = shape.num_frames
         for frames in self.vae.decode_chunks(latent.to(self.vae_weight), chunk, given=given):
-            frames = frames[0, :, :left, *shape.area(*frames.shape[3:])].float().cpu()
+            frames = framed(frames[:, :, :left], shape)[0].float().cpu()
             left -= frames.shape[1]
             if frames.shape[1]:
                 yield frames

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import Protocol
 
 MAX_TOKENS = 4_000_000
 """Requests above this many tokens are refused: they are typing errors. A minute of 1080p at 24 fps is 3 million."""
+
+
+CUT = 1 / 12
+"""The largest share of a `resized` video's frames, as they are generated, that may be cut away to get its shape."""
+ENLARGED = 1.05
+"""The most that frames are enlarged by to get a size, which blurs them."""
 
 
 def margins(size: int, step: int) -> tuple[int, int]:
@@ -82,12 +89,15 @@ class VideoShape:
     """Exactly what was asked for, in frames and pixels; the latent underneath is rounded up and cropped back.
 
     In time what is too much is at the end; in space it is around the frames: what is in their middle stays there.
+    Of a video that is `resized` no more than `CUT` is cropped where that can be: its latent has nearly its proportions,
+    and the frames are brought to its size. For what is generated, which else loses what was composed near the edges.
     """
 
     num_frames: int
     height: int
     width: int
     fps: float = 8.0
+    resized: bool = False
 
     def __post_init__(self) -> None:
         for name in ("num_frames", "height", "width"):
@@ -101,7 +111,7 @@ class VideoShape:
         object.__setattr__(self, "fps", float(self.fps))
 
     @classmethod
-    def from_seconds(cls, *, width: int, height: int, seconds: float, fps: float) -> VideoShape:
+    def from_seconds(cls, *, width: int, height: int, seconds: float, fps: float, resized: bool = False) -> VideoShape:
         """The shape of `seconds` of video at `fps`; 0 seconds is a still image of one frame."""
         if not (math.isfinite(seconds) and seconds >= 0):
             raise ValueError(f"seconds is {seconds}; it must be 0 (a still image) or more")
@@ -111,7 +121,7 @@ class VideoShape:
             raise ValueError(
                 f"{seconds:g} seconds at {fps:g} fps are more frames than can be counted; give fewer seconds"
             )
-        return cls(num_frames=max(1, round(frames)), height=height, width=width, fps=fps)
+        return cls(num_frames=max(1, round(frames)), height=height, width=width, fps=fps, resized=resized)
 
     @property
     def seconds(self) -> float:
@@ -119,21 +129,56 @@ class VideoShape:
         return 0.0 if self.num_frames == 1 else self.num_frames / self.fps
 
     def area(self, height: int, width: int) -> tuple[slice, slice]:
-        """The rows and columns that this video's frames are of frames of at least their size: the middle."""
-        top, left = max(0, height - self.height) // 2, max(0, width - self.width) // 2
-        return slice(top, top + self.height), slice(left, left + self.width)
+        """The rows and columns of a latent's frames, of so many pixels, that this video's are: those in the middle.
+
+        They are of another size than this video only where it is `resized`.
+        """
+        scale = self._scale(height, width)
+        rows, columns = min(height, round(self.height / scale)), min(width, round(self.width / scale))
+        if scale == 1:
+            rows, columns = self.height, self.width
+        top, left = max(0, height - rows) // 2, max(0, width - columns) // 2
+        return slice(top, top + rows), slice(left, left + columns)
+
+    def lies_in(self, height: int, width: int) -> bool:
+        """Whether frames of a latent, of so many pixels, are enough for this video."""
+        return max(self.height / height, self.width / width) <= (ENLARGED if self.resized else 1)
+
+    def _scale(self, height: int, width: int) -> float:
+        """What frames of so many pixels are resized by."""
+        scale = max(self.height / height, self.width / width)
+        return 1 if not self.resized or (scale <= 1 and self._cut(height, width) <= CUT) else scale
+
+    def _cut(self, height: int, width: int, scale: float = 1) -> float:
+        """The share of frames of so many pixels that is cut away after they were resized by `scale`."""
+        return 1 - self.height * self.width / (height * width * scale**2)
 
     def padded(self, compression: Cells, patch: tuple[int, int, int] = (1, 2, 2)) -> VideoShape:
-        """The smallest shape that holds this one and is a whole number of patches."""
+        """The shape of whole patches that is generated: the smallest that holds this one.
+
+        Of a `resized` video it is the smallest with nearly its proportions.
+        """
         step = patch[0]
         latent_frames = math.ceil(compression.latent_frames(self.num_frames) / step) * step
         row, column = compression.space * patch[1], compression.space * patch[2]
-        return VideoShape(
-            num_frames=compression.num_frames(latent_frames),
-            height=math.ceil(self.height / row) * row,
-            width=math.ceil(self.width / column) * column,
-            fps=self.fps,
-        )
+        height, width = math.ceil(self.height / row) * row, math.ceil(self.width / column) * column
+        if self.resized and self._cut(height, width) > CUT:
+            height, width = self._alike(row, column)
+        return VideoShape(num_frames=compression.num_frames(latent_frames), height=height, width=width, fps=self.fps)
+
+    def _alike(self, row: int, column: int) -> tuple[int, int]:
+        """Height and width in whole steps, near this video's, with nearly its proportions."""
+
+        def near(size: int, step: int) -> list[int]:
+            return [step * count for count in range(max(1, size // step), math.ceil(size / step) + 2)]
+
+        found = []
+        for height, width in product(near(self.height, row), near(self.width, column)):
+            scale = max(self.height / height, self.width / width)
+            if scale <= ENLARGED:
+                cut = self._cut(height, width, scale)
+                found.append((max(0.0, cut - CUT), height * width, cut, height, width))
+        return min(found)[-2:]
 
     def latent(
         self,
@@ -169,11 +214,11 @@ class VideoShape:
         return shape
 
     def rounding_note(self, compression: Compression, patch: tuple[int, int, int] = (1, 2, 2)) -> str:
-        """One line on what is generated underneath and cropped, or an empty string when nothing was rounded."""
+        """One line on what is generated underneath, or an empty string when nothing was rounded."""
         padded = self.padded(compression, patch)
-        if padded == self:
+        sizes = [(shape.num_frames, shape.width, shape.height) for shape in (self, padded)]
+        if sizes[0] == sizes[1]:
             return ""
-        return (
-            f"{self.num_frames} frames of {self.width}x{self.height} are generated as {padded.num_frames} frames of"
-            f" {padded.width}x{padded.height} and cropped"
-        )
+        asked, made = (f"{n} frame{'s' * (n != 1)} of {width}x{height}" for n, width, height in sizes)
+        how = "cropped" if self._scale(padded.height, padded.width) == 1 else "resized"
+        return f"{asked} {'is' if self.num_frames == 1 else 'are'} generated as {made} and {how}"

@@ -93,7 +93,7 @@ def execute(arguments: argparse.Namespace) -> None:
     width, height = arguments.size
     if arguments.window is not None and not arguments.window > 0:
         raise ValueError(f"--window is {arguments.window:g} seconds; it must be above 0")
-    shape = VideoShape.from_seconds(width=width, height=height, seconds=seconds, fps=arguments.fps)
+    shape = VideoShape.from_seconds(width=width, height=height, seconds=seconds, fps=arguments.fps, resized=True)
     if still:
         for name, usual in FILE_OPTIONS.items():
             if getattr(arguments, name) != usual:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.conditioning import Known
+from ..framing import framed
 from ..pixels import to_floats
 from ..shapes import VideoShape
 from ..text.timeline import Segment
@@ -77,7 +78,7 @@ def final_video(
     left = shape.num_frames
     parts = (part.to(sora.vae_weight) for part in finished())
     for video in decode_parts(sora.vae, parts, 1, budget=budget):
-        frames = video[0, :, :left, *shape.area(*video.shape[3:])].movedim(0, -1).float().cpu()
+        frames = framed(video[:, :, :left], shape)[0].movedim(0, -1).float().cpu()
         left -= len(frames)
         yield frames
 

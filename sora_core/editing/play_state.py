@@ -138,7 +138,8 @@ class Play:
                 action=about["action"], seed=int(about["seed"]), model=about["model"],
                 latent=LatentShape(channels=c, frames=t, height=h, width=w),
                 video=VideoShape(
-                    **{name: int(about[name]) for name in ("num_frames", "height", "width")}, fps=float(about["fps"])
+                    **{name: int(about[name]) for name in ("num_frames", "height", "width")},
+                    fps=float(about["fps"]), resized=about.get("resized") == "True",
                 ),
             )  # fmt: skip
         except (SafetensorError, KeyError, ValueError, OSError) as error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..diffusion.conditioning import Known
+from ..framing import resized
 from ..pixels import check_video
 from .geometry import Geometry
 from .place import Encode, held
@@ -25,9 +25,7 @@ def enlarge(video: Tensor, height: int, width: int) -> Tensor:
         raise ValueError(
             f"the preview is {w}x{h} but the final video {width}x{height}, of another shape; choose {width}x{nearest}"
         )
-    frames = video.transpose(1, 2).flatten(0, 1).float()  # a CPU resizes nothing smaller
-    larger = F.interpolate(frames, (height, width), mode="bicubic", antialias=True).clamp_(0, 1).to(video)
-    return larger.unflatten(0, (video.shape[0], -1)).transpose(1, 2)
+    return resized(video, height, width)
 
 
 def finish(

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..diffusion.conditioning import Known
 from ..diffusion.noise import draw_noise
 from ..diffusion.samplers import Denoiser
+from ..framing import unframed
 from ..pipeline import Sora
 from ..pixels import check_video
 from ..shapes import LatentShape, VideoShape
@@ -52,7 +53,10 @@ def keyframes(
 
     Raises ValueError for no frames, a time outside the video, or frames of another size.
     """
-    geometry, known = geometry_of(sora), None
+    geometry, latent, known = geometry_of(sora), sora.latent_shape(shape), None
+    sides = latent.height * geometry.space, latent.width * geometry.space
+    if region is not None:
+        region = unframed(region[:, None, None], shape, *sides)[:, 0, 0]
     for seconds, clip in frames:
         check_video(clip)
         if clip.shape[3:] != (shape.height, shape.width):
@@ -61,6 +65,7 @@ def keyframes(
                 " the frames or choose their size for the video"
             )
         at = frame_at(seconds, shape.num_frames, shape.fps)
+        clip = unframed(clip, shape, *sides)
         placed = place(geometry, sora.encode, clip, at, shape.num_frames, strength=strength, region=region)
         known = placed if known is None else merge(known, placed)
     if known is None:

@@ -40,7 +40,7 @@ PARTS = ("vae", "text", "paraphrases", "aspects", "sizes", "durations", "steps",
 """What can be measured, in the order of the report."""
 SENTENCES = Path(__file__).parent
 """Folder of the held-out sentences, `paraphrases_en.txt` and `paraphrases_zh.txt`."""
-USUAL = VideoShape(num_frames=17, height=64, width=64, fps=8.0)
+USUAL = VideoShape(num_frames=17, height=64, width=64, fps=8.0, resized=True)
 """The shape of clips that are scored, where nothing else is said."""
 ASPECTS = tuple((4 / 9) ** (1 - i / 7) for i in range(15))
 """Width over height, 4:9 to 9:4 in equal ratios."""
@@ -56,7 +56,7 @@ RARE = 2
 def aspect_shape(aspect: float, area: int = 80 * 80) -> VideoShape:
     """A shape of nearly `area` pixels per frame and even sides."""
     width = 2 * round((area * aspect) ** 0.5 / 2)
-    return VideoShape(num_frames=USUAL.num_frames, height=2 * round(area / width / 2), width=width, fps=USUAL.fps)
+    return replace(USUAL, height=2 * round(area / width / 2), width=width)
 
 
 class Evaluation:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data.worlds import Attributes, render, sample_scene
+from ..framing import framed
 from ..pipeline import DEFAULT_GUIDANCE, DEFAULT_STEPS, Sora
 from ..randomness import generator
 from ..shapes import VideoShape
@@ -42,7 +43,7 @@ def generated(
                 steps=settings.steps, guidance=settings.guidance, sampler=settings.sampler,
             )  # fmt: skip
             video = model.frames(latent)
-        yield part, video[:, :, : shape.num_frames, *shape.area(*video.shape[3:])]
+        yield part, framed(video[:, :, : shape.num_frames], shape)
 
 
 def fidelity(model: Sora, judge: Judge, prompts: list[Prompt], shape: VideoShape, settings: SamplerSettings) -> Tally:

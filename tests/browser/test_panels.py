@@ -244,13 +244,13 @@ def test_strips_show_what_is_given_and_what_is_new(tab, alone, kind, values, cha
 def test_sizes_are_those_of_the_library(tab):
     cells, draw = Compression(time=4, space=8), random.Random(0)
     asked = [
-        {"width": draw.randint(1, 2000), "height": draw.randint(1, 2000), "aspect": "width x height",
+        {"width": round(2000 ** draw.random()), "height": round(2000 ** draw.random()), "aspect": "width x height",
          "seconds": draw.randrange(400) / 16, "fps": draw.choice((8, 12.5, 24, 29.97))}
         for _ in range(200)
     ]  # fmt: skip
     code = f"async all => {{ const m = await import('{MODULE}'); return all.map(a => m.gridOf(a, m.BUNDLED_CELLS)); }}"
     for request, shown in zip(asked, tab.run(code, asked), strict=True):
-        shape = VideoShape.from_seconds(**{k: v for k, v in request.items() if k != "aspect"})
+        shape = VideoShape.from_seconds(**{k: v for k, v in request.items() if k != "aspect"}, resized=True)
         latent = shape.latent(cells, 16, max_tokens=10**9)
         assert shown["frames"] == shape.num_frames
         assert shown["held"] == shape.padded(cells).num_frames

@@ -1,6 +1,7 @@
 """Sizes: what is generated underneath, what is said about it, and which requests are refused."""
 
 import random
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -42,6 +43,38 @@ def test_the_note_names_both_sizes_and_is_silent_when_nothing_was_rounded():
     assert VideoShape(num_frames=9, height=48, width=80).rounding_note(MINI) == ""
 
 
+def test_a_resized_video_is_generated_in_nearly_its_shape_and_hardly_enlarged():
+    numbers = random.Random(2)
+    for _ in range(300):
+        height, width = numbers.randint(16, 300), numbers.randint(16, 300)
+        shape = VideoShape(num_frames=1, height=height, width=width, resized=True)
+        made = shape.padded(MINI)
+        assert (made.height % 16, made.width % 16) == (0, 0)
+        assert shape.lies_in(made.height, made.width)
+        rows, columns = (part.stop - part.start for part in shape.area(made.height, made.width))
+        assert rows <= made.height and columns <= made.width
+        assert max(height / rows, width / columns) < 1.08
+        assert rows / columns == pytest.approx(height / width, rel=0.04)
+        least = replace(shape, resized=False).padded(MINI)
+        seen = rows * columns / (made.height * made.width)
+        assert seen >= 0.85 or seen > height * width / (least.height * least.width)
+
+
+@pytest.mark.parametrize(
+    ("size", "made"),
+    [
+        ((54, 118), "64x144 and resized"),
+        ((100, 64), "96x64 and resized"),
+        ((100, 100), "96x96 and resized"),
+        ((300, 200), "304x208 and cropped"),
+        ((1920, 1080), "1920x1088 and cropped"),
+    ],
+)
+def test_only_what_would_lose_much_is_resized(size, made):
+    shape = VideoShape(num_frames=1, width=size[0], height=size[1], resized=True)
+    assert shape.rounding_note(MINI).endswith(made)
+
+
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 21, 54, 128])
 def test_a_video_lies_in_the_middle_of_the_frames_that_hold_it(size):
     shape = VideoShape(num_frames=1, height=size, width=128)
@@ -60,7 +93,7 @@ def test_zero_seconds_are_one_frame_and_a_still_image_lasts_zero_seconds():
 def test_whole_numbers_of_any_kind_are_kept_as_such_for_slices_and_json():
     shape = VideoShape(num_frames=8.0, height=128 / 2, width=64.0, fps=Fraction(8))
     assert shape == VideoShape(num_frames=8, height=64, width=64)
-    assert [type(number) for number in vars(shape).values()] == [int, int, int, float]
+    assert [type(number) for number in vars(shape).values()] == [int, int, int, float, bool]
     assert all(type(edge.stop) is int for edge in shape.area(64, 64))
 
 

@@ -21,7 +21,13 @@ def test_defaults_are_two_seconds(make):
         "16 frames at 8 fps of 128x128, 320 tokens;"
         " 16 frames of 128x128 are generated as 17 frames of 128x128 and cropped"
     )
-    assert latent["sora_size"] == {"num_frames": 16, "height": 128, "width": 128, "fps": 8.0}
+    assert latent["sora_size"] == {"num_frames": 16, "height": 128, "width": 128, "fps": 8.0, "resized": True}
+
+
+def test_a_size_between_patches_is_generated_whole(make):
+    latent, note = make(width=54, height=118, seconds=0.0)
+    assert latent["samples"].shape[-2:] == (18, 8)
+    assert note.endswith("1 frame of 54x118 is generated as 1 frame of 64x144 and resized")
 
 
 def test_zero_seconds_is_a_still_image(make):
@@ -41,9 +47,9 @@ def test_aspect_keeps_the_area(make, aspect):
 
 def test_like_takes_the_size_of_frames(run, nano):
     latent, note = run("SoraNoiseGridLike", vae=nano[2], frames=torch.zeros(7, 47, 65, 3), fps=24.0, batch=2)
-    assert latent["samples"].shape == (2, 16, 3, 6, 10)
-    assert latent["sora_size"] == {"num_frames": 7, "height": 47, "width": 65, "fps": 24.0}
-    assert "7 frames of 65x47 are generated as 9 frames of 80x48" in note
+    assert latent["samples"].shape == (2, 16, 3, 6, 8)
+    assert latent["sora_size"] == {"num_frames": 7, "height": 47, "width": 65, "fps": 24.0, "resized": True}
+    assert "7 frames of 65x47 are generated as 9 frames of 64x48" in note
 
 
 @pytest.mark.parametrize(

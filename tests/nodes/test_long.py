@@ -331,7 +331,7 @@ def test_streamed_encode_equals_whole(comfy, run, nano, tmp_path, chunk):
     padded = torch.nn.functional.pad(read, (2, 2, 6, 6, 0, 0), mode="replicate")
     expected = nano[2].first_stage_model.encode(padded)
     torch.testing.assert_close(latent["samples"], expected, atol=1e-5, rtol=0)
-    assert latent["sora_size"] == {"num_frames": 22, "height": 20, "width": 28, "fps": 12.0}
+    assert latent["sora_size"] == {"num_frames": 22, "height": 20, "width": 28, "fps": 12.0, "resized": False}
     assert fps == 12.0
 
 

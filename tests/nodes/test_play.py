@@ -21,7 +21,7 @@ def test_each_press_goes_on_and_what_was_there_stays_bit_for_bit(play):
         assert torch.equal(after[:, :, : before.shape[2]], before)
         assert (after[:, :, before.shape[2] :].std() > 0.01).all()
     latent, story, turn, video = made[-1]
-    assert latent["sora_size"] == {"num_frames": 20, "height": 16, "width": 20, "fps": 8.0}
+    assert latent["sora_size"] == {"num_frames": 20, "height": 16, "width": 20, "fps": 8.0, "resized": True}
     assert story == "1. 0-1 s: one\n2. 1-2 s: two lines\n3. 2-2.5 s: three"
     assert turn == 3
     frames = video.get_components()

@@ -27,6 +27,32 @@ export function sized(width, height, aspect, step) {
   return [Math.sqrt(area * share), Math.sqrt(area / share)].map((side) => Math.max(step, round(side / step) * step));
 }
 
+const CUT = 1 / 12;
+const ENLARGED = 1.05;
+
+/** Width and height, whole tokens of `step` pixels, that are generated for a video: of nearly its shape. */
+export function wholeSize(width, height, step) {
+  const up = (side) => Math.ceil(side / step) * step;
+  const cut = (w, h, scale) => 1 - (width * height) / (w * h * scale ** 2);
+  if (cut(up(width), up(height), 1) <= CUT) return [up(width), up(height)];
+  const near = (side) => {
+    const [least, most] = [Math.max(1, Math.floor(side / step)), Math.ceil(side / step) + 1];
+    return Array.from({ length: most - least + 1 }, (_, i) => (least + i) * step);
+  };
+  let best = null;
+  for (const h of near(height)) {
+    for (const w of near(width)) {
+      const scale = Math.max(height / h, width / w);
+      if (scale > ENLARGED) continue;
+      const lost = cut(w, h, scale);
+      const order = [Math.max(0, lost - CUT), w * h, lost, h, w];
+      const differs = best ? order.findIndex((value, i) => value !== best[i]) : 0;
+      if (differs >= 0 && (!best || order[differs] < best[differs])) best = order;
+    }
+  }
+  return [best[4], best[3]];
+}
+
 /** What a noise grid holds, `held` being the frames of its whole cells; without cells only frames are known, and pixels unless an aspect is rounded to cells. */
 export function gridOf({ width, height, aspect, seconds, fps, batch = 1 }, cells) {
   const frames = Math.max(1, round(seconds * fps));
@@ -34,8 +60,8 @@ export function gridOf({ width, height, aspect, seconds, fps, batch = 1 }, cells
   const step = cells.space * cells.patch;
   const [w, h] = sized(width, height, aspect, step);
   const grid = { frames, width: w, height: h, fps, batch };
-  const up = (side) => Math.ceil(side / step) * cells.patch;
-  const latent = [1 + Math.ceil((frames - 1) / cells.time), up(h), up(w)];
+  const [wide, high] = wholeSize(w, h, step).map((side) => side / cells.space);
+  const latent = [1 + Math.ceil((frames - 1) / cells.time), high, wide];
   const tokens = (latent[0] * latent[1] * latent[2]) / cells.patch ** 2;
   const held = 1 + (latent[0] - 1) * cells.time;
   return { ...grid, latent, held, tokens };

@@ -21,7 +21,7 @@ def test_an_odd_size_comes_out_exactly_and_the_rounding_is_said(nano_file, tmp_p
     assert (reader.width, reader.height, reader.num_frames, reader.fps) == (65, 47, 7, 8.0)
     said = capsys.readouterr()
     assert said.out == f"{out}\n"
-    assert "7 frames of 65x47 are generated as 9 frames of 80x48 and cropped" in said.err
+    assert "7 frames of 65x47 are generated as 9 frames of 64x48 and resized" in said.err
 
 
 def test_codec_and_pixel_format_are_those_asked_for(nano_file, tmp_path):

@@ -30,6 +30,20 @@ def test_placing_changes_no_input(run, nano, even_grid):
     assert even_grid["sora_size"] == before["sora_size"]
 
 
+def test_placed_frames_are_not_resized_unless_there_is_a_video_already(run, nano, sample):
+    (empty, _) = run("SoraNoiseGrid", vae=nano[2], width=54, height=118, seconds=2.0, aspect="width x height")
+    assert empty["samples"].shape[-2:] == (18, 8)
+    white = torch.ones(1, 118, 54, 3)
+    (given,) = run("SoraPlaceFrames", vae=nano[2], latent=empty, frames=white)
+    assert given["samples"].shape[-2:] == (16, 8)
+    (made,) = run("SoraPlaceFrames", vae=nano[2], latent={**empty, "samples": sample(empty)}, frames=white)
+    assert made["samples"].shape == empty["samples"].shape
+    for latent in (given, made):
+        latent = {**latent, "samples": sample(latent)}
+        images = run("SoraDecodeVideo", vae=nano[2], latent=latent)[0].get_components().images
+        assert images.shape == (16, 118, 54, 3)
+
+
 def test_frames_at_less_strength_are_a_start_and_not_a_ghost(run, nano, prompts, even_grid):
     (latent,) = run("SoraPlaceFrames", vae=nano[2], latent=even_grid, frames=torch.rand(1, 32, 32, 3), strength=0.4)
     assert latent["noise_mask"][0, 0, :, 0, 0].tolist() == pytest.approx([0.6, 1, 1, 1, 1])

@@ -16,11 +16,11 @@ def test_a_video_and_its_frames_give_the_same(run, nano, video):
     assert first["sora_size"] == second["sora_size"]
 
 
-def test_images_of_another_size_are_cropped_to_the_grid(run, nano, grid):
+def test_images_of_another_size_are_cropped_to_the_grid(run, nano, even_grid):
     image = torch.rand(1, 90, 30, 3, generator=torch.Generator().manual_seed(0))
-    (latent,) = run("SoraPlaceFrames", vae=nano[2], latent=grid(), frames=image)
-    assert latent["samples"].shape == grid()["samples"].shape
-    assert latent["sora_size"] == grid()["sora_size"]
+    (latent,) = run("SoraPlaceFrames", vae=nano[2], latent=even_grid, frames=image)
+    assert latent["samples"].shape == even_grid["samples"].shape
+    assert latent["sora_size"] == even_grid["sora_size"]
 
 
 def test_a_video_is_placed_at_its_own_speed(run, nano, even_grid, video):

@@ -52,7 +52,8 @@ def test_a_resized_video_is_generated_in_nearly_its_shape_and_hardly_enlarged():
         assert (made.height % 16, made.width % 16) == (0, 0)
         assert shape.lies_in(made.height, made.width)
         rows, columns = (part.stop - part.start for part in shape.area(made.height, made.width))
-        assert rows <= made.height and columns <= made.width
+        assert rows <= made.height
+        assert columns <= made.width
         assert max(height / rows, width / columns) < 1.08
         assert rows / columns == pytest.approx(height / width, rel=0.04)
         least = replace(shape, resized=False).padded(MINI)

@@ -93,8 +93,9 @@ class SoraPlaceFrames(io.ComfyNode):
 def unresized(latent: Latent, shape: VideoShape, geometry: Geometry) -> tuple[Latent, VideoShape]:
     """A LATENT with nothing in it yet as one whose frames are not resized, so that those given lose nothing by that."""
     samples, exact = samples_of(latent), replace(shape, resized=False)
-    if shape.padded(geometry) == exact.padded(geometry) or samples.any() or "noise_mask" in latent:
+    sides = [side * geometry.space for side in samples.shape[3:]]
+    if shape.area(*sides) == exact.area(*sides) or samples.any() or "noise_mask" in latent:
         return latent, shape
     size = exact.padded(geometry)
-    sides = [side // geometry.space for side in (size.height, size.width)]
-    return {**latent, "samples": samples.new_zeros(*samples.shape[:3], *sides)}, exact
+    cells = [side // geometry.space for side in (size.height, size.width)]
+    return {**latent, "samples": samples.new_zeros(*samples.shape[:3], *cells)}, exact

@@ -7,6 +7,7 @@ import torch
 
 from sora_core.diffusion.conditioning import Known
 from sora_core.editing.regenerate import Sampling, regenerate
+from sora_core.vae.chunks import surrounded
 
 
 def test_a_latent_is_continued_bit_for_bit_and_remembers_its_size(run, nano, even_grid, sample):
@@ -42,6 +43,15 @@ def test_placed_frames_are_not_resized_unless_there_is_a_video_already(run, nano
         latent = {**latent, "samples": sample(latent)}
         images = run("SoraDecodeVideo", vae=nano[2], latent=latent)[0].get_components().images
         assert images.shape == (16, 118, 54, 3)
+
+
+def test_frames_lie_pixel_by_pixel_also_where_both_grids_are_of_one_size(run, nano):
+    (empty, note) = run("SoraNoiseGrid", vae=nano[2], width=72, height=72, seconds=0.0, aspect="width x height")
+    assert note.endswith("80x80 and resized")
+    image = torch.rand(1, 72, 72, 3, generator=torch.Generator().manual_seed(0))
+    (given,) = run("SoraPlaceFrames", vae=nano[2], latent=empty, frames=image)
+    expected = nano[2].first_stage_model.encode(surrounded(image.movedim(-1, 0)[None], 16))
+    torch.testing.assert_close(given["samples"], expected, atol=1e-5, rtol=0)
 
 
 def test_frames_at_less_strength_are_a_start_and_not_a_ghost(run, nano, prompts, even_grid):

@@ -227,7 +227,8 @@ class SoraPlayWorld(io.ComfyNode):
             latent=LatentShape(channels=c, frames=t, height=h, width=w),
             model=type(model.get_model_object("latent_format")).__name__,
         )
-        if turns and now.kind != turns[0].kind:
+        # The first turn decided which cells hold its size: Sora Place Frames and older versions choose others.
+        if turns and replace(now, latent=replace(turns[0].latent, channels=c)).kind != turns[0].kind:
             raise ValueError(
                 f"the play {play} is {turns[0].kind}, and what is connected is {now.kind}: connect model and latent as"
                 " before, or give play another name"
@@ -242,7 +243,7 @@ class SoraPlayWorld(io.ComfyNode):
             model, positive, negative, scene, geometry, seed=seed, steps=steps, guidance=guidance, sampler=sampler,
             sigmas=sigmas,
         )  # fmt: skip
-        turn = replace(now, video=scene.video, latent=replace(now.latent, frames=made.shape[2]))
+        turn = replace(now, video=scene.video, latent=replace((turns or [now])[0].latent, frames=made.shape[2]))
         aside = world.add(made, turn, len(turns))
         if aside is not None:
             logging.info("Sora: the play with its later turns is kept as %s", aside.name)

@@ -37,6 +37,17 @@ def test_the_first_turn_is_what_sora_sampler_makes(play, sample, grid, run, nano
     torch.testing.assert_close(found, sample(latent, **asked), atol=1e-5, rtol=0)
 
 
+def test_a_play_that_began_with_a_picture_goes_on_with_the_grid_alone(play, grid, run, nano):
+    empty = grid(width=20, height=16, seconds=1.0, fps=8.0)
+    (begun,) = run("SoraPlaceFrames", vae=nano[2], latent=empty, frames=torch.ones(1, 16, 20, 3))
+    assert begun["samples"].shape != empty["samples"].shape
+    first = play("one", latent=begun)[0]["samples"]
+    latent, _, turn, video = play("two", latent=empty)
+    assert turn == 2
+    assert torch.equal(latent["samples"][:, :, : first.shape[2]], first)
+    assert video.get_components().images.shape[1:] == (16, 20, 3)
+
+
 def test_a_turn_is_decided_by_its_action_its_seed_and_what_it_goes_on_from(play):
     play("one")
     first, again, other, reseeded = (

@@ -25,6 +25,9 @@ from .native_decode import OVERLAP, decode_native
 from .schema import advanced, schema
 from .unfinished import kept
 
+RESIZED_AT_ONCE = 16
+"""Frames brought to a size at a time: it takes two more copies of them."""
+
 
 def one_video(samples: Tensor, index: int) -> Tensor:
     """One video of a batch, `1 c t h w`. Raises ValueError when there is none of that number."""
@@ -71,7 +74,7 @@ def given_frames(latent: Latent, index: int) -> list[bool]:
 def stream_frames(
     vae: Any, video: Tensor, size: VideoShape | None, chunk: int, given: Sequence[bool] = ()
 ) -> Iterator[Tensor]:
-    """Frames of one video as chunks `t h w 3` in [0, 1], brought to `size`; other VAEs give one if it fits.
+    """Frames of one video as chunks `t h w 3` in [0, 1], brought to `size`.
 
     Sora's VAE joins generated latent frames on to the `given` ones.
     """
@@ -81,6 +84,8 @@ def stream_frames(
     else:
         chunks = decode_native(vae, video, compression(vae), chunk)
     left = size.num_frames if size else None
+    if size and size.resized:
+        chunks = (part for frames in chunks for part in frames.split(RESIZED_AT_ONCE))
     for frames in chunks:
         comfy.model_management.throw_exception_if_processing_interrupted()
         if size and left is not None:

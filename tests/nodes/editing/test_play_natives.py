@@ -5,6 +5,7 @@ from importlib import import_module
 import pytest
 import torch
 
+from sora_core.framing import framed
 from sora_core.shapes import VideoShape
 
 
@@ -52,3 +53,16 @@ def test_frames_from_any_one_on_are_in_their_place(native, pack, start):
         part = torch.cat(list(decode.frames_from(native.vae, latent, size, 4, start, geometry)))
     assert len(whole) == 101
     torch.testing.assert_close(part, whole[start:], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("native", ["wan21"], indirect=True)
+def test_frames_that_were_decoded_at_once_are_resized_a_few_at_a_time(native, pack):
+    decode = import_module(f"{pack.__name__}.nodes.decode")
+    size = VideoShape(num_frames=36, height=18, width=18, resized=True)
+    latent = torch.randn(1, native.vae.latent_channels, 10, 4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        (whole,) = decode.stream_frames(native.vae, latent, None, 4)
+        parts = list(decode.stream_frames(native.vae, latent, size, 4))
+    assert [len(part) for part in parts] == [16, 16, 4]
+    expected = framed(whole[None, :36].movedim(-1, 1), size).movedim(1, -1)[0]
+    torch.testing.assert_close(torch.cat(parts), expected, atol=1e-5, rtol=0)

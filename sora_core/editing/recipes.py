@@ -51,12 +51,17 @@ def keyframes(
 ) -> Tensor:  # fmt: skip
     """A video of `shape` in which given images or clips (`1 3 t h w`) appear at their seconds; below 0, from the end.
 
-    Raises ValueError for no frames, a time outside the video, or frames of another size.
+    Raises ValueError for no frames, a time outside the video, or frames or a `region` (`b h w`) of another size.
     """
     geometry, latent, known = geometry_of(sora), sora.latent_shape(shape), None
     sides = latent.height * geometry.space, latent.width * geometry.space
     if region is not None:
-        region = unframed(region[:, None, None], shape, *sides)[:, 0, 0]
+        if region.shape[1:] != (shape.height, shape.width):
+            raise ValueError(
+                f"the region is {tuple(region.shape)}; that of this video is b h w with {shape.height} x {shape.width}"
+                " pixels (h x w)"
+            )
+        region = unframed(region[:, None, None].float(), shape, *sides)[:, 0, 0]
     for seconds, clip in frames:
         check_video(clip)
         if clip.shape[3:] != (shape.height, shape.width):

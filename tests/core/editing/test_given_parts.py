@@ -56,6 +56,15 @@ def test_a_region_limits_what_is_given_in_space(sora, geometry, make_clip):
         assert known.mask[0, 0, 0].tolist() == [[0, 0, 1, 1]] * 4
 
 
+def test_a_region_of_a_video_is_that_of_its_pixels(sora, few, make_clip):
+    shape, image = VideoShape(num_frames=1, height=27, width=41), make_clip(1, 0, 27, 41)
+    everywhere = torch.ones(1, 27, 41, dtype=torch.bool)
+    found = recipes.keyframes(sora, [(0, image)], "a ball", shape, 3, region=everywhere, sampling=few)
+    assert torch.equal(found, recipes.animate(sora, image, "a ball", shape, 3, sampling=few))
+    with pytest.raises(ValueError, match=r"the region is \(1, 41, 27\); that of this video is b h w with 27 x 41"):
+        recipes.keyframes(sora, [(0, image)], "a ball", shape, 3, region=everywhere.mT, sampling=few)
+
+
 def test_less_strength_lets_the_keyframe_change(sora, geometry, exact, make_clip):
     distances = []
     for strength in (1.0, 0.7, 0.0):

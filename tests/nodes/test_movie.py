@@ -118,3 +118,19 @@ def test_a_damaged_video_is_refused_by_its_name_where_it_is_used(pack, comfy, tm
     )
     with pytest.raises(kind, match=sentence):
         pack.nodes.movie.frames_of(InputImpl.VideoFromFile(str(path)), 4)
+
+
+def test_save_video_copies_what_was_decoded_without_encoding_it_again(run, nano, sample, tmp_path):
+    import av
+
+    def packets(path: str) -> list[bytes]:
+        with av.open(path) as file:
+            return [bytes(packet) for packet in file.demux(video=0)]
+
+    (latent, _) = run("SoraNoiseGrid", vae=nano[2], width=32, height=32, seconds=1.0)
+    latent = {**latent, "samples": sample(latent)}
+    video = run("SoraDecodeVideo", vae=nano[2], latent=latent, pixel_format="yuv420p10le")[0]
+    video.save_to(str(tmp_path / "saved.mp4"))  # as Save Video does
+    decoded = packets(video.get_stream_source())
+    assert sum(map(len, decoded)) > 100
+    assert packets(str(tmp_path / "saved.mp4")) == decoded

@@ -35,7 +35,9 @@ class SoraEncodeVideo(io.ComfyNode):
             search_aliases=["vae encode", "video to latent"],
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the model that will see the latent, of any video model."),
-                io.Video.Input("video", tooltip="The video; from a file, Sora's VAE has only a few of its frames in memory."),
+                io.Video.Input(
+                    "video", tooltip="The video; from a file, Sora's VAE has only a few of its frames in memory."
+                ),
                 io.Int.Input(
                     "width", default=0, min=0, max=LARGEST, tooltip="Pixels from left to right; 0 keeps the video's."
                 ),

@@ -49,7 +49,8 @@ def encode_parts(vae: Any, geometry: Geometry, chunks: Iterator[Tensor], count: 
     A part from the middle begins with one frame, the last of a cell, as a causal encoder wants its first one.
     What is too much for the memory that is free is encoded in tiles; when it runs out after all, parts get shorter, and
     then tiles smaller.
-    Raises ValueError for a VAE whose cells in the middle of a video are not those at its beginning.
+    Raises ValueError for a VAE whose cells in the middle of a video are not those at its beginning, and when there is
+    too little memory for one latent frame.
     """
     frames, begin, ended, start = torch.zeros(1, 3, 0, 1, 1), 0, False, 0
     tile, known = None, False
@@ -80,7 +81,11 @@ def encode_parts(vae: Any, geometry: Geometry, chunks: Iterator[Tensor], count: 
             elif not vae.not_video and (smaller := next_tile(cells, tile)) is not None:
                 tile = smaller
             else:
-                raise
+                height, width = part.shape[-2:]
+                raise ValueError(
+                    f"there is too little memory to encode even one latent frame of {width}x{height}: close other"
+                    " programs, or make the video smaller"
+                ) from None
             continue
         if latent.shape[2] != stop - context:
             raise ValueError(

@@ -146,6 +146,9 @@ NESTED = {
     "SoraFlowEdit": ("latent", ("model", "source", "positive", "negative")),
     "SoraPromptTimeline": ("latent", ("clip", "vae")),
     "SoraDecodeLoop": ("latent", ("vae", "fps")),
+    "SoraDecodeVideo": ("latent", ("vae", "fps")),
+    "SoraSampler": ("latent", ("model", "positive", "negative")),
+    "SoraLongVideoSampler": ("latent", ("model", "vae", "positive", "negative")),
     "SoraExtendVideo": ("video", ("vae",)),
     "SoraEditVideo": ("video", ("model", "vae")),
 }
@@ -175,6 +178,7 @@ EDITS = {
     "a continuation": ("SoraExtendVideo", "dpmpp_2m"),
     "a loop": ("SoraSeamlessLoop", "euler"),
     "an edit": ("SoraEditVideo", "euler"),
+    "a connection": ("SoraConnectVideos", "euler"),
     "resampling": ("SoraPlaceFrames", "resample"),
 }
 
@@ -184,15 +188,18 @@ def test_an_interrupt_stops_an_edit_within_a_step(comfy, run, nano, prompts, eve
     from comfy.model_management import InterruptProcessingException
 
     block, sampler = EDITS[case]
-    clip = torch.rand(9, 32, 32, 3, generator=torch.Generator().manual_seed(0))
-    inputs = {"vae": nano[2], "model": nano[0], "latent": even_grid, "frames": clip, "video": clip}
+    clip = torch.rand(17, 32, 32, 3, generator=torch.Generator().manual_seed(0))
+    inputs = {"vae": nano[2], "model": nano[0], "latent": even_grid}
+    inputs |= dict.fromkeys(("frames", "video", "first", "second"), clip)
+    inputs |= dict.fromkeys(("positive_first", "positive_second"), prompts[0])
     wanted = comfy.NODE_CLASS_MAPPINGS[block].INPUT_TYPES()["required"]
     made = run(block, **{name: value for name, value in inputs.items() if name in wanted})
     latent = next(part for part in made if isinstance(part, dict))
     model = made[0] if hasattr(made[0], "model_options") else nano[0]
     model, positive, negative, latent = run(
-        "SoraFitModel", model=model, positive=prompts[0], negative=prompts[1], latent=latent
-    )
+        "SoraFitModel", model=model, latent=latent, negative=prompts[1],
+        positive=next((part for part in made if isinstance(part, list)), prompts[0]),
+    )  # fmt: skip
     seen, model = [], model.clone()
 
     def stop(args):

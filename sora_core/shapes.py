@@ -134,9 +134,9 @@ class VideoShape:
         They are of another size than this video only where it is `resized`.
         """
         scale = self._scale(height, width)
-        rows, columns = min(height, round(self.height / scale)), min(width, round(self.width / scale))
-        if scale == 1:
-            rows, columns = self.height, self.width
+        rows, columns = self.height, self.width
+        if scale != 1:
+            rows, columns = min(height, round(rows / scale)), min(width, round(columns / scale))
         top, left = max(0, height - rows) // 2, max(0, width - columns) // 2
         return slice(top, top + rows), slice(left, left + columns)
 
@@ -151,7 +151,7 @@ class VideoShape:
 
     def _cut(self, height: int, width: int, scale: float = 1) -> float:
         """The share of frames of so many pixels that is cut away after they were resized by `scale`."""
-        return 1 - self.height * self.width / (height * width * scale**2)
+        return 1 - self.height * self.width / (height * width * scale * scale)
 
     def padded(self, compression: Cells, patch: tuple[int, int, int] = (1, 2, 2)) -> VideoShape:
         """The shape of whole patches that is generated: the smallest that holds this one.

@@ -33,7 +33,7 @@ const ENLARGED = 1.05;
 /** Width and height, whole tokens of `step` pixels, that are generated for a video: of nearly its shape. */
 export function wholeSize(width, height, step) {
   const up = (side) => Math.ceil(side / step) * step;
-  const cut = (w, h, scale) => 1 - (width * height) / (w * h * scale ** 2);
+  const cut = (w, h, scale) => 1 - (width * height) / (w * h * scale * scale);
   if (cut(up(width), up(height), 1) <= CUT) return [up(width), up(height)];
   const near = (side) => {
     const [least, most] = [Math.max(1, Math.floor(side / step)), Math.ceil(side / step) + 1];

@@ -61,10 +61,10 @@ def core(nano_file):
 
 @pytest.fixture(scope="session")
 def grid(run, nano):
-    """A small noise grid of an odd size: 10 frames of 65x47 at 12 fps."""
+    """A small noise grid of an odd size: 10 frames of 75x47 at 12 fps."""
 
     def make(**changes):
-        asked = {"width": 65, "height": 47, "seconds": 0.875, "fps": 12.0} | changes
+        asked = {"width": 75, "height": 47, "seconds": 0.875, "fps": 12.0} | changes
         return run("SoraNoiseGrid", vae=nano[2], **asked)[0]
 
     return make

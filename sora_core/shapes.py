@@ -9,8 +9,6 @@ from typing import Protocol
 
 MAX_TOKENS = 4_000_000
 """Requests above this many tokens are refused: they are typing errors. A minute of 1080p at 24 fps is 3 million."""
-
-
 CUT = 1 / 12
 """The largest share of a `resized` video's frames, as they are generated, that may be cut away to get its shape."""
 ENLARGED = 1.05

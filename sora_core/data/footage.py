@@ -45,7 +45,7 @@ def cut_videos(
     for path, caption in captions.items():
         rows: list[Tensor] = []
         try:
-            reader = VideoReader(path, chunk=num_frames)
+            reader = VideoReader(path, chunk=1)  # frames of 4K take a hundred MB each while they are reduced
         except ValueError as error:  # damaged, or HDR
             say(f"left out: {error}")
             continue
@@ -87,21 +87,29 @@ def left_out(folder: Path, videos: Iterable[Path]) -> list[str]:
 
 def _cut(reader: VideoReader, num_frames: int, crops: int, draws: torch.Generator) -> Iterator[Tensor]:
     """Clips `t h w 3`, uint8."""
+    kept: list[Tensor] = []
     for frames in reader:
-        if len(frames) < num_frames:
-            return
-        h, w = frames.shape[1:3]
-        if min(h, w) > SIDE:
-            size = (SIDE, round(w * SIDE / h)) if h <= w else (round(h * SIDE / w), SIDE)
-            x = frames.permute(0, 3, 1, 2).float()
-            x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
-            frames = x.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
-            h, w = size
+        kept.append(_reduced(frames)[0])
+        h, w = kept[0].shape[:2]
         if min(h, w) < CROP:
             return
+        if len(kept) < num_frames:
+            continue
+        whole, kept = torch.stack(kept), []
         for _ in range(crops):
             y, x0 = (int(torch.randint(room - CROP + 1, (), generator=draws)) for room in (h, w))
-            yield frames[:, y : y + CROP, x0 : x0 + CROP].clone()
+            yield whole[:, y : y + CROP, x0 : x0 + CROP].clone()
+
+
+def _reduced(frames: Tensor) -> Tensor:
+    """Frames `t h w 3`, uint8, with at most `SIDE` pixels on the shorter side."""
+    h, w = frames.shape[1:3]
+    if min(h, w) <= SIDE:
+        return frames
+    size = (SIDE, round(w * SIDE / h)) if h <= w else (round(h * SIDE / w), SIDE)
+    x = frames.permute(0, 3, 1, 2).float()
+    x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return x.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
 
 
 def _while_readable(clips: Iterator[Tensor], say: Callable[[str], None]) -> Iterator[Tensor]:

@@ -98,7 +98,8 @@ def export(
     mean of itself and of those of the model files `average` (Kaddour, "Stop wasting my time!", 2022). The header says
     how long each part was trained.
     Raises FileNotFoundError, or ValueError naming the first tensor that does not fit the preset or the parts missing;
-    for a blend without a base, without a training or outside 0 to 1; and for a modulation to keep without both.
+    for a blend without a base, without a training or outside 0 to 1; for a modulation to keep without both; and for
+    either with a training that began with random weights instead of the base's.
     """
     if not 0 < blend <= 1 or (blend < 1 and base is None):
         raise ValueError(
@@ -121,6 +122,11 @@ def export(
         check_weights(str(path), f"ema.{INNER[part]}", expected[part].state_dict(), parts[part])
         kept = {name for name in parts[part] if keep_modulation and part == "dit" and name.startswith(MODULATION)}
         if start is not None and (blend < 1 or kept):
+            if trained.get("fresh"):
+                raise ValueError(
+                    f"{path} began with random weights, not with {base}, so no blend of both is of use; leave out"
+                    " --blend and --keep-modulation, and give files from along that training with --average"
+                )
             check_weights(str(base), "", expected[part].state_dict(), start.parts[part])
             parts[part] = {
                 name: start.parts[part][name].float().lerp(value.float(), blend * (name not in kept))

@@ -60,6 +60,8 @@ def build_task(arguments: argparse.Namespace, device: torch.device | str = "cpu"
 
     with parallel.process_0_first():
         store = pinned_store(arguments.data, arguments.out)
+    if parallel.rank() == 0:
+        remark_on_others(arguments.data, store)
     if arguments.part in ("dit", "critic"):
         return latent_task(arguments, model, store, device)
     if arguments.part == "captioner":
@@ -88,6 +90,20 @@ def build_task(arguments: argparse.Namespace, device: torch.device | str = "cpu"
         model.vae, store, seed=arguments.seed, compile=arguments.compile, regenerate=regenerate,
         fresh=arguments.init is None, device=device,
     )  # fmt: skip
+
+
+def remark_on_others(folder: Path, store: ClipStore) -> None:
+    """Say how many shards came to a folder after a run had begun with the others."""
+    from ..data.store import shards_in
+    from . import say
+
+    known = {shard.path for shard in store.shards}
+    if others := [path.name for path in shards_in(folder) if path not in known]:
+        count = f"{len(others)} shards" if len(others) > 1 else "a shard"
+        say(
+            f"{folder} holds {count} that this run did not begin with ({others[0]}{', ...' * (len(others) > 1)}) and"
+            " goes on without; to train on all, begin another run"
+        )
 
 
 def latent_task(

@@ -129,11 +129,16 @@ def write_captions(shard: Path, rows: Sequence[Sequence[str]]) -> None:
     write_json(captions_path(shard), rows)
 
 
+def shards_in(folder: Path) -> list[Path]:
+    """The shards of a folder, in name order, but for hidden files (macOS keeps such beside files on other disks)."""
+    return sorted(folder.glob("[!.]*.safetensors"))
+
+
 class ClipStore:
-    """All shards of a folder, in name order, but for hidden ones (macOS keeps such beside files on other disks)."""
+    """All shards of a folder, in name order, or those of some `names`."""
 
     def __init__(self, folder: Path, names: list[str] | None = None):
-        paths = sorted(folder.glob("[!.]*.safetensors")) if names is None else [folder / name for name in names]
+        paths = shards_in(folder) if names is None else [folder / name for name in names]
         if not paths:
             raise ValueError(f"{folder} holds no .safetensors shards; make some with: sora worlds --out {folder}")
         self.shards = [Shard.open(path) for path in paths]

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from sora_core.cli import main
+from sora_core.cli import build_parser, main
+from sora_core.cli.training_tasks import build_task
 from sora_core.data.store import write_shard
 
 
@@ -69,6 +70,18 @@ def test_settings_of_a_run_without_a_state_bind_nothing(again, monkeypatch):
         with pytest.raises(AttributeError):
             again("--init", "a.safetensors")
     assert again() == (0, "")
+
+
+def test_shards_that_came_after_a_run_began_are_told(tmp_path, capsys):
+    data, command = tmp_path / "data", ["train", "judge", "--preset", "nano", "--steps", "1"]
+    arguments = build_parser().parse_args([*command, "--data", str(data), "--out", str(tmp_path / "run")])
+    frames, labels = torch.zeros(1, 2, 64, 64, 3, dtype=torch.uint8), torch.zeros(1, 9, dtype=torch.uint8)
+    for name, told in (("a", ""), ("b", "holds a shard that this"), ("c", "holds 2 shards that this")):
+        write_shard(data / f"{name}.safetensors", frames, labels, {"fps": 8.0, "world": "sandbox"})
+        assert len(build_task(arguments).store.shards) == 1
+        said = capsys.readouterr().err
+        assert told in said
+        assert ("run did not begin with (b.safetensors" in said) == bool(told)
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,9 @@ class SoraTrain(io.ComfyNode):
         # Blocks run where nothing can be differentiated.
         with torch.inference_mode(False), torch.enable_grad():
             sora = Sora.load(base, device=comfy.model_management.get_torch_device())
+            note = sora.text.tokenizer().unread_note(told)
+            if note:
+                logging.warning("Sora: %s", note)  # before the work, too
             pieces = pieces_in(clips, told, sora, fps[0], side[0], seconds[0])
             run = run_folder(sora, pieces, how, fps[0])
             losses = train_in(run, sora, pieces, how, fps[0])
@@ -247,4 +250,5 @@ class SoraTrain(io.ComfyNode):
         loaded = load(path)
         shutil.rmtree(run, ignore_errors=True)
         report = f"{path.name}: {described(losses, how, pieces, len(clips), time.perf_counter() - begun)}"
+        report = f"{report}\n{note}" if note else report
         return io.NodeOutput(*loaded, path.name, report, ui=panel_text(report))

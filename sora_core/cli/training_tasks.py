@@ -119,6 +119,7 @@ def latent_task(
     from ..training.export import trained_parts, trained_vae
     from ..training.judge import is_held_out
     from ..training.run_folder import pin_networks
+    from . import say
 
     # What cannot be is refused before the clips are encoded.
     shares = world_shares(arguments.share or [])
@@ -146,6 +147,9 @@ def latent_task(
     encode_store(vae.to(device), store, latents, first=parallel.rank(), stride=parallel.world())
     parallel.wait_for_all()
     shards = [LatentShard.load(latents / shard.path.name, shard.captions()) for shard in store.shards]
+    told = (caption for shard in shards for captions in shard.captions or () for caption in captions)
+    if text is not None and parallel.rank() == 0 and (note := text.tokenizer().unread_note(told)):
+        say(note)
     if text is None:
         held_out = [is_held_out(shard) for shard in store.shards]
         trained, kept = ([s for s, out in zip(shards, held_out, strict=True) if out is part] for part in (False, True))

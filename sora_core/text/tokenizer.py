@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -121,3 +122,11 @@ class Tokenizer:
     def overflow(self, text: str) -> list[str]:
         """The words at the end of `text` that `encode` cuts off: empty when the prompt fits."""
         return [token.text for token in self.tokenize(text)[self.max_tokens :]]
+
+    def unread_note(self, texts: Iterable[str]) -> str:
+        """What to tell about captions of which `encode` cuts something off; empty when all fit."""
+        long = sum(len(pieces(text)) > self.max_tokens for text in set(texts))
+        if not long:
+            return ""
+        captions = "a caption is" if long == 1 else f"{long} captions are"
+        return f"{captions} longer than {self.max_tokens} words; what comes after these is not read"

@@ -185,6 +185,12 @@ def test_captions_reach_their_clips(train, saved):
     assert not same(first, untold)
 
 
+def test_a_caption_that_is_not_read_to_its_end_is_told(train):
+    report = train(captions=[*CAPTIONS[:1], "字" * 65])[4]
+    assert report.endswith("\na caption is longer than 64 words; what comes after these is not read")
+    assert "not read" not in train(captions=[*CAPTIONS[:1], "字" * 64])[4]
+
+
 def test_nothing_is_overwritten(train, saved, models):
     (models / "taken.safetensors").write_bytes(b"of somebody")
     (saved / "taken 2.safetensors").write_bytes(b"of somebody else")

@@ -8,7 +8,7 @@ from torch import nn
 
 from sora_core.cli import build_parser, main
 from sora_core.cli.training_tasks import build_task
-from sora_core.data.store import write_shard
+from sora_core.data.store import write_captions, write_shard
 
 
 class Tiny:
@@ -82,6 +82,17 @@ def test_shards_that_came_after_a_run_began_are_told(tmp_path, capsys):
         said = capsys.readouterr().err
         assert told in said
         assert ("run did not begin with (b.safetensors" in said) == bool(told)
+
+
+def test_captions_that_are_not_read_to_their_end_are_told(nano_file, tmp_path, capsys):
+    path, command = tmp_path / "data" / "a.safetensors", ["train", "dit", "--init", str(nano_file), "--steps", "1"]
+    frames, labels = torch.zeros(2, 5, 32, 32, 3, dtype=torch.uint8), torch.zeros(2, 0, dtype=torch.uint8)
+    write_shard(path, frames, labels, {"fps": 8.0, "world": "footage"})
+    for run, words in (("short", 64), ("long", 65)):
+        write_captions(path, [["word " * words]] * 2)
+        out = str(tmp_path / run)
+        build_task(build_parser().parse_args([*command, "--data", str(path.parent), "--out", out]))
+        assert ("a caption is longer than 64 words" in capsys.readouterr().err) == (run == "long")
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,10 @@ def test_what_is_cut_off_is_told():
     tokenizer = Tokenizer(max_tokens=3)
     assert tokenizer.overflow("a red ball rolls away") == ["rolls", "away"]
     assert tokenizer.overflow("a red ball") == []
+    assert tokenizer.unread_note(["a red ball", ""]) == ""
+    note = "a caption is longer than 3 words; what comes after these is not read"
+    assert tokenizer.unread_note(["a red ball rolls"] * 2 + ["红球"]) == note
+    assert tokenizer.unread_note(["a red ball rolls", "红色的球"]).startswith("2 captions are longer than 3 words;")
 
 
 def test_impossible_sizes_are_refused():

@@ -115,6 +115,11 @@ class VAETask:
             clips.append(clip)
         return torch.stack(clips).permute(0, 4, 1, 2, 3).float().div(255), draws
 
+    def is_other(self, step: int) -> bool:
+        """Whether this is one of every other batches, and of the batches of each crop one of every other, too."""
+        count = len(self.crops)
+        return (step + (step // count if count % 2 == 0 else 0)) % 2 == 1
+
     def _holding(self, crop: tuple[int, int, int]) -> list[Shard]:
         """The shards whose clips are at least as large."""
         return [s for s in self.store.shards if all(size >= part for size, part in zip(s.shape, crop, strict=True))]
@@ -135,7 +140,7 @@ class VAETask:
         cell = self.module.config.compression
         shape = (video.shape[0], self.module.config.channels, cell.latent_frames(video.shape[2]),
                  video.shape[3] // cell.space, video.shape[4] // cell.space)  # fmt: skip
-        if self.regenerate is not None and step % 2:
+        if self.regenerate is not None and self.is_other(step):
             with torch.no_grad():
                 latent = self.regenerate(self.module.encode(video), draws)
             output, kind = self.decode(latent.clone()), "regenerated"

@@ -11,7 +11,7 @@ from sora_core.config import preset
 from sora_core.data.store import ClipStore
 from sora_core.pipeline import Sora
 from sora_core.training.regenerated import Regenerator
-from sora_core.training.vae import PULSE_WEIGHT, VAETask, pulse
+from sora_core.training.vae import CROPS, PULSE_WEIGHT, VAETask, pulse
 
 
 def draws(seed: int) -> torch.Generator:
@@ -52,6 +52,13 @@ def test_every_other_batch_trains_the_decoder_on_them(clips, nano):
     loss.backward()
     assert all(p.grad is None for p in task.module.encoder.parameters())
     assert all(p.grad is not None for p in task.module.decoder.parameters())
+
+
+@pytest.mark.parametrize("count", range(1, len(CROPS) + 1))
+def test_crops_of_every_size_come_with_them_and_without(clips, count):
+    task = VAETask(preset("nano").vae, ClipStore(clips), compile=False, fresh=False)
+    task.crops = list(CROPS[:count])
+    assert len({(step % count, task.is_other(step)) for step in range(2 * count)}) == 2 * count
 
 
 def test_pulse_is_the_jump_into_a_latent_frame_over_that_within_one():

@@ -3,8 +3,10 @@
 import asyncio
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -72,22 +74,31 @@ def pack(comfy: ModuleType, root: Path) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def nano_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file of the smallest family member; its weights are random, but every layer has an effect."""
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Path]:
+    """Writes a model file of a configuration; its weights are random, but every layer has an effect."""
     import torch
 
     from sora_core.checkpoint import build_parts, save_checkpoint
-    from sora_core.config import preset
     from sora_core.randomness import generator
 
-    config, draws = preset("nano"), generator(0, "nano for tests")
-    parts = build_parts(config)
-    for module in parts.values():
-        for name, parameter in module.named_parameters():
-            inputs = parameter[0].numel() if parameter.ndim > 1 else 50
-            torch.nn.init.normal_(parameter, std=inputs**-0.5, generator=draws)
-            if name.endswith("norm.weight"):
-                torch.nn.init.ones_(parameter)
-    path = tmp_path_factory.mktemp("nano") / "nano.safetensors"
-    save_checkpoint(path, config, {part: module.state_dict() for part, module in parts.items()})
-    return path
+    def write(config: Any) -> Path:
+        draws, parts = generator(0, "nano for tests"), build_parts(config)
+        for module in parts.values():
+            for name, parameter in module.named_parameters():
+                inputs = parameter[0].numel() if parameter.ndim > 1 else 50
+                torch.nn.init.normal_(parameter, std=inputs**-0.5, generator=draws)
+                if name.endswith("norm.weight"):
+                    torch.nn.init.ones_(parameter)
+        path = tmp_path_factory.mktemp(config.name) / f"{config.name}.safetensors"
+        save_checkpoint(path, config, {part: module.state_dict() for part, module in parts.items()})
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def nano_file(model_file: Callable[[Any], Path]) -> Path:
+    """A model file of the smallest family member."""
+    from sora_core.config import preset
+
+    return model_file(preset("nano"))

@@ -110,7 +110,9 @@ def geometry_report(bench: Bench) -> dict[str, dict[str, float]]:
         )
         rebuilt = bench.rebuilt(real)
         stopped = torch.cat([given, given[:, :, -1:].expand(-1, -1, SHAPE.num_frames - GIVEN, -1, -1)], dim=2)
+        # Long latent frames are gone on from at their end, without the frames before that.
         continued = bench.decode(latent, edit.num_frames, edit.known.given)
+        continued = torch.cat([given[:, :, : edit.source], continued], dim=2)
         made = {"generated": continued, "rendered": real, "compressed": rebuilt, "camera stops": stopped}
         for kind, videos in made.items():
             kinds[kind] += [reprojection_error(video, clip) for video, clip in zip(videos, clips, strict=True)]

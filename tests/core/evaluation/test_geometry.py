@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sora_core.evaluation.editing_bench import Bench
+from sora_core.evaluation.editing_bench import SHAPE, Bench
 from sora_core.evaluation.fidelity import SamplerSettings
 from sora_core.evaluation.geometry import camera_prompts, film, geometry_report, reprojection_error, seen_again
 
@@ -47,3 +47,12 @@ def test_a_model_is_measured_beside_what_is_right_and_what_is_wrong(nano, judge)
     errors = report["reprojection error"]
     assert errors["rendered"] < errors["camera stops"]
     assert errors["generated"] > errors["rendered"]
+
+
+def test_frames_are_looked_at_when_the_camera_was_there_however_long_latent_frames_are(slow, judge, monkeypatch):
+    lengths = []
+    monkeypatch.setattr(
+        "sora_core.evaluation.geometry.reprojection_error", lambda video, clip: lengths.append(video.shape[1]) or 0.0
+    )
+    geometry_report(Bench(slow, judge, 1, SamplerSettings(steps=1)))
+    assert lengths == [SHAPE.num_frames] * 4

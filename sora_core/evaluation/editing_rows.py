@@ -90,7 +90,8 @@ def extend(bench: Bench) -> Row:
                 losses[way] += loss_of(video[:, :, kept], bench.rebuilt(given)[:, :, shared], given[:, :, shared])
                 borders = [b for b in (kept.start, kept.stop) if 0 < b < edit.num_frames]
                 inner = [b for b in cells_of(bench, video.shape[2]) if b not in borders]
-                cells[way] += [at_borders(x, borders, inner) for x in video]
+                if inner:  # long latent frames begin nowhere else
+                    cells[way] += [at_borders(x, borders, inner) for x in video]
                 all_frames[way] += [at_borders(x, borders, away(x, borders)) for x in video]
         control += [at_borders(x, [9], away(x, [9])) for x in bench.rebuilt(sources)]
         endings = sources[:, :, GIVEN["backward"]]
@@ -109,7 +110,7 @@ def extend(bench: Bench) -> Row:
         ("least distance of four beginnings over that of their equal endings", median(times), ">=", 3.0),
         ("least distance of four beginnings over the error of compression", median(visible), ">=", 3.0),
         *((f"acceleration at the border {way}, over all others", mean(v), "<=", 1.2) for way, v in all_frames.items()),
-        *((f"acceleration at the border {way}, over other latent frames", mean(v), "<=", 1.2)
+        *((f"acceleration at the border {way}, over other latent frames", mean(v) if v else None, "<=", 1.2)
           for way, v in cells.items()),
     ]  # fmt: skip
     row.figures = {

@@ -87,6 +87,14 @@ def test_equal_noise_for_all_beginnings_is_found_out(bench, monkeypatch):
     assert values["least distance of four beginnings over that of their equal endings"] < 3
 
 
+def test_long_latent_frames_have_no_others_to_compare_a_border_with(slow, judge):
+    row = editing_rows.extend(Bench(slow, judge, 2, SamplerSettings(steps=1)))
+    values = {name: value for name, value, *_ in row.promises}
+    for way in editing_rows.GIVEN:
+        assert values[f"acceleration at the border {way}, over other latent frames"] is None
+        assert values[f"acceleration at the border {way}, over all others"] > 0
+
+
 def test_restyled_prompts_keep_the_subject_and_change_the_world():
     for prompt in described(12, held_out=False, style="descriptive"):
         new = restyled(prompt)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..editing.long import plan
-from ..editing.long_video import long_video, window_cells
+from ..editing.long_video import fused_cells, long_video, window_cells
 from ..editing.recipes import geometry_of
 from ..editing.regenerate import Sampling
 from ..pipeline import Sora
@@ -63,13 +63,20 @@ def seam(video: Tensor, begins: list[int], seams: list[int]) -> float:
 def evaluate_seams(
     sora: Sora, *, seeds: int = 2, shape: VideoShape = SHAPE, steps: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """The mean of `seam` over the prompts of `drift` and `seeds` seeds, for each of `HANDOVERS`."""
+    """The mean of `seam` over the prompts of `drift` and `seeds` seeds, for each of `HANDOVERS`.
+
+    A fade is left out where latent frames are so long that nothing of the overlap would stay.
+    """
     geometry = geometry_of(sora)
     frames = sora.latent_shape(shape).frames
     begins = [geometry.span(cell)[0] for cell in range(2, frames)]  # before the first of them there is but one frame
     report = {}
     for name, way in HANDOVERS.items():
-        windows = plan(frames, *window_cells(geometry, shape.fps, WINDOW, way.overlap))
+        window, overlap = window_cells(geometry, shape.fps, WINDOW, way.overlap)
+        if fused_cells(geometry, shape.fps, way.fusion) >= overlap:
+            say(f"seams, {name}: left out, for {way.overlap:g} s are one latent frame of this model")
+            continue
+        windows = plan(frames, window, overlap)
         seams = [geometry.span(window.new.start)[0] for window in windows[1:]]
         found = []
         for seed in range(seeds):

@@ -36,3 +36,11 @@ def test_every_handover_is_measured(nano_file):
     assert list(report) == list(HANDOVERS)
     assert all(value > 0 for value in report.values())
     assert len(lines) == len(HANDOVERS)
+
+
+def test_a_fade_over_all_of_an_overlap_is_left_out(slow):
+    shape = VideoShape(num_frames=49, height=32, width=32, fps=8.0)
+    lines = []
+    report = evaluate_seams(slow, seeds=1, shape=shape, steps=1, say=lines.append)
+    assert list(report) == [name for name, way in HANDOVERS.items() if not way.fusion]
+    assert "seams, its last half faded: left out, for 1 s are one latent frame of this model" in lines

@@ -34,7 +34,7 @@ def trained_tokens(path: Path) -> int:
 def parse_checkpoint(entry: str) -> tuple[Path, int]:
     """A `FILE` whose header holds its trained tokens, or `FILE=TOKENS`. Raises ValueError for anything else."""
     name, equals, tokens = entry.rpartition("=")
-    if not equals:
+    if not equals or Path(entry).is_file():  # folders may be called lr=1e-4
         return Path(entry), trained_tokens(Path(entry))
     try:
         count = float(tokens)

@@ -23,7 +23,7 @@ def test_a_power_law_is_found_again():
 
 
 def test_trained_tokens_come_from_the_header_or_the_command(nano_file, nano, tmp_path):
-    path = tmp_path / "told.safetensors"
+    path = tmp_path / "lr=1e-4" / "told.safetensors"
     save_checkpoint(path, nano.config, read_checkpoint(nano_file).parts, about={"tokens": "8,192,000"})
     assert parse_checkpoint(str(path)) == (path, 8_192_000)
     assert parse_checkpoint(f"{path}=2e6") == (path, 2_000_000)

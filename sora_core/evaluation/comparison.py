@@ -133,7 +133,7 @@ def _pairs(video: Iterable[Tensor], reference: Iterable[Tensor] | None) -> Itera
         if frame.shape != other.shape:
             sizes = [f"{part.shape[3]}x{part.shape[2]}" for part in (frame, other)]
             raise ValueError(f"the video is {sizes[0]} and the reference {sizes[1]}; give both the same size")
-        yield frame, other
+        yield frame, other.to(frame.device)  # images may be on a card, and a file's frames are not
 
 
 def _frames(chunks: Iterable[Tensor]) -> Iterator[Tensor]:

@@ -21,6 +21,7 @@ from sora_core.diffusion.conditioning import Known
 from sora_core.editing.final import final_video
 from sora_core.editing.long_video import long_video
 from sora_core.editing.regenerate import Sampling
+from sora_core.evaluation.comparison import measure
 from sora_core.evaluation.judge import load_judge, probabilities
 from sora_core.pipeline import Sora
 from sora_core.shapes import VideoShape
@@ -284,6 +285,13 @@ def test_judge_and_captioner_look_from_a_card_as_from_the_processor(monkeypatch)
     for a, b in zip(here[0], there[0], strict=True):
         assert_close(a, b)
     assert here[1] == there[1]
+
+
+def test_a_video_on_a_card_is_compared_with_one_on_file(monkeypatch):
+    monkeypatch.setattr("sora_core.evaluation.comparison.ssim", lambda a, b: float((a - b).abs().mean()))
+    made, file = torch.rand(2, 3, 8, 8, 3, generator=torch.Generator().manual_seed(1))
+    found, here = on_both(lambda device: measure([made.to(device)], [file]).likeness.psnr)
+    assert found == pytest.approx(here)
 
 
 @pytest.fixture

@@ -114,11 +114,14 @@ def provide_chromium() -> None:
 
 def fingerprint(extras: str) -> str:
     """Names the inputs of the set-up; it runs again when one of them changes."""
+    named = os.environ.get("COMFYUI_DIR", "")
+    needed = Path(named).expanduser() / "requirements.txt"  # they change as that ComfyUI is updated
     parts = [
         (ROOT / "pyproject.toml").read_text(),
         Path(__file__).read_text(),
         extras,
-        os.environ.get("COMFYUI_DIR", ""),
+        named,
+        needed.read_text(encoding="utf-8") if named and needed.is_file() else "",
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -43,3 +43,14 @@ def test_environment_that_is_there_serves_an_older_python_too(monkeypatch, tmp_p
         old.setattr(sys, "version_info", (3, 10, 12))
         code = bootstrap.main(["setup"])
     assert code == 0
+
+
+def test_a_comfyui_that_was_updated_is_set_up_anew(monkeypatch, tmp_path):
+    """What it needs is installed by the set-up alone."""
+    monkeypatch.setenv("COMFYUI_DIR", str(tmp_path))
+    needed = tmp_path / "requirements.txt"
+    needed.write_text("aiohttp>=3.11")
+    before = bootstrap.fingerprint("headless,dev")
+    assert bootstrap.fingerprint("headless,dev") == before
+    needed.write_text("aiohttp>=3.11\nsqlalchemy")
+    assert bootstrap.fingerprint("headless,dev") != before

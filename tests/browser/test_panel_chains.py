@@ -171,12 +171,12 @@ def test_a_primitive_that_is_given_its_value_does_not_know_it(tab, workflow):
 
 
 def test_no_time_is_promised_where_a_grid_is_sampled_in_windows(tab, workflow):
-    for name, told in (("text_to_video", True), ("long_video", False)):
+    for name, grid, told in (("text_to_video", GRID, True), ("long_video", GRID, False), ("play_world", 2, False)):
         tab.open(workflow(name))
         tab.run("() => localStorage.setItem('Sora.SecondsPerWork', 1e-6)")
-        tab.set(GRID, "seconds", 1.5)
-        assert ("about" in tab.panel(GRID)) == told
-        assert "tokens" in tab.panel(GRID)
+        tab.set(grid, "seconds", 1.5)
+        assert ("about" in tab.panel(grid)) == told
+        assert "tokens" in tab.panel(grid)
     tab.run("() => localStorage.removeItem('Sora.SecondsPerWork')")
 
 

@@ -7,6 +7,9 @@ const KEPT = "Sora.SecondsPerWork";
 /** Tokens at which attention costs as much as all other products of the bundled model, of width 256. */
 const EVEN = 6 * 256;
 
+/** Blocks that go through a grid, or on from it, in windows: their work is not that of the whole grid at once. */
+const IN_WINDOWS = ["SoraLongVideoSampler", "SoraPlayWorld"];
+
 /** The work of one step in token evaluations: linear layers grow with the tokens, attention with their square. */
 export function workOf({ tokens, batch }, guided) {
   return tokens * (1 + tokens / EVEN) * batch * (guided ? 2 : 1);
@@ -20,8 +23,7 @@ function isGuided(sampler) {
 export function secondsFor(node, grid) {
   const rate = Number(localStorage.getItem(KEPT));
   const sampler = samplerOf(node);
-  // It goes through the grid in windows, so its work is not that of the whole grid at once.
-  if (sampler?.comfyClass === "SoraLongVideoSampler") return undefined;
+  if (IN_WINDOWS.includes(sampler?.comfyClass)) return undefined;
   // Noise levels that are connected take the place of its steps, and only a run knows how many there are.
   const steps = sampler && !isConnected(sampler, "sigmas") && valueOf(sampler, "steps");
   return rate && steps ? rate * steps * workOf(grid, isGuided(sampler)) : undefined;

@@ -75,11 +75,13 @@ def curve(
 ) -> dict[str, Any]:  # fmt: skip
     """Measure every checkpoint on the same clips and prompts; write the report, and a plot beside it if possible.
 
-    Raises ValueError for no clips, for a file that is no model and for fewer than two different computes, before
-    anything is measured.
+    Raises ValueError for no clips, for a report in the place of its plot, for a file that is no model and for fewer
+    than two different computes, before anything is measured.
     """
     if clips < 1:
         raise ValueError(f"clips is {clips}; it must be at least 1, for instance 48")
+    if out.suffix.lower() == ".png":
+        raise ValueError(f"{out} is where the plot will be; give the report a name that ends in .json")
     compute = {(path, tokens): training_flops(path, tokens) for path, tokens in checkpoints}
     power_law(list(compute.values()), [1.0] * len(compute))
     judge = (judge or load_judge()).to(device)

@@ -58,6 +58,13 @@ def test_what_gives_no_curve_is_refused_before_anything_is_measured(nano_file, t
     assert said == []
 
 
+def test_a_report_in_the_place_of_its_plot_is_refused_before_anything_is_measured(nano_file, tmp_path):
+    said, entries = [], [(nano_file, 1_000), (nano_file, 2_000)]
+    with pytest.raises(ValueError, match=r"curve\.png is where the plot will be; give the report a name"):
+        curve(entries, tmp_path / "curve.png", clips=1, settings=SamplerSettings(steps=1), say=said.append)
+    assert said == []
+
+
 def test_a_file_that_is_missing_is_told_before_the_others_are_measured(nano_file, tmp_path):
     said, entries = [], [(nano_file, 1_000), (tmp_path / "none.safetensors", 2_000)]
     with pytest.raises(FileNotFoundError, match="none"):

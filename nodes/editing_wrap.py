@@ -29,6 +29,8 @@ LOOPED = "sora_looped"
 """Key of the transformer options, true for a model that makes whatever it samples a loop."""
 SHARES = "sora_shares"
 """Key of the transformer options, true while each cell is at a share of the global noise level."""
+TOLD = "sora_told"
+"""Key of the transformer options: by which strengths the model was told last, for only those hold."""
 LEFT = "sora_left"
 """Key of the transformer options, true while a split sampling goes on from the noise that its first part left."""
 WHOLE = 1 - 1e-4
@@ -129,6 +131,7 @@ def with_strengths(model: Any, highest: float, level: Callable[[float], float]) 
     `level` gives the noise level of a strength. A model with a noise level per cell sees each at its own share of the
     global one, as `sora_core.editing.regenerate.with_shares`; for any other model, and for samplers that add noise on
     the way, which know only one level, a cell follows the noised original until the level falls to its own.
+    Strengths that the model was told before, for another latent, no longer count.
     """
     level_of = cache(level)
 
@@ -142,21 +145,20 @@ def with_strengths(model: Any, highest: float, level: Callable[[float], float]) 
         return mapped(mask, lambda v: 1.0 if v >= WHOLE else level_of(v * highest) / most if v > 0 else 0.0)
 
     def around(run: Callable[[Call], Tensor], call: Call) -> Tensor:
-        c = call["c"]
-        if isinstance(c.get("denoise_mask"), Tensor):
+        c, options = call["c"], call["c"]["transformer_options"]
+        if isinstance(c.get("denoise_mask"), Tensor) and options.get(TOLD) is shares:
             mask = c["denoise_mask"]
-            shared = c["transformer_options"].get(SHARES, False)
-            c = {**c, "denoise_mask": shares(mask) if shared else released_at(mask, call["timestep"])}
+            c = {**c, "denoise_mask": shares(mask) if options.get(SHARES) else released_at(mask, call["timestep"])}
         return run({**call, "c": c})
 
     def sample(
         executor: Any, guider: Any, sigmas: Tensor, extra_args: dict[str, Any], callback: Any, noise: Tensor,
         latent_image: Tensor, denoise_mask: Tensor | None = None, disable_pbar: bool = False,
     ) -> Tensor:  # fmt: skip
-        if denoise_mask is not None and keeps_levels(executor.class_obj):
+        told = extra_args["model_options"].get("transformer_options", {})
+        if denoise_mask is not None and keeps_levels(executor.class_obj) and told.get(TOLD) is shares:
             share = shares(denoise_mask)
-            left = extra_args["model_options"].get("transformer_options", {}).get(LEFT, False)
-            if noise.count_nonzero() and not left:  # else it is the second part of a split sampling
+            if noise.count_nonzero() and not told.get(LEFT):  # else it is the second part of a split sampling
                 noise = share * noise + (1 - share) * latent_image
             denoise_mask = (share > 0).to(share)
             options = {k: v for k, v in extra_args["model_options"].items() if k != "denoise_mask_function"}
@@ -165,6 +167,8 @@ def with_strengths(model: Any, highest: float, level: Callable[[float], float]) 
         return executor(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
 
     clone = wrapped(model, around)
+    options = clone.model_options.get("transformer_options", {})
+    clone.model_options["transformer_options"] = {**options, TOLD: shares}
     clone.set_model_denoise_mask_function(lambda sigma, mask, extra_options: released_at(mask, sigma))
     if knows_time_per_frame(model) and isinstance(model.get_model_object("model_sampling"), CONST):
         clone.add_wrapper(WrappersMP.SAMPLER_SAMPLE, sample)

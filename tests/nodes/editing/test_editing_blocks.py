@@ -141,6 +141,20 @@ def test_a_rising_strength_is_the_librarys(run, nano, core, even_grid, sample, s
     assert (found - given["samples"])[:, :, 1:].abs().amax((0, 1, 3, 4)).min() > 0.1
 
 
+def test_only_the_strengths_that_a_model_was_told_last_hold(run, nano, prompts, even_grid, sample):
+    """Blocks are chained by their models, too: that of frames placed at less strength goes on to an edit of them."""
+    (placed,) = run("SoraPlaceFrames", vae=nano[2], latent=even_grid, frames=torch.rand(1, 32, 32, 3), strength=0.4)
+    fitted = run("SoraFitModel", model=nano[0], positive=prompts[0], negative=prompts[1], latent=placed)[0]
+    given = {**even_grid, "samples": sample(even_grid)}
+    made = []
+    for model in (nano[0], fitted):
+        model, latent, sigmas = run(
+            "SoraEditVideo", model=model, vae=nano[2], video=given, strength_start=0.0, strength_end=0.8, steps=4
+        )  # fmt: skip
+        made.append(sample(latent, model=model, sigmas=sigmas, sampler="euler"))
+    torch.testing.assert_close(made[1], made[0], atol=1e-5, rtol=0)
+
+
 def test_partly_given_frames_are_the_librarys(run, nano, core, prompts, even_grid, sample):
     import comfy.sample
 

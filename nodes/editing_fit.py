@@ -18,7 +18,7 @@ from sora_core.randomness import generator
 
 from .editing_change import level_of
 from .editing_media import COURSE, encoder, geometry_of, known_of
-from .editing_wrap import knows_time_per_frame, takes_images, with_course, with_strengths
+from .editing_wrap import knows_time_per_frame, takes_images, with_course, with_strengths, without_course
 from .native import Latent, samples_of
 from .sample import given_before
 from .schema import chosen, schema
@@ -144,6 +144,7 @@ class SoraFitModel(io.ComfyNode):
     ) -> io.NodeOutput:
         chosen("border", border, BORDERS)
         check_model(model, samples_of(latent))
+        model = without_course(model)
         if latent.get("noise_mask") is None:
             return io.NodeOutput(model, positive, negative, latent)
         known = given_in(latent)

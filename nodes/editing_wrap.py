@@ -33,6 +33,8 @@ TOLD = "sora_told"
 """Key of the transformer options: by which strengths the model was told last, for only those hold."""
 LEFT = "sora_left"
 """Key of the transformer options, true while a split sampling goes on from the noise that its first part left."""
+LED = "sora_led"
+"""Key of the transformer options: along which transition the model was led last, for only that one holds."""
 WHOLE = 1 - 1e-4
 """Relative strengths from here on are the highest."""
 
@@ -112,16 +114,33 @@ def with_beginning(x: Tensor, c: dict[str, Any]) -> tuple[Tensor, dict[str, Any]
 
 
 def with_course(model: Any, course: Tensor, mask: Tensor) -> Any:
-    """The model led along a transition: large patches of colour follow `course`, cells of mask 0 stay as they are."""
+    """The model led along a transition: large patches of colour follow `course`, cells of mask 0 stay as they are.
+
+    A latent of another size is not led, and transitions that the model was fitted to before no longer count.
+    """
     target = model.model.process_latent_in(course)
 
     def follow(args: dict[str, Any]) -> Tensor:
-        denoised = args["denoised"]
-        cells = args["model_options"].get("transformer_options", {}).get(CELLS, slice(None))
-        return led(denoised, target[:, :, cells].to(denoised), mask[:, :, cells].to(denoised))
+        denoised, options = args["denoised"], args["model_options"].get("transformer_options", {})
+        if options.get(LED) is not follow:
+            return denoised
+        here, free = (whole[:, :, options.get(CELLS, slice(None))].to(denoised) for whole in (target, mask))
+        return led(denoised, here, free) if here.shape[2:] == denoised.shape[2:] else denoised
 
     clone = model.clone()
     clone.set_model_sampler_post_cfg_function(follow)
+    options = clone.model_options.get("transformer_options", {})
+    clone.model_options["transformer_options"] = {**options, LED: follow}
+    return clone
+
+
+def without_course(model: Any) -> Any:
+    """The model no longer led along the transition of another latent."""
+    if model.model_options.get("transformer_options", {}).get(LED) is None:
+        return model
+    clone = model.clone()
+    options = clone.model_options["transformer_options"]
+    clone.model_options["transformer_options"] = {key: value for key, value in options.items() if key != LED}
     return clone
 
 

@@ -155,6 +155,26 @@ def test_only_the_strengths_that_a_model_was_told_last_hold(run, nano, prompts, 
     torch.testing.assert_close(made[1], made[0], atol=1e-5, rtol=0)
 
 
+def test_a_model_is_led_along_the_transition_of_its_own_latent_alone(run, nano, prompts, video, sample):
+    """That of a first transition goes on to the next one, and to a continuation, which needs no fit."""
+    both = {"positive": prompts[0], "negative": prompts[1]}
+    asked = {"positive_first": prompts[0], "positive_second": prompts[0], "mode": "bridge", "seconds": 0.5}
+    white = torch.ones(17, 32, 32, 3)
+    first, second = (
+        run("SoraConnectVideos", vae=nano[2], first=begin, second=end, context=0.5, **asked)[0]
+        for begin, end in ((video, white), (torch.zeros_like(white), video))
+    )
+    assert first["samples"].shape == second["samples"].shape
+    fitted = run("SoraFitModel", model=nano[0], latent=first, **both)[0]
+    assert (sample(first, model=fitted) - sample(first)).abs().max() > 1e-3
+    alone, chained = (run("SoraFitModel", model=model, latent=second, **both)[0] for model in (nano[0], fitted))
+    torch.testing.assert_close(sample(second, model=chained), sample(second, model=alone), atol=1e-5, rtol=0)
+    longer = run("SoraExtendVideo", vae=nano[2], video=video, seconds=1.0)[0]
+    torch.testing.assert_close(sample(longer, model=fitted), sample(longer), atol=1e-5, rtol=0)
+    passed = run("SoraFitModel", model=fitted, latent={"samples": torch.zeros_like(first["samples"])}, **both)[0]
+    torch.testing.assert_close(sample(first, model=passed), sample(first), atol=1e-5, rtol=0)
+
+
 def test_partly_given_frames_are_the_librarys(run, nano, core, prompts, even_grid, sample):
     import comfy.sample
 

@@ -15,8 +15,7 @@ from sora_core.editing.flowedit import flowedit
 
 from .compat import to_intermediate
 from .editing_change import levels_from
-from .editing_fit import check_model, with_images
-from .editing_media import known_of
+from .editing_fit import check_model, given_in, with_images
 from .guider import TwoPromptGuider
 from .native import Latent, check_made, noise_mask_of, samples_of
 from .sample import at_frame_rate
@@ -137,8 +136,8 @@ class SoraFlowEdit(io.ComfyNode):
         check_flow(model)
         sigmas = levels_from(model, samples, steps, strength)
         prompts = at_frame_rate(latent, source, positive, negative)
-        if "noise_mask" in latent:
-            prompts = with_images(known_of(latent), *prompts)
+        if latent.get("noise_mask") is not None:
+            prompts = with_images(given_in(latent), *prompts)
         check_made(samples)
         index = latent.get("batch_index")
         guider = TwoPromptGuider(model, *prompts, {"source": source_guidance, "positive": guidance})

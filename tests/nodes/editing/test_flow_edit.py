@@ -70,6 +70,27 @@ def test_what_was_given_at_nearly_full_strength_is_not_edited(run, nano, prompts
     assert change[:, :, 1:].max() > 1e-4
 
 
+@pytest.mark.parametrize("native", ["wan21_i2v"], indirect=True)
+def test_what_was_given_with_a_soft_border_is_shown_whole(native, run):
+    """Models with image inputs were trained to see a frame or none, and a fit shows them what it has softened so."""
+    seen = set()
+
+    def watch(apply, call):
+        seen.update(call["c"]["c_concat"][:, :4].unique().tolist())
+        return apply(call["input"], call["timestep"], **call["c"])
+
+    model = native.model.clone()
+    model.set_model_unet_function_wrapper(watch)
+    latent = run("SoraExtendVideo", vae=native.vae, video=native.clip(65), seconds=1.0, fps=8.0)[0]
+    fitted = run(
+        "SoraFitModel", model=native.model, positive=native.prompt(0), negative=native.prompt(1), latent=latent
+    )[3]
+    assert len(fitted["noise_mask"].unique()) == 4
+    prompts = {"source": native.prompt(0), "positive": native.prompt(2), "negative": native.prompt(1)}
+    run("SoraFlowEdit", model=model, latent=fitted, steps=1, **prompts)
+    assert seen == {0.0, 1.0}
+
+
 def test_the_block_does_what_the_library_does(run, nano, core, prompts):
     """On Sora, the same noise, levels and guidance as the library's function, through ComfyUI's own sampling."""
     grid = run("SoraNoiseGrid", vae=nano[2], width=32, height=32, seconds=1.125, fps=8.0)[0]

@@ -9,7 +9,8 @@ def ramp(mask: Tensor, frames: int = 2) -> Tensor:
     """Let the last `frames` given latent frames before new ones change by degrees: mask `b 1 t h w` -> one of floats.
 
     Used with `released`, a model that sees given frames only through noise then leaves half the jump at the border
-    that a hard mask leaves. Runs of given frames that would lose more than half of themselves stay hard.
+    that a hard mask leaves. Each cell adapts as far as the one beyond the border is new. Runs of given frames that
+    would lose more than half of themselves stay hard.
     """
     soft = mask.clone() if mask.is_floating_point() else mask.float()
     for start, stop in _runs(soft.amax((0, 1, 3, 4)).eq(0).tolist()):
@@ -19,9 +20,9 @@ def ramp(mask: Tensor, frames: int = 2) -> Tensor:
         for step in range(1, frames + 1):
             value = 1 - step / (frames + 1)
             if left:
-                soft[:, :, start + step - 1] = value
+                soft[:, :, start + step - 1] = value * soft[:, :, start - 1]
             if right:
-                soft[:, :, stop - step] = value
+                soft[:, :, stop - step] = value * soft[:, :, stop]
     return soft
 
 

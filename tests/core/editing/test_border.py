@@ -32,3 +32,14 @@ def test_nothing_new_means_nothing_soft():
 def test_both_sides_of_a_middle_are_soft():
     soft = ramp(along_time([1, 0, 0, 0, 0, 1]), frames=1)[0, 0, :, 0, 0]
     assert soft.tolist() == [1, 0.5, 0, 0, 0.5, 1]
+
+
+def test_only_cells_that_are_new_beyond_the_border_adapt():
+    """What a mask keeps in every frame stays, and given frames change less than those that change a little."""
+    mask = along_time([0, 0, 0, 0, 0, 1, 1]).clone()
+    mask[..., 0] = 0
+    mask[..., 1, 1] *= 0.3
+    soft = ramp(mask)
+    assert torch.equal(soft[..., 0], mask[..., 0])
+    assert torch.allclose(soft[0, 0, :, 1, 1], torch.tensor([0, 0, 0, 0.1, 0.2, 0.3, 0.3]))
+    assert torch.allclose(soft[0, 0, :, 0, 1], torch.tensor([0, 0, 0, 1 / 3, 2 / 3, 1, 1]))

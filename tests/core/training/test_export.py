@@ -102,7 +102,7 @@ def test_the_training_of_a_file_counts_for_what_began_with_its_weights_alone(run
     about = json.loads(read_checkpoint(second).metadata["about"])
     assert (about["dit"], about["tokens"], about["vae"]) == ("5 steps", f"{5 * 4096:,}", "12 steps")
     for options in ({"blend": 0.5}, {"keep_modulation": True}):
-        with pytest.raises(ValueError, match="began with random weights, not with .* so no blend of both"):
+        with pytest.raises(ValueError, match=r"began with random weights, not with .* so no blend of both"):
             export({"dit": fresh}, "nano", tmp_path / "mixed.safetensors", base=first, **options)
 
 

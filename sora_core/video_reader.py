@@ -301,11 +301,13 @@ def reason(error: Exception) -> str:
 def _rate(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[Fraction, bool]:
     """The rate to read a stream at, and whether its timestamps vary.
 
-    The average is off by a little where a duration is rounded; the guess is the rate that all timestamps fit. Where
-    both differ and the file does not say how many frames it has, either may be no more than its unit of time.
+    The average is off by a little where a duration is rounded; the guess is the rate that all timestamps fit. Both may
+    be no more than the file's unit of time, which any timestamps fit: where the file does not say how many frames it
+    has either, they are counted.
     """
     average, guess = stream.average_rate, stream.guessed_rate
-    if average and guess and abs(guess / average - 1) < 0.005:
+    base = stream.time_base or Fraction(0)
+    if average and guess and guess * base < 0.75 and abs(guess / average - 1) < 0.005:
         return guess, not _even(container, stream, guess)
     if not stream.frames:
         average = _counted_rate(container, stream) or average
@@ -342,8 +344,8 @@ def _promised_frames(stream: av.VideoStream, rate: Fraction) -> int:
 
 
 def _duration(ticks: int | None, base: Fraction, rate: Fraction) -> int:
-    """How long a frame lasts, in ticks; where the file does not say it, as long as at its rate."""
-    return ticks or round(1 / (rate * base))
+    """How long a frame lasts, in ticks; where the file does not say it, or only its unit, as long as at its rate."""
+    return ticks if ticks and ticks > 1 else round(1 / (rate * base))
 
 
 def _own_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:

@@ -318,9 +318,7 @@ def _rate(container: av.container.InputContainer, stream: av.VideoStream) -> tup
 
 def _even(container: av.container.InputContainer, stream: av.VideoStream, rate: Fraction) -> bool:
     """Whether the times of frames fit a rate, some left out perhaps, as far as the first packets tell, undecoded."""
-    packets = (packet.pts for packet in container.demux(stream) if packet.pts is not None)
-    times = sorted(islice(packets, LOOKED_AT))
-    _go_back(container)
+    times = _times(container, stream, LOOKED_AT)
     # Those that are shown last may wait for others that were not looked at.
     steps = [(b - a) * (stream.time_base or 0) * rate for a, b in pairwise(times[: LOOKED_AT - 32])]
     return all(step > 0.75 and abs(step - round(step)) < 0.25 for step in steps)
@@ -328,12 +326,20 @@ def _even(container: av.container.InputContainer, stream: av.VideoStream, rate: 
 
 def _counted_rate(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
     """The mean rate of a stream whose file does not say it, from when its packets are shown."""
-    times = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
-    _go_back(container)
+    times = _times(container, stream)
     if len(times) < 2 or stream.time_base is None or times[-1] == times[0]:
         return None
     rate = (len(times) - 1) / ((times[-1] - times[0]) * stream.time_base)
     return Fraction(round(rate)) if abs(rate - round(rate)) < 0.02 * rate else rate.limit_denominator(1001)
+
+
+def _times(container: av.container.InputContainer, stream: av.VideoStream, most: int | None = None) -> list[int]:
+    """When the first packets are shown, in order; after that the container is at its beginning again."""
+    packets = (packet.pts for packet in container.demux(stream) if packet.size)
+    found = list(islice(packets, most))
+    if found:  # one that is cut off before its first packet cannot be gone back in
+        _go_back(container)
+    return sorted(time for time in found if time is not None)
 
 
 def _promised_frames(stream: av.VideoStream, rate: Fraction) -> int:

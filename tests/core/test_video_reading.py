@@ -306,6 +306,14 @@ def test_a_bare_stream_is_refused_with_what_to_do(tmp_path):
         VideoReader(path)
 
 
+def test_a_recording_that_ends_before_its_first_picture_is_damaged(tmp_path):
+    path = make(tmp_path / "crashed.mkv", [grey(value) for value in GREYS[:5]])
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(bytes.fromhex("1F43B675")) + 100])  # in the first cluster of pictures
+    with pytest.raises(ValueError, match=r"crashed.mkv is damaged: its first frame cannot be decoded"):
+        VideoReader(path)
+
+
 def test_titles_in_another_encoding_are_no_damage(tmp_path):
     plain = make(tmp_path / "plain.mp4", [grey(value) for value in GREYS[:5]])
     titled = titled_in_gbk(plain, tmp_path / "titled.mp4")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -60,12 +61,13 @@ def shows_its_file(video: Any) -> bool:
 
 
 def sound_in(video: Any) -> dict[str, Any]:
-    """Where the sound of a VIDEO on file is, for the LATENT of its frames."""
+    """Where the sound of a VIDEO is, for the LATENT of its frames: in its file, or a file made for one in memory."""
     part = part_of(video)
-    if part is None:
-        return {}
-    source, start, _ = part
-    return {SOUND: Soundtrack(Path(source), start)}
+    if part is not None:
+        source, start, _ = part
+        return {SOUND: Soundtrack(Path(source), start)}
+    samples = heard(video, math.inf)
+    return {} if samples is None else {SOUND: Soundtrack(stored_sound(temporary_file(), samples))}
 
 
 def heard(video: Any, seconds: float) -> Tensor | None:
@@ -225,6 +227,14 @@ def temporary_file() -> Path:
     return Path(folder_paths.get_temp_directory()) / f"sora_{secrets.token_hex(8)}.mp4"
 
 
+def stored_sound(video: Path, samples: Tensor) -> Path:
+    """Write samples as `heard` gives them to a file beside that of a video, and return its path."""
+    path = video.with_suffix(".m4a")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_sound(path, samples)
+    return path
+
+
 def played(path: Path) -> dict[str, Any]:
     """What makes a block's own panel play one of `temporary_file`'s videos.
 
@@ -243,10 +253,8 @@ def to_video(images: Tensor, fps: float, repeats: int = 1, sound: Tensor | None 
         write(path, chunks, fps, repeats * len(images))
     else:
         track = path.with_suffix(".m4a")
-        track.parent.mkdir(parents=True, exist_ok=True)
         try:
-            write_sound(track, sound)
-            write(path, chunks, fps, repeats * len(images), Soundtrack(track))
+            write(path, chunks, fps, repeats * len(images), Soundtrack(stored_sound(path, sound)))
         finally:
             track.unlink(missing_ok=True)
     return InputImpl.VideoFromFile(str(path))

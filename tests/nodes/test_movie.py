@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sora_core.sound import Soundtrack
+from sora_core.sound import RATE, Soundtrack, read_sound
 from sora_core.video import VideoWriter
 
 
@@ -134,3 +134,15 @@ def test_save_video_copies_what_was_decoded_without_encoding_it_again(run, nano,
     decoded = packets(video.get_stream_source())
     assert sum(map(len, decoded)) > 100
     assert packets(str(tmp_path / "saved.mp4")) == decoded
+
+
+def test_the_sound_of_a_video_in_memory_goes_along_as_that_of_a_file(run, nano):
+    audio = {"waveform": torch.sin(torch.arange(32000) / 20)[None, None], "sample_rate": 16000}
+    images = torch.rand(16, 16, 16, 3, generator=torch.Generator().manual_seed(0))
+    video, silent = (run("CreateVideo", images=images, fps=8.0, **more)[0] for more in ({"audio": audio}, {}))
+    latent = run("SoraEncodeVideo", vae=nano[2], video=video)[0]
+    made = run("SoraDecodeVideo", vae=nano[2], latent=latent)[0]
+    heard = read_sound(Path(made.get_stream_source()))
+    assert heard.shape[1] == pytest.approx(2 * RATE, abs=2048)
+    assert heard.abs().max() == pytest.approx(1, abs=0.1)
+    assert "sora_sound" not in run("SoraEncodeVideo", vae=nano[2], video=silent)[0]
